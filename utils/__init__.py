@@ -1,0 +1,1 @@
+"""What the scripts share: everything that does not differ between one GAN and another."""

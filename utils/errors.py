@@ -1,0 +1,37 @@
+"""How a run says that it cannot go on: one line for the person, an exit code for the shell."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """Bad input: the message names the option or file, what was found and what was wanted.
+
+    A script ends with exit code 2.
+    """
+
+
+class RunError(Exception):
+    """Something went wrong although the input was good: a full disk, no memory, a NaN loss.
+
+    A script ends with exit code 1; what had been saved before is still there.
+    """
+
+
+def one_line_errors(main: Callable[[], None]) -> Callable[[], None]:
+    """Wrap a script's ``main`` so that both errors print one line, no traceback."""
+
+    @functools.wraps(main)
+    def wrapped() -> None:
+        try:
+            main()
+        except (UserError, RunError) as error:
+            message = " ".join(str(error).split())
+            print(f"{os.path.basename(sys.argv[0])}: error: {message}", file=sys.stderr)
+            raise SystemExit(2 if isinstance(error, UserError) else 1) from None
+
+    return wrapped
