@@ -7,7 +7,6 @@ damage is noticed when it is read.
 
 from __future__ import annotations
 
-import errno
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -43,12 +42,6 @@ def state_bytes(state: State) -> int:
     )
 
 
-def write_error(error: OSError, path: Path, kept: str) -> RunError:
-    """Say what stopped a file from being written, and what is still there."""
-    reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
-    return RunError(f"{path}: could not be written ({reason}); {kept}")
-
-
 class Checkpoints:
     """The checkpoints of one run: ``folder/step_0000500.npz``, the last few of them."""
 
@@ -70,8 +63,9 @@ class Checkpoints:
         """Write a checkpoint, then remove those beyond the last ``keep``.
 
         Raises:
-            RunError: a weight is not a finite number, or the file could not be written. The
-                earlier checkpoints are untouched.
+            RunError: a weight is not a finite number.
+            OSError: the file could not be written. In either case the earlier checkpoints are
+                untouched.
         """
         arrays = {name: ops.convert_to_numpy(v) for name, v in _variable_names(state).items()}
         broken = [name for name, array in arrays.items() if not np.isfinite(array).all()]
@@ -81,12 +75,8 @@ class Checkpoints:
                 + self.kept()
             )
         arrays |= {f"loop/{name}": np.asarray(value) for name, value in loop.items()}
-        path = self.path(step)
-        try:
-            with atomic_path(path) as temporary:
-                np.savez(temporary, **arrays, allow_pickle=False)
-        except OSError as error:
-            raise write_error(error, path, self.kept()) from None
+        with atomic_path(self.path(step)) as temporary:
+            np.savez(temporary, allow_pickle=False, **arrays)
         for old in self.steps()[: -self.keep]:
             self.path(old).unlink(missing_ok=True)
 
@@ -127,17 +117,14 @@ class Checkpoints:
         }
 
 
-def save_network(path: Path, network: keras.Model, kept: str) -> None:
+def save_network(path: Path, network: keras.Model) -> None:
     """Write a network that plain Keras loads without this project's code.
 
     Raises:
-        RunError: the file could not be written; what stood there before is untouched.
+        OSError: the file could not be written; what stood there before is untouched.
     """
-    try:
-        with atomic_path(path) as temporary:
-            network.save(temporary)
-    except OSError as error:
-        raise write_error(error, path, kept) from None
+    with atomic_path(path) as temporary:
+        network.save(temporary)
 
 
 def write_config(path: Path, config: Mapping[str, Any]) -> None:

@@ -456,6 +456,11 @@ class Trainer:
                 f"--resume {h.resume}: it has made its {self.step} steps "
                 f"({self.images_seen / self.count:.1f} epochs); give more --epochs or --steps"
             )
+        with self._explained_disk():
+            self._train(total, resume)
+
+    def _train(self, total: int | None, resume: bool) -> None:
+        h, folders = self.h, self.folders
         folders.make()
         self._write_config()
         print(f"{backend.describe_device()}; {len(self.dataset)} pictures, {h.image_size} px")
@@ -475,6 +480,18 @@ class Trainer:
             f"{end} at step {self.step} ({self.images_seen / self.count:.1f} epochs); "
             f"go on with: python {h.METHOD}.py --resume {h.run_name}"
         )
+
+    @contextlib.contextmanager
+    def _explained_disk(self) -> Iterator[None]:
+        """Turn a failed write, of whatever file, into one line that says what is still there."""
+        try:
+            yield
+        except OSError as error:
+            raise RunError(
+                f"{self.folders.images} or {self.folders.models} could not be written: "
+                f"{error.strerror or error}; {self.saved.kept()}; make room and go on with "
+                f"--resume {self.h.run_name}"
+            ) from None
 
     def total_steps(self) -> int | None:
         """The step at which the run ends; None if it ends only when it is stopped."""
@@ -558,17 +575,11 @@ class Trainer:
         columns, rows = self.h.sample_columns, self.h.sample_rows
         chosen = self.order.indices(0, min(columns * rows, self.count)) % len(self.dataset)
         grid = pictures.tile(self.dataset.images[np.sort(chosen)], columns)
-        self._save_picture(self.folders.images / "reals.png", grid)
+        pictures.save_png(self.folders.images / "reals.png", grid)
 
     def _save_sample(self) -> None:
         grid = pictures.tile(self.sample(self.fixed_latents), self.h.sample_columns)
-        self._save_picture(self.folders.sample(self.step), grid)
-
-    def _save_picture(self, path: Path, image: np.ndarray) -> None:
-        try:
-            pictures.save_png(path, image)
-        except OSError as error:
-            raise checkpoints.write_error(error, path, self.saved.kept()) from None
+        pictures.save_png(self.folders.sample(self.step), grid)
 
     def _plot_history(self) -> None:
         self.history.plot(self.folders.images / "history.png", self.h.run_name)
@@ -607,9 +618,7 @@ class Trainer:
         }
         self.saved.save(self.step, self.state, loop)
         for name, network in self.method.networks.items():
-            checkpoints.save_network(
-                self.folders.models / f"{name}.keras", network, self.saved.kept()
-            )
+            checkpoints.save_network(self.folders.models / f"{name}.keras", network)
 
     def _restore(self) -> None:
         """Go back to the newest checkpoint that is whole, and drop the pictures made after it."""

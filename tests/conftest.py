@@ -1,0 +1,71 @@
+"""What several tests share: tiny data, tiny networks, and scripts run as a person runs them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from utils import backend  # noqa: F401 - before Keras: it keeps its start quiet
+
+# isort: split
+from utils.datasets import write_dataset
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+# The smallest thing that still has every kind of layer.
+TINY = [
+    "--batch-size", "4", "--latent-dim", "5", "--generator-filters", "3",
+    "--discriminator-filters", "3", "--sample-rows", "2", "--sample-columns", "3",
+]  # fmt: skip
+
+
+def blobs(count: int, size: int = 32, seed: int = 0) -> np.ndarray:
+    """Coloured squares on white, uint8 (count, size, size, 3)."""
+    random = np.random.default_rng(seed)
+    images = np.full((count, size, size, 3), 255, np.uint8)
+    for image in images:
+        row, column = random.integers(0, size // 2, 2)
+        image[row : row + size // 2, column : column + size // 2] = random.integers(0, 200, 3)
+    return images
+
+
+@pytest.fixture(scope="session")
+def data_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared data set of 20 pictures of 32 px."""
+    path = tmp_path_factory.mktemp("data") / "blobs-32.h5"
+    images = blobs(20)
+    write_dataset(path, images, [f"blob {i}" for i in range(20)], made_by="conftest")
+    return path
+
+
+def start_script(
+    script: str, *arguments: object, folder: Path, **popen: object
+) -> subprocess.Popen[str]:
+    """Start a script in ``folder``, as a person does, on the CPU."""
+    return subprocess.Popen(
+        [sys.executable, REPOSITORY / script, *map(str, arguments)],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "COLUMNS": "200"},
+        # A test runner in the background may ignore Ctrl-C, and children inherit that.
+        preexec_fn=popen.pop("preexec_fn", None)
+        or (lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None),
+        **popen,
+    )
+
+
+def run_script(
+    script: str, *arguments: object, folder: Path, **popen: object
+) -> subprocess.CompletedProcess[str]:
+    """Run a script to its end and return what it printed and its exit code."""
+    process = start_script(script, *arguments, folder=folder, **popen)
+    output, errors = process.communicate(timeout=240)
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)

@@ -1,0 +1,495 @@
+import json
+import os
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+from utils import mechas
+from utils.datasets import BatchOrder, Dataset, open_dataset, read_dataset, write_dataset
+from utils.errors import RunError, UserError
+
+
+def random_images(count=5, size=32, seed=0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), np.uint8)
+
+
+def write(path, count=5, size=32, **options):
+    images = random_images(count, size)
+    write_dataset(path, images, [f"picture {index}" for index in range(count)], **options)
+    return images
+
+
+# Files
+
+
+def test_a_written_set_is_read_back(tmp_path):
+    path = tmp_path / "new folder" / "robots.h5"
+    attributes = {
+        "legs": np.array([2, 2, 4, 6, 2], np.int16),
+        "height": np.linspace(0, 1, 5, dtype=np.float32),
+        "armed": np.array([True, False, True, False, True]),
+        "colour": np.array(["red", "grün", "", "日本", "red"]),
+        "position": np.zeros((5, 2)),
+    }
+    images = random_images()
+    names = ["a.png", "ü.png", "ロボット.png", "", "b c.png"]
+    write_dataset(path, images, names, attributes, made_by="by hand")
+    found = read_dataset(path)
+    assert np.array_equal(found.images, images)
+    assert found.images.dtype == np.uint8
+    assert found.names == names
+    assert found.attributes.keys() == attributes.keys()
+    for name, values in attributes.items():
+        assert np.array_equal(found.attributes[name], values)
+        assert found.attributes[name].dtype.kind == values.dtype.kind
+    assert (found.made_by, found.source) == ("by hand", str(path))
+    assert (len(found), found.image_size) == (5, 32)
+    assert [file.name for file in path.parent.iterdir()] == ["robots.h5"]
+
+
+def test_the_file_is_plain_hdf5_chunked_by_pictures(tmp_path):
+    images = write(tmp_path / "a.h5", made_by="someone")
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["images"].chunks == (1, 32, 32, 3)
+        assert np.array_equal(file["images"][2], images[2])
+        assert file["names"].asstr()[1] == "picture 1"
+        assert dict(file.attrs) == {"format_version": 1, "image_size": 32, "made_by": "someone"}
+
+
+@pytest.mark.parametrize(
+    ("images", "names", "attributes", "problem"),
+    [
+        (
+            np.zeros((2, 32, 32, 3)),
+            "ab",
+            {},
+            r"images: found float64 \(2, 32, 32, 3\), wanted uint8",
+        ),
+        (np.zeros((2, 32, 64, 3), np.uint8), "ab", {}, "images: found uint8"),
+        (np.zeros((2, 48, 48, 3), np.uint8), "ab", {}, "H = W = 32, 64, 128 or 256$"),
+        (np.zeros((0, 32, 32, 3), np.uint8), "", {}, "with at least one picture"),
+        (random_images(2), "a", {}, "names: found 1 for 2 images"),
+        (random_images(2), ["a\0", "b"], {}, "NULL"),
+        (random_images(2), "ab", {"legs": [1]}, r"attributes: legs has shape \(1,\), not 2 rows"),
+        (random_images(2), "ab", {"a/b": [1, 2]}, "attributes: 'a/b' cannot be a name"),
+        (random_images(2), "ab", {"legs": [1j, 2]}, "attributes: legs is of type complex128"),
+    ],
+)
+def test_writing_validates_and_leaves_nothing_behind(tmp_path, images, names, attributes, problem):
+    write(tmp_path / "a.h5", count=1)
+    before = (tmp_path / "a.h5").read_bytes()
+    with pytest.raises(ValueError, match=problem):
+        write_dataset(tmp_path / "a.h5", images, names, attributes)
+    assert (tmp_path / "a.h5").read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_foreign_file_needs_only_images(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["images"] = random_images()
+    found = read_dataset(tmp_path / "a.h5")
+    assert found.names == ["0", "1", "2", "3", "4"]
+    assert (found.attributes, found.made_by) == ({}, "")
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        file["names"] = np.array([b"a", b"b", b"\xff", b"d", b"e"])
+    assert read_dataset(tmp_path / "a.h5").names == [
+        "a",
+        "b",
+        "\N{REPLACEMENT CHARACTER}",
+        "d",
+        "e",
+    ]
+
+
+def hdf5(path, images="good", **others):
+    with h5py.File(path, "w") as file:
+        if images is not None:
+            file["images"] = random_images() if isinstance(images, str) else images
+        for name, values in others.items():
+            file[name] = values
+
+
+def text_file(path):
+    path.write_text("no HDF5")
+
+
+def cut_file(path):
+    write(path)
+    path.write_bytes(path.read_bytes()[:-3000])
+
+
+def newer_file(path):
+    write(path)
+    with h5py.File(path, "a") as file:
+        file.attrs["format_version"] = 2
+
+
+def damaged_chunk(path):
+    write(path)
+    with h5py.File(path) as file:
+        place = file["images"].id.get_chunk_info(3)
+    data = bytearray(path.read_bytes())
+    data[place.byte_offset : place.byte_offset + place.size] = b"x" * place.size
+    path.write_bytes(data)
+
+
+def external_link(path):
+    write(path.with_name("other.h5"))
+    with h5py.File(path, "w") as file:
+        file["images"] = h5py.ExternalLink("other.h5", "/images")
+
+
+def soft_link(path):
+    hdf5(path)
+    with h5py.File(path, "a") as file:
+        file["names"] = h5py.SoftLink("/images")
+
+
+def linked_attributes(path):
+    write(path.with_name("other.h5"))
+    hdf5(path)
+    with h5py.File(path, "a") as file:
+        file["attributes"] = h5py.ExternalLink("other.h5", "/attributes")
+
+
+def external_storage(path):
+    secret = path.with_name("secret")
+    secret.write_bytes(bytes(3 * 32 * 32))
+    with h5py.File(path, "w") as file:
+        storage = [(str(secret), 0, 3 * 32 * 32)]
+        file.create_dataset("images", (1, 32, 32, 3), np.uint8, external=storage)
+
+
+def virtual(path):
+    write(path.with_name("other.h5"))
+    layout = h5py.VirtualLayout((5, 32, 32, 3), np.uint8)
+    layout[...] = h5py.VirtualSource(path.with_name("other.h5"), "images", (5, 32, 32, 3))
+    with h5py.File(path, "w") as file:
+        file.create_virtual_dataset("images", layout)
+
+
+def vast(path, count=10**7):
+    with h5py.File(path, "w") as file:
+        shape = (count, 256, 256, 3)
+        file.create_dataset("images", shape, np.uint8, chunks=(1, 256, 256, 3))
+
+
+def strings_for_images(path):
+    with h5py.File(path, "w") as file:
+        file.create_dataset("images", (5, 32, 32, 3), h5py.string_dtype())
+
+
+def many_attributes(path):
+    write(path, count=1, attributes={f"a{number}": [1] for number in range(300)})
+
+
+BAD_FILES = {
+    "empty": (
+        lambda path: path.touch(),
+        "an empty file; wanted a folder of pictures or an .h5 file",
+    ),
+    "text": (text_file, "not an HDF5 file; wanted a folder"),
+    "zip": (lambda path: path.write_bytes(b"PK\3\4" + bytes(99)), "a zip archive; wanted a folder"),
+    "parquet": (lambda path: path.write_bytes(b"PAR1" + bytes(99)), "a parquet file; wanted"),
+    "folder": (lambda path: path.mkdir(), "not a file; wanted"),
+    "missing": (lambda path: None, "no such file$"),
+    "cut short": (cut_file, "damaged or cut short: .*truncated"),
+    "damaged": (damaged_chunk, "damaged or cut short: "),
+    "newer": (newer_file, "format version 2, and this program reads up to 1; update it"),
+    "no images": (lambda path: hdf5(path, None), "an HDF5 file without the data set 'images'"),
+    "floats": (lambda path: hdf5(path, np.zeros((2, 32, 32, 3))), "images: found float64"),
+    "grey": (
+        lambda path: hdf5(path, np.zeros((2, 32, 32), np.uint8)),
+        r"found uint8 \(2, 32, 32\)",
+    ),
+    "not square": (lambda path: hdf5(path, np.zeros((2, 32, 64, 3), np.uint8)), "H = W = 32, 64"),
+    "odd size": (lambda path: hdf5(path, np.zeros((2, 48, 48, 3), np.uint8)), "128 or 256$"),
+    "no picture": (lambda path: hdf5(path, np.zeros((0, 32, 32, 3), np.uint8)), "at least one"),
+    "scalar": (lambda path: hdf5(path, np.uint8(3)), r"images: found uint8 \(\)"),
+    "null": (lambda path: hdf5(path, h5py.Empty(np.uint8)), "images: found uint8 None"),
+    "strings": (strings_for_images, "images: found object"),
+    "few names": (lambda path: hdf5(path, names=[b"a"]), "names: wanted 5 rows, one a picture"),
+    "odd names": (lambda path: hdf5(path, names=np.zeros(5, "c8")), "names: wanted numbers or str"),
+    "group": (lambda path: hdf5(path, **{"names/x": 1}), "names: wanted an HDF5 dataset"),
+    "no group": (lambda path: hdf5(path, attributes=1), "attributes: wanted an HDF5 group"),
+    "wide": (lambda path: hdf5(path, names=np.zeros(5, "S60000000")), "names: more than 256 MB"),
+    "many": (many_attributes, "300 attributes, more than 256"),
+    "external link": (external_link, "images: a link to elsewhere, which is not followed"),
+    "soft link": (soft_link, "names: a link to elsewhere"),
+    "linked attributes": (linked_attributes, "attributes: a link to elsewhere"),
+    "external storage": (external_storage, "images: stored in other files, which are not read"),
+    "virtual": (virtual, "images: stored in other files"),
+    "vast": (vast, "10000000 pictures of 256 px need 1831.1 GB .* take fewer with --limit$"),
+    "countless": (lambda path: vast(path, 10**9), "1000000000 pictures, more than 10,000,000$"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_bad_files_give_one_line_that_names_them(name, tmp_path):
+    make, problem = BAD_FILES[name]
+    path = tmp_path / "bad.h5"
+    make(path)
+    with pytest.raises(UserError, match=problem) as error:
+        read_dataset(path)
+    assert str(error.value).startswith(f"{path}: ")
+    assert "\n" not in str(error.value)
+
+
+def test_limit_takes_a_sample_in_file_order_with_its_names(tmp_path):
+    images = write(tmp_path / "a.h5", 40, attributes={"number": np.arange(40)})
+    found = read_dataset(tmp_path / "a.h5", limit=10, seed=3)
+    chosen = found.attributes["number"]
+    assert len(set(chosen)) == 10
+    assert (np.diff(chosen) > 0).all()
+    assert chosen.tolist() != list(range(10))
+    assert np.array_equal(found.images, images[chosen])
+    assert found.names == [f"picture {index}" for index in chosen]
+    again, other = (read_dataset(tmp_path / "a.h5", limit=10, seed=seed) for seed in (3, 4))
+    assert again.fingerprint() == found.fingerprint() != other.fingerprint()
+    larger = read_dataset(tmp_path / "a.h5", limit=20, seed=3)
+    assert set(found.names) < set(larger.names)
+    assert np.array_equal(read_dataset(tmp_path / "a.h5", limit=99).images, images)
+
+
+def test_fingerprint_depends_on_shape_and_pixels():
+    images = random_images(4)
+    original = Dataset(images, list("abcd")).fingerprint()
+    assert original == Dataset(images[::-1][::-1].copy(), list("efgh")).fingerprint()
+    assert original == Dataset(np.flip(np.flip(images, 1).copy(), 1), []).fingerprint()
+    changed = images.copy()
+    changed[3, 31, 31, 2] ^= 1
+    shapes = Dataset(images.reshape(1, 64, 64, 3), [])
+    assert len({original, Dataset(changed, []).fingerprint(), shapes.fingerprint()}) == 3
+    assert len(original) == 64
+
+
+# What --data means
+
+
+def test_open_file_checks_the_size(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images = write(tmp_path / "x.dat")  # the bytes decide, not the suffix
+    for size in (None, 32):
+        found = open_dataset("x.dat", image_size=size)
+        assert np.array_equal(found.images, images)
+        assert found.source == "x.dat"
+    problem = (
+        r"^--image-size 128: x.dat holds pictures of 32 px; leave --image-size out or prepare the "
+        r"set again at 128 px$"
+    )
+    with pytest.raises(UserError, match=problem):
+        open_dataset("x.dat", image_size=128)
+
+
+def test_options_are_checked_first():
+    with pytest.raises(UserError, match=r"^--limit 0: wanted at least 1 picture$"):
+        open_dataset("nothing", limit=0)
+    with pytest.raises(UserError, match=r"^--image-size 48: wanted 32, 64, 128 or 256$"):
+        open_dataset("nothing", image_size=48)
+
+
+@pytest.mark.parametrize("data", ["foo", "", "f\0o", "no/such.h5"])
+def test_what_does_not_exist(data):
+    with pytest.raises(UserError) as error:
+        open_dataset(data)
+    shown = data.replace("\0", "?")
+    expected = f"--data {shown}: no built-in data set (mechas), file or folder of that name"
+    assert str(error.value) == expected
+
+
+def picture_folder(folder):
+    """Five readable pictures, three broken ones, and files that are none."""
+    for name, colour in {
+        "b.png": (200, 0, 0), "a.jpg": (0, 0, 200), "sub/c.webp": (0, 200, 0),
+        "sub/deep/D.PNG": (9, 9, 9), "no suffix": (99, 99, 99),
+    }.items():  # fmt: skip
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (30, 20), colour).save(folder / name, format="PNG")
+    (folder / "broken.png").write_bytes(b"")
+    (folder / "text.jpg").write_text("no picture")
+    (folder / "evil\x1b[31m.gif").write_text("no picture")
+    (folder / "README.txt").write_text("BM is not always a bitmap")
+    (folder / "a.json").write_text("{}")
+    (folder / ".hidden.png").write_bytes(b"")
+    (folder / ".cache").mkdir()
+    (folder / ".cache" / "e.png").write_bytes(b"")
+    os.symlink(folder, folder / "sub" / "loop")
+
+
+def test_open_folder(tmp_path, capsys):
+    picture_folder(tmp_path / "pictures")
+    found = open_dataset(str(tmp_path / "pictures"))
+    assert found.names == ["a.jpg", "b.png", "no suffix", "sub/c.webp", "sub/deep/D.PNG"]
+    assert found.images.shape == (5, 64, 64, 3)
+    assert found.images[:, 30, 30].tolist() == [
+        [0, 0, 200], [200, 0, 0], [99, 99, 99], [0, 200, 0], [9, 9, 9],
+    ]  # fmt: skip
+    assert found.source == str(tmp_path / "pictures")
+    assert found.made_by == "5 pictures of a folder, padded to squares and resized to 64 px"
+    errors = capsys.readouterr().err
+    assert f"{tmp_path}/pictures/broken.png: left out: empty file\n" in errors
+    assert "text.jpg: left out: no picture, or one of an unknown format" in errors
+    assert "evil?[31m.gif: left out" in errors
+    assert errors.count("left out") == 3
+    assert "\x1b[31m" not in errors
+    write_dataset(tmp_path / "a.h5", found.images, found.names)
+    assert open_dataset(str(tmp_path / "pictures"), image_size=32).image_size == 32
+
+
+def test_folder_with_limit_fills_up_with_readable_pictures(tmp_path, capsys, monkeypatch):
+    picture_folder(tmp_path)
+    for limit in (1, 3, 5, 8, 100):
+        found = open_dataset(str(tmp_path), limit=limit, seed=1)
+        assert len(found) == len(set(found.names)) == min(limit, 5)
+        assert found.names == sorted(found.names)
+    read = []
+    monkeypatch.setattr("utils.datasets._read_square", lambda path, size: read.append(path) or "")
+    with pytest.raises(UserError):
+        open_dataset(str(tmp_path), limit=2)
+    assert len(read) == len(set(read)) == 8  # each file once
+
+
+def test_many_unreadable_pictures_are_counted(tmp_path, capsys):
+    for number in range(14):
+        (tmp_path / f"{number:02}.png").write_bytes(b"")
+    (tmp_path / "notes.txt").touch()
+    problem = "^--data .*: found 15 files and no readable picture; wanted a folder of PNG, JPEG"
+    with pytest.raises(UserError, match=problem):
+        open_dataset(str(tmp_path))
+    errors = capsys.readouterr().err
+    assert errors.count("left out: empty file") == 10
+    assert errors.endswith("and 4 more\n")
+
+
+def test_folder_larger_than_memory_is_refused(tmp_path, monkeypatch):
+    picture_folder(tmp_path)
+    monkeypatch.setattr(os, "sysconf", lambda name: 200)
+    with pytest.raises(UserError, match=r"8 pictures of 64 px need .* take fewer with --limit"):
+        open_dataset(str(tmp_path))
+    assert len(open_dataset(str(tmp_path), limit=1)) == 1
+
+
+# Built in
+
+
+@pytest.fixture
+def drawings(monkeypatch, tmp_path):
+    """A stand-in for ``utils.mechas`` that notes its calls; the working folder is empty."""
+    calls = []
+
+    def draw_dataset(count, size, seed, processes=None, progress=True):
+        calls.append((count, size, seed))
+        names = [f"mecha {number}" for number in range(count)]
+        return random_images(count, size), names, {"legs": np.arange(count)}
+
+    monkeypatch.setattr(mechas, "VERSION", 7)
+    monkeypatch.setattr(mechas, "DEFAULT_COUNT", 12)
+    monkeypatch.setattr(mechas, "SIZES", (32, 64))
+    monkeypatch.setattr(mechas, "draw_dataset", draw_dataset)
+    monkeypatch.chdir(tmp_path)
+    return calls
+
+
+def test_mechas_are_drawn_once(drawings, tmp_path, capsys):
+    first = open_dataset("mechas")
+    assert drawings == [(12, 64, 0)]
+    assert (tmp_path / "data" / "mechas-64.h5").exists()
+    second = open_dataset("mechas", 64, seed=5)
+    assert len(drawings) == 1
+    assert first.fingerprint() == second.fingerprint()
+    assert first.source == second.source == "mechas"
+    assert first.made_by == second.made_by == "mechas version 7, count 12, seed 0, 64 px"
+    assert len(open_dataset("mechas", limit=4)) == 4
+    assert open_dataset("mechas", 32, cache_dir=tmp_path / "elsewhere").image_size == 32
+    assert (tmp_path / "elsewhere" / "mechas-32.h5").exists()
+    assert capsys.readouterr().err == ""
+
+
+def test_mechas_of_another_version_are_drawn_again(drawings, monkeypatch, capsys):
+    open_dataset("mechas")
+    monkeypatch.setattr(mechas, "VERSION", 8)
+    assert "version 8" in open_dataset("mechas").made_by
+    assert len(drawings) == 2
+    expected = "data/mechas-64.h5: of another version; drawing the mechas again\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_a_damaged_cache_is_drawn_again(drawings, tmp_path, capsys):
+    open_dataset("mechas")
+    cut_file(tmp_path / "data" / "mechas-64.h5")
+    assert len(open_dataset("mechas")) == 12
+    assert len(drawings) == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith("data/mechas-64.h5: damaged or cut short: ")
+    assert errors.endswith("; drawing the mechas again\n")
+    assert errors.count("\n") == 1
+
+
+def test_a_cache_that_cannot_be_written(drawings, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"file/data: cannot be written; wanted a folder"):
+        open_dataset("mechas", cache_dir=tmp_path / "file" / "data")
+    assert drawings == []
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("utils.datasets.write_dataset", full)
+    with pytest.raises(RunError, match=r"^data/mechas-64.h5: cannot be written: .*No space left"):
+        open_dataset("mechas")
+
+
+def test_sizes_that_mechas_lack(drawings):
+    with pytest.raises(UserError, match=r"^--image-size 256: mechas are drawn at 32 or 64$"):
+        open_dataset("mechas", 256)
+
+
+def test_the_built_in_name_wins_over_a_folder(drawings, tmp_path):
+    picture_folder(tmp_path / "mechas")
+    assert len(open_dataset("mechas")) == 12
+    assert len(open_dataset("./mechas")) == 5
+
+
+# Order
+
+
+def test_every_picture_comes_once_an_epoch():
+    order = BatchOrder(7, seed=1)
+    stream = order.indices(0, 7 * 5)
+    assert stream.dtype == np.int32
+    epochs = stream.reshape(5, 7)
+    assert (np.sort(epochs, axis=1) == np.arange(7)).all()
+    assert len({tuple(epoch) for epoch in epochs.tolist()}) == 5
+
+
+def test_order_does_not_depend_on_how_it_is_cut():
+    whole = BatchOrder(10, seed=2).indices(0, 400)
+    batches = BatchOrder(10, seed=2)
+    assert np.array_equal(
+        whole, np.concatenate([batches.indices(at, 8) for at in range(0, 400, 8)])
+    )
+    resumed = BatchOrder(10, seed=2)
+    for start, length in [(133, 4), (0, 25), (399, 1), (57, 60), (12, 0)]:
+        assert np.array_equal(resumed.indices(start, length), whole[start : start + length])
+    assert not np.array_equal(whole, BatchOrder(10, seed=3).indices(0, 400))
+
+
+def test_order_is_that_of_numpy_by_seed_and_epoch():
+    expected = np.random.default_rng([4, 2]).permutation(6)
+    assert np.array_equal(BatchOrder(6, seed=4).indices(12, 6), expected)
+
+
+def test_order_of_one_picture_and_of_none():
+    assert BatchOrder(1, seed=0).indices(5, 3).tolist() == [0, 0, 0]
+    with pytest.raises(ValueError, match="count must be at least 1, found 0"):
+        BatchOrder(0, seed=0)
+
+
+def test_no_deep_learning_library_is_imported():
+    code = "import json, sys, utils.datasets; print(json.dumps(sorted(sys.modules)))"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+    assert not {"keras", "tensorflow", "torch", "jax"} & set(json.loads(output))

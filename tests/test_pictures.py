@@ -1,0 +1,399 @@
+import contextlib
+import io
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from utils.pictures import (
+    UnreadablePicture,
+    background_colour,
+    fit_square,
+    looks_like_picture,
+    read_picture,
+    save_gif,
+    save_png,
+    tile,
+    to_uint8,
+)
+
+RED, GREEN, BLUE, WHITE, BLACK = (
+    (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0),
+)  # fmt: skip
+
+
+def encode(image: Image.Image, suffix: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format=suffix, **options)
+    return buffer.getvalue()
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    body = kind + data
+    return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+
+def png(width, height, bits, colour_type, rows: bytes, *extra: bytes) -> bytes:
+    """A PNG by hand, for what Pillow reads but does not write."""
+    header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
+    parts = chunk(b"IHDR", header), *extra, chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def pixels(data: bytes, **options) -> list[tuple[int, int, int]]:
+    image = read_picture(data, **options)
+    assert image.mode == "RGB"
+    return [tuple(pixel) for pixel in np.asarray(image).reshape(-1, 3).tolist()]
+
+
+def test_hidden_black_under_alpha_comes_out_as_the_background():
+    image = Image.fromarray(np.array([[[0, 0, 0, 0], [255, 0, 0, 255], [0, 0, 0, 128]]], np.uint8))
+    data = encode(image, "PNG")
+    assert pixels(data) == [WHITE, RED, (127, 127, 127)]
+    assert pixels(data, background=BLUE) == [BLUE, RED, (0, 0, 127)]
+
+
+def test_transparency_of_every_kind():
+    grey = Image.fromarray(np.array([[[0, 0], [40, 255]]], np.uint8))
+    assert grey.mode == "LA"
+    assert pixels(encode(grey, "PNG")) == [WHITE, (40, 40, 40)]
+    assert pixels(encode(grey, "TIFF")) == [WHITE, (40, 40, 40)]
+
+    palette = Image.new("P", (3, 1))
+    palette.putpalette([*BLACK, *RED, *GREEN])
+    palette.putdata([0, 1, 2])
+    assert pixels(encode(palette, "PNG", transparency=0)) == [WHITE, RED, GREEN]
+    assert pixels(encode(palette, "GIF", transparency=1)) == [BLACK, WHITE, GREEN]
+    half = encode(palette, "PNG", transparency=bytes([0, 255, 128]))
+    assert pixels(half) == [WHITE, RED, (127, 255, 127)]
+
+    rgb = Image.fromarray(np.array([[BLACK, RED]], np.uint8))
+    assert pixels(encode(rgb, "PNG", transparency=BLACK)) == [WHITE, RED]
+    assert pixels(encode(rgb.convert("L"), "PNG", transparency=0)) == [WHITE, (76, 76, 76)]
+    bilevel = rgb.convert("L").point([0, *[255] * 255]).convert("1")
+    assert pixels(encode(bilevel, "PNG", transparency=0)) == [WHITE, WHITE]
+
+
+def test_transparent_colour_of_png_depths_that_pillow_rescales():
+    def key(*samples: int) -> bytes:
+        return chunk(b"tRNS", struct.pack(f">{len(samples)}H", *samples))
+
+    # Greys of 4 bits: 3 is transparent, 15 is white, 0 is black.
+    assert pixels(png(4, 1, 4, 0, b"\0\x30\x3f", key(3))) == [WHITE, BLACK, WHITE, WHITE]
+    assert pixels(png(4, 1, 4, 0, b"\0\x30\x3f", key(15)))[0] == (51, 51, 51)
+    assert pixels(png(4, 1, 2, 0, b"\0\x1b", key(1))) == [BLACK, WHITE, (170,) * 3, WHITE]
+    # Colours of 16 bits, of which Pillow keeps the upper 8.
+    row = b"\0" + struct.pack(">6H", 0x1234, 0, 0, 0xFFFF, 0, 0)
+    assert pixels(png(2, 1, 16, 2, row, key(0x1234, 0, 0))) == [WHITE, RED]
+
+
+def test_wide_greys_are_scaled_and_not_clipped():
+    wide = Image.fromarray(np.array([[0, 257, 32896, 65535]], np.uint16))
+    expected = [BLACK, (1, 1, 1), (128, 128, 128), WHITE]
+    assert pixels(encode(wide, "PNG")) == expected
+    assert pixels(encode(wide, "TIFF")) == expected
+    assert pixels(b"P5 4 1 65535\n" + struct.pack(">4H", 0, 257, 32896, 65535)) == expected
+    key = chunk(b"tRNS", struct.pack(">H", 257))
+    row = b"\0" + struct.pack(">3H", 0, 257, 65535)
+    assert pixels(png(3, 1, 16, 0, row, key)) == [BLACK, WHITE, WHITE]
+
+    floats = np.array([[0, 0.5, 1, np.nan, -3]], np.float32)
+    expected = [BLACK, (128,) * 3, WHITE, BLACK, BLACK]
+    assert pixels(encode(Image.fromarray(floats), "TIFF")) == expected
+    assert pixels(encode(Image.fromarray(floats * 255), "TIFF")) == expected
+    huge = Image.fromarray(np.array([[0, 500_000, 1_000_000]], np.int32))
+    assert pixels(encode(huge, "TIFF")) == [BLACK, (128,) * 3, WHITE]
+
+
+def test_cmyk_is_converted():
+    red = encode(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG", quality=100)
+    assert np.abs(np.array(pixels(red)) - RED).max() <= 3
+
+
+def test_exif_orientation_is_applied():
+    image = Image.fromarray(np.array([[RED, GREEN, BLUE]], np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn a quarter clockwise: left to right becomes top to bottom
+    turned = read_picture(encode(image, "PNG", exif=exif))
+    assert turned.size == (1, 3)
+    assert turned.getpixel((0, 0)) == RED
+    exif[0x0112] = 3
+    assert pixels(encode(image, "PNG", exif=exif)) == [BLUE, GREEN, RED]
+
+
+def test_broken_exif_is_tolerated():
+    image = Image.new("RGB", (16, 8), RED)
+    nonsense = encode(image, "PNG", exif=b"Exif\0\0nonsense nonsense")
+    assert read_picture(nonsense).size == (16, 8)
+    # A sound orientation (6) beside a tag that Pillow can read and not write.
+    tags = struct.pack(">HHHIHHHHI4s", 2, 0x0112, 3, 1, 6, 0, 0xA005, 1, 1, b"\0\1\0\0")
+    half_broken = encode(image, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08" + tags + bytes(4))
+    assert read_picture(half_broken).size == (8, 16)
+
+
+@pytest.mark.parametrize("suffix", ["GIF", "PNG", "WEBP"])
+def test_first_frame_of_an_animation(suffix):
+    first, second = Image.new("RGB", (16, 16), RED), Image.new("RGB", (16, 16), BLUE)
+    options = {"lossless": True} if suffix == "WEBP" else {}
+    data = encode(first, suffix, save_all=True, append_images=[second], **options)
+    assert set(pixels(data)) == {RED}
+
+
+def test_format_comes_from_the_bytes_and_a_path_will_do(tmp_path):
+    path = tmp_path / "picture.jpg"
+    path.write_bytes(encode(Image.new("RGB", (2, 2), GREEN), "PNG"))
+    assert read_picture(path).getpixel((0, 0)) == GREEN
+    assert read_picture(str(path)).getpixel((0, 0)) == GREEN
+
+
+def noise_picture() -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+
+
+BOMB = png(50_000, 50_000, 8, 2, b"\0")
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
+UNREADABLE = {
+    "zero bytes": (b"", "^empty file$"),
+    "text": (b"no picture at all\n" * 9, "^no picture, or one of an unknown format"),
+    "svg": (b'<?xml version="1.0"?>\n<svg width="9"></svg>', "^an SVG drawing, not a picture"),
+    "postscript": (EPS, "^no picture, or one of an unknown format"),
+    "cut png": (encode(noise_picture(), "PNG")[:4000], "^broken picture: .*truncated"),
+    "cut jpeg": (encode(noise_picture(), "JPEG")[:1500], "^broken picture: .*truncated"),
+    "cut gif": (encode(noise_picture(), "GIF")[:2000], "^broken picture: "),
+    "cut webp": (encode(noise_picture(), "WEBP")[:500], "^(no|broken) picture"),
+    "header only": (encode(noise_picture(), "PNG")[:20], "^(no|broken) picture"),
+    "huge header": (BOMB, "^too many pixels$"),
+    "large header": (png(9_000, 9_000, 8, 2, b"\0"), "^9000 x 9000 pixels, more than 64,000,000$"),
+    "no width": (png(0, 9, 8, 2, b"\0"), "^(no|broken) picture"),
+    "short tRNS": (png(1, 1, 8, 2, b"\0abc", chunk(b"tRNS", b"\0")), "^broken picture: "),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_hostile_bytes_give_a_reason(name, tmp_path):
+    data, reason = UNREADABLE[name]
+    with pytest.raises(UnreadablePicture, match=reason) as from_bytes:
+        read_picture(data)
+    path = tmp_path / "hostile.png"
+    path.write_bytes(data)
+    with pytest.raises(UnreadablePicture, match=reason) as from_path:
+        read_picture(path)
+    assert str(from_bytes.value) == str(from_path.value)
+    assert "hostile" not in str(from_path.value)
+    assert "\n" not in str(from_path.value)
+
+
+def test_damaged_bytes_raise_nothing_else():
+    generator = np.random.default_rng(1)
+    picture = noise_picture().resize((24, 24))
+    for suffix in ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "ICO"):
+        original = np.frombuffer(encode(picture, suffix), np.uint8)
+        for _ in range(40):
+            damaged = original.copy()
+            places = generator.integers(0, min(300, len(damaged)), 6)
+            damaged[places] = generator.integers(0, 256, 6)
+            with contextlib.suppress(UnreadablePicture):
+                assert read_picture(damaged.tobytes(), max_pixels=10_000).mode == "RGB"
+
+
+def test_sizes_are_refused_before_decoding(monkeypatch):
+    data = encode(Image.new("RGB", (10, 10)), "PNG")
+    assert read_picture(data, max_pixels=100).size == (10, 10)
+    with pytest.raises(UnreadablePicture, match=r"^10 x 10 pixels, more than 99$"):
+        read_picture(data, max_pixels=99)
+    monkeypatch.setattr("utils.pictures.MAX_FILE_BYTES", 2**20)
+    with pytest.raises(UnreadablePicture, match=r"^more than 1 MB$"):
+        read_picture(data + bytes(2**20))
+
+
+def test_pillow_is_left_as_it_was():
+    from PIL import ImageFile
+
+    before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # the size that Pillow only warns of is silent here
+        with pytest.raises(UnreadablePicture, match=r"^10000 x 10000 pixels"):
+            read_picture(png(10_000, 10_000, 8, 2, b"\0"))
+    assert before == (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
+
+
+def test_paths_that_are_no_files(tmp_path):
+    with pytest.raises(UnreadablePicture, match=r"^No such file or directory$"):
+        read_picture(tmp_path / "absent.png")
+    with pytest.raises(UnreadablePicture, match=r"^not a file$"):
+        read_picture(tmp_path)
+    with pytest.raises(UnreadablePicture, match="null"):
+        read_picture("a\0b.png")
+
+
+def test_looks_like_picture(tmp_path):
+    def file(name: str, data: bytes) -> Path:
+        (tmp_path / name).write_bytes(data)
+        return tmp_path / name
+
+    assert looks_like_picture(file("a.PNG", b"broken"))
+    assert looks_like_picture(file("download", encode(noise_picture(), "JPEG")))
+    assert looks_like_picture(file("b.bin", encode(noise_picture(), "WEBP")))
+    assert not looks_like_picture(file("README.txt", b"BMW or RIFF"))
+    assert not looks_like_picture(file("empty", b""))
+
+
+def test_background_colour_is_that_of_the_border():
+    image = np.full((9, 9, 3), (10, 200, 30), np.uint8)
+    image[1:8, 1:8] = 255
+    image[0, :4] = 0
+    assert background_colour(Image.fromarray(image)) == (10, 200, 30)
+
+
+def test_fit_square_pads_on_the_own_ground_and_centres():
+    picture = Image.new("RGB", (40, 20), BLUE)
+    picture.paste(RED, (10, 5, 30, 15))
+    square = np.asarray(fit_square(picture, 80))
+    assert square.shape == (80, 80, 3)
+    assert (square[:20] == BLUE).all()
+    assert (square[60:] == BLUE).all()
+    assert np.abs(square[34:46, 26:54].astype(int) - RED).max() <= 4  # the filter rings a little
+    padded = np.asarray(fit_square(picture, 32, colour=GREEN))
+    assert (padded[:8] == GREEN).all()
+    assert (padded[8] != GREEN).any()
+
+
+def test_fit_square_leaves_a_square_of_the_right_size_alone():
+    picture = noise_picture()
+    assert np.array_equal(np.asarray(fit_square(picture, 64)), np.asarray(picture))
+
+
+@pytest.mark.parametrize("size", [(1, 50_000), (50_000, 1), (1, 1), (3, 2)])
+def test_fit_square_of_any_shape(size):
+    square = fit_square(Image.new("RGB", size, RED), 32)
+    assert square.size == (32, 32)
+    assert square.getcolors() == [(32 * 32, RED)]
+
+
+def test_to_uint8_rounds_and_clips():
+    values = np.array([-1, 1, 0, -2, 7, np.nan, -1 + 1.4 / 127.5, -1 + 1.6 / 127.5], np.float32)
+    assert to_uint8(values).tolist() == [0, 255, 128, 0, 255, 128, 1, 2]
+    every = np.arange(256, dtype=np.uint8)
+    assert np.array_equal(to_uint8(every.astype(np.float32) / 127.5 - 1), every)
+
+
+def test_tile_places_pictures_row_by_row():
+    images = np.stack([np.full((2, 3, 3), value, np.uint8) for value in (1, 2, 3)])
+    grid = tile(images, columns=2, padding=1, colour=(9, 8, 7))
+    assert grid.shape == (7, 9, 3)
+    assert grid.dtype == np.uint8
+    expected = np.array(
+        [
+            [9, 9, 9, 9, 9, 9, 9, 9, 9],
+            [9, 1, 1, 1, 9, 2, 2, 2, 9],
+            [9, 1, 1, 1, 9, 2, 2, 2, 9],
+            [9, 9, 9, 9, 9, 9, 9, 9, 9],
+            [9, 3, 3, 3, 9, 9, 9, 9, 9],
+            [9, 3, 3, 3, 9, 9, 9, 9, 9],
+            [9, 9, 9, 9, 9, 9, 9, 9, 9],
+        ]
+    )
+    assert np.array_equal(grid[..., 0], expected)
+    assert grid[0, 0].tolist() == [9, 8, 7]
+    assert np.array_equal(tile(images[:1], 1, padding=0), images[0])
+
+
+def test_tile_refuses_other_arrays():
+    with pytest.raises(ValueError, match=r"wanted uint8 \(N, H, W, 3\), found float64"):
+        tile(np.zeros((1, 2, 2, 3)), 1)
+    with pytest.raises(ValueError, match="columns must be at least 1, found 0"):
+        tile(np.zeros((1, 2, 2, 3), np.uint8), 0)
+
+
+def test_save_png_round_trip(tmp_path):
+    image = np.asarray(noise_picture())
+    save_png(tmp_path / "deep" / "a.png", image)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "deep" / "a.png")), image)
+    assert [file.name for file in (tmp_path / "deep").iterdir()] == ["a.png"]
+
+
+def frame_files(folder: Path, frames) -> list[Path]:
+    paths = [folder / f"step_{number:04}.png" for number in range(len(frames))]
+    for path, frame in zip(paths, frames, strict=True):
+        save_png(path, frame)
+    return paths
+
+
+def gif_frames(path: Path) -> tuple[list[np.ndarray], list[int], dict]:
+    with Image.open(path) as gif:
+        frames, durations = [], []
+        for number in range(gif.n_frames):
+            gif.seek(number)
+            frames.append(np.asarray(gif.convert("RGB")).astype(int))
+            durations.append(gif.info["duration"])
+        return frames, durations, gif.info
+
+
+def test_gif_has_all_frames_loops_and_keeps_colours(tmp_path):
+    ramp = np.asarray(noise_picture().resize((8, 8)).resize((48, 48)))
+    sources = [np.roll(ramp, 6 * number, axis=1) for number in range(5)]
+    save_gif(tmp_path / "training.gif", frame_files(tmp_path, sources), seconds_per_frame=0.2)
+    frames, durations, info = gif_frames(tmp_path / "training.gif")
+    assert durations == [200, 200, 200, 200, 2000]
+    assert info["loop"] == 0
+    for frame, source in zip(frames, sources, strict=True):
+        assert np.abs(frame - source).mean() < 4
+        assert np.abs(frame - source).max() < 40
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_gif_does_not_flicker(tmp_path):
+    """Where the source stays the same, so does every frame."""
+    sources = [np.array(noise_picture()) for _ in range(4)]
+    for number, source in enumerate(sources):
+        source[:20] = number * 60
+    save_gif(tmp_path / "a.gif", frame_files(tmp_path, sources))
+    frames, _, _ = gif_frames(tmp_path / "a.gif")
+    assert len(frames) == 4
+    for frame in frames:
+        assert np.array_equal(frame[20:], frames[0][20:])
+
+
+def test_gif_is_thinned_evenly_with_first_and_last(tmp_path):
+    sources = [np.full((8, 8, 3), 5 * number, np.uint8) for number in range(50)]
+    save_gif(tmp_path / "a.gif", frame_files(tmp_path, sources), max_frames=8)
+    frames, _, _ = gif_frames(tmp_path / "a.gif")
+    assert [int(frame[0, 0, 0]) for frame in frames] == [0, 35, 70, 105, 140, 175, 210, 245]
+
+
+@pytest.mark.parametrize("values", [[9, 9, 9, 80, 80], [9, 9, 9], [9]])
+def test_gif_times_add_up_where_frames_are_equal(tmp_path, values):
+    sources = [np.full((8, 8, 3), value, np.uint8) for value in values]
+    save_gif(tmp_path / "a.gif", frame_files(tmp_path, sources), last_frame_seconds=1)
+    frames, durations, info = gif_frames(tmp_path / "a.gif")
+    assert len(frames) == len(set(values))
+    assert sum(durations) == 100 * (len(values) - 1) + 1000
+    assert info["loop"] == 0
+
+
+def test_gif_sizes(tmp_path):
+    sources = [np.zeros((10, 10, 3), np.uint8), np.full((30, 60, 3), 200, np.uint8)]
+    save_gif(tmp_path / "a.gif", frame_files(tmp_path, sources), max_side=40)
+    frames, _, _ = gif_frames(tmp_path / "a.gif")
+    assert [frame.shape for frame in frames] == [(20, 40, 3), (20, 40, 3)]
+    save_gif(tmp_path / "a.gif", frame_files(tmp_path, sources), max_side=None)
+    assert gif_frames(tmp_path / "a.gif")[0][0].shape == (30, 60, 3)
+
+
+def test_gif_leaves_out_what_cannot_be_read(tmp_path):
+    paths = frame_files(tmp_path, [np.full((8, 8, 3), 80 * value, np.uint8) for value in range(4)])
+    paths[0].write_bytes(b"")
+    paths[3].unlink()
+    save_gif(tmp_path / "a.gif", paths)
+    frames, durations, _ = gif_frames(tmp_path / "a.gif")
+    assert [int(frame[0, 0, 0]) for frame in frames] == [80, 160]
+    assert durations == [100, 2000]
+    with pytest.raises(ValueError, match="none of 1 frames can be read"):
+        save_gif(tmp_path / "b.gif", paths[:1])
+    with pytest.raises(ValueError, match="cannot make a GIF of 0 frames"):
+        save_gif(tmp_path / "b.gif", [])
+    assert not (tmp_path / "b.gif").exists()

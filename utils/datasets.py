@@ -1,0 +1,494 @@
+"""Opens a data set: built in, prepared or a folder. Says which picture comes when."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+import numpy as np
+from tqdm import tqdm
+
+from utils import mechas, pictures
+from utils.errors import RunError, UserError
+from utils.files import atomic_path
+
+FORMAT_VERSION = 1
+IMAGE_SIZES = (32, 64, 128, 256)
+DEFAULT_IMAGE_SIZE = 64
+BUILT_IN = ("mechas",)
+
+# Far above anything prepared here; a file that claims more wants memory, not to be read.
+MAX_PICTURES = 10_000_000
+MAX_ATTRIBUTES = 256
+MAX_COLUMN_BYTES = 256 * 2**20
+
+WANTED = "wanted a folder of pictures or an .h5 file made by prepare_dataset.py"
+
+
+@dataclass
+class Dataset:
+    """Pictures in memory, and what is known of them."""
+
+    images: np.ndarray
+    """uint8 (N, H, W, 3), RGB, H = W."""
+    names: list[str]
+    """N names, of files or as drawn."""
+    attributes: dict[str, np.ndarray] = field(default_factory=dict)
+    """What is known of each picture, by attribute: arrays whose first axis is N."""
+    source: str = ""
+    """What the person asked for: a built-in name, a file or a folder."""
+    made_by: str = ""
+    """How the pictures were made."""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def image_size(self) -> int:
+        """Height and width in pixels."""
+        return self.images.shape[1]
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the pictures, so that a resumed run notices that they changed."""
+        digest = hashlib.sha256(repr(self.images.shape).encode())
+        digest.update(np.ascontiguousarray(self.images).data)
+        return digest.hexdigest()
+
+
+class BatchOrder:
+    """Which pictures come when: a pure function of the seed and of how many have been seen.
+
+    The stream of pictures is one fresh permutation of ``range(count)`` for each epoch, one after
+    the other, without end. Nothing but the place in it needs saving for a run to go on exactly.
+    """
+
+    def __init__(self, count: int, seed: int) -> None:
+        if count < 1:
+            raise ValueError(f"count must be at least 1, found {count}")
+        self.count = count
+        self.seed = seed
+        self._permutations: dict[int, np.ndarray] = {}
+
+    def indices(self, start: int, length: int) -> np.ndarray:
+        """The pictures number ``start`` to ``start + length - 1`` of the stream, int32 (length,).
+
+        Every picture comes exactly once an epoch; a batch may straddle epochs.
+        """
+        result = np.empty(length, np.int32)
+        filled = 0
+        while filled < length:
+            epoch, offset = divmod(start + filled, self.count)
+            part = self._permutation(epoch)[offset : offset + length - filled]
+            result[filled : filled + len(part)] = part
+            filled += len(part)
+        return result
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        if epoch not in self._permutations:
+            while len(self._permutations) >= 2:
+                del self._permutations[next(iter(self._permutations))]
+            generator = np.random.default_rng([self.seed, epoch])
+            self._permutations[epoch] = generator.permutation(self.count).astype(np.int32)
+        return self._permutations[epoch]
+
+
+def open_dataset(
+    data: str,
+    image_size: int | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    cache_dir: str | Path = "data",
+) -> Dataset:
+    """Open what ``--data`` names: a built-in data set, an HDF5 file or a folder of pictures.
+
+    Args:
+        data: a built-in name (it wins over a folder of that name; write ``./mechas`` for the
+            folder), a file written by :func:`write_dataset`, or a folder that is read recursively.
+        image_size: 32, 64, 128 or 256; by default the file's own, otherwise 64.
+        limit: take only this many pictures, chosen by ``seed``.
+        seed: of the choice.
+        cache_dir: where drawn data sets are kept.
+
+    Raises:
+        UserError: there is no such data set, or it does not fit what was asked for.
+        RunError: the drawn data set cannot be kept because writing fails.
+    """
+    if image_size is not None and image_size not in IMAGE_SIZES:
+        raise UserError(f"--image-size {image_size}: wanted {_any_of(IMAGE_SIZES)}")
+    if limit is not None and limit < 1:
+        raise UserError(f"--limit {limit}: wanted at least 1 picture")
+    if data in BUILT_IN:
+        return _open_mechas(image_size or DEFAULT_IMAGE_SIZE, limit, seed, Path(cache_dir))
+    path = Path(os.path.expanduser(data))
+    if data and os.path.isdir(path):
+        return _read_folder(path, data, image_size or DEFAULT_IMAGE_SIZE, limit, seed)
+    if not data or not os.path.exists(path):
+        raise UserError(
+            f"--data {printable(data)}: no built-in data set ({', '.join(BUILT_IN)}), "
+            "file or folder of that name"
+        )
+    dataset = read_dataset(path, limit, seed)
+    if image_size not in (None, dataset.image_size):
+        raise UserError(
+            f"--image-size {image_size}: {printable(data)} holds pictures of "
+            f"{dataset.image_size} px; leave --image-size out or prepare the set again at "
+            f"{image_size} px"
+        )
+    dataset.source = data
+    return dataset
+
+
+def write_dataset(
+    path: str | Path,
+    images: np.ndarray,
+    names: Sequence[str],
+    attributes: Mapping[str, np.ndarray] | None = None,
+    made_by: str = "",
+) -> None:
+    """Write a data set file, whole or not at all.
+
+    The file is HDF5: ``images``, a chunk for each picture; ``names``, UTF-8; one data set for each
+    attribute under ``attributes/``; the file attributes ``format_version``, ``image_size`` and
+    ``made_by``.
+
+    Args:
+        path: the file, ``.h5`` by custom.
+        images: uint8 (N, H, W, 3) RGB, H = W in 32, 64, 128, 256, N at least 1.
+        names: N names.
+        attributes: numbers, booleans or strings, an array of N rows for each attribute.
+        made_by: how the pictures were made, in one line.
+
+    Raises:
+        ValueError: the arguments are not as described.
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    problem = _images_problem(images.shape, images.dtype)
+    if problem:
+        raise ValueError(f"images: {problem}")
+    attributes = {name: np.asarray(values) for name, values in (attributes or {}).items()}
+    if len(names) != len(images):
+        raise ValueError(f"names: found {len(names)} for {len(images)} images")
+    for name, values in attributes.items():
+        if not name or "/" in name or name == ".":
+            raise ValueError(f"attributes: {name!r} cannot be a name")
+        if values.dtype.kind not in "biufUSO":
+            raise ValueError(f"attributes: {name} is of type {values.dtype}")
+        if values.shape[:1] != images.shape[:1]:
+            raise ValueError(f"attributes: {name} has shape {values.shape}, not {len(images)} rows")
+    text = h5py.string_dtype("utf-8")
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs.update(
+            format_version=FORMAT_VERSION, image_size=images.shape[1], made_by=made_by
+        )
+        file.create_dataset(
+            "images", data=images, chunks=(1, *images.shape[1:]), compression="gzip",
+            compression_opts=1,
+        )  # fmt: skip
+        file.create_dataset("names", data=[str(name) for name in names], dtype=text)
+        group = file.create_group("attributes")
+        for name, values in attributes.items():
+            if values.dtype.kind in "USO":
+                group.create_dataset(name, data=values.astype(object), dtype=text)
+            else:
+                group.create_dataset(name, data=values)
+
+
+def read_dataset(path: str | Path, limit: int | None = None, seed: int = 0) -> Dataset:
+    """Read a data set file into memory.
+
+    Files of other programs will do if they hold ``images`` of the right kind; without ``names`` the
+    pictures are numbered. Nothing outside the file is read: links to other files, virtual data sets
+    and external storage are refused.
+
+    Args:
+        path: the file.
+        limit: read only this many pictures, the first of a shuffle by ``seed``, in file order.
+        seed: of the shuffle.
+
+    Raises:
+        UserError: no such file, not HDF5, damaged, or not a data set of pictures.
+    """
+    path = Path(path)
+    shown = printable(str(path))
+    _check_is_hdf5(path, shown)
+    try:
+        with h5py.File(path, "r") as file:
+            return _read_hdf5(file, shown, limit, seed)
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        reason = printable(" ".join(str(error).split()))
+        raise UserError(f"{shown}: damaged or cut short: {reason}") from error
+
+
+def printable(text: str) -> str:
+    """The text with everything replaced that a terminal could take for a command."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def _any_of(values: Sequence[int]) -> str:
+    return f"{', '.join(map(str, values[:-1]))} or {values[-1]}"
+
+
+def _check_is_hdf5(path: Path, shown: str) -> None:
+    if not os.path.exists(path):
+        raise UserError(f"{shown}: no such file")
+    if not path.is_file():
+        raise UserError(f"{shown}: not a file; {WANTED}")
+    try:
+        with open(path, "rb") as file:
+            head = file.read(8)
+    except OSError as error:
+        raise UserError(f"{shown}: cannot be opened: {error.strerror}") from error
+    if head.startswith(b"\x89HDF\r\n\x1a\n") or h5py.is_hdf5(path):
+        return
+    kinds = {b"PK\x03\x04": "a zip archive", b"PAR1": "a parquet file"}
+    kind = kinds.get(head[:4], "not an HDF5 file" if head else "an empty file")
+    raise UserError(f"{shown}: {kind}; {WANTED}")
+
+
+def _images_problem(shape: tuple[int, ...] | None, dtype: np.dtype) -> str | None:
+    if dtype == np.uint8 and shape and shape[0] and shape[1:] in {(s, s, 3) for s in IMAGE_SIZES}:
+        return None
+    return (
+        f"found {dtype} {shape}, wanted uint8 (N, H, W, 3) with at least one picture and H = W = "
+        f"{_any_of(IMAGE_SIZES)}"
+    )
+
+
+def _read_hdf5(file: h5py.File, shown: str, limit: int | None, seed: int) -> Dataset:
+    version = int(file.attrs.get("format_version", FORMAT_VERSION))
+    if version > FORMAT_VERSION:
+        raise UserError(
+            f"{shown}: format version {version}, and this program reads up to {FORMAT_VERSION}; "
+            "update it or prepare the set again"
+        )
+    images = _own(file, "images", h5py.Dataset, shown)
+    if images is None:
+        raise UserError(f"{shown}: an HDF5 file without the data set 'images'; {WANTED}")
+    problem = _images_problem(images.shape, images.dtype)
+    if problem:
+        raise UserError(f"{shown}: images: {problem}")
+    count = len(images)
+    if count > MAX_PICTURES:
+        raise UserError(f"{shown}: images: {count} pictures, more than {MAX_PICTURES:,}")
+    chosen = _choose(count, limit, seed)
+    _check_memory(len(chosen), images.shape[1], shown)
+    if len(chosen) == count:
+        pixels = images[...]
+    else:
+        # Picture by picture: h5py takes ten times as long for a list of indices.
+        pixels = np.empty((len(chosen), *images.shape[1:]), np.uint8)
+        for row, index in enumerate(chosen):
+            pixels[row] = images[index]
+    names = _read_column(file, "names", shown, count)
+    names = chosen if names is None else names[chosen]
+    group = _own(file, "attributes", h5py.Group, shown) or {}
+    if len(group) > MAX_ATTRIBUTES:
+        raise UserError(f"{shown}: {len(group)} attributes, more than {MAX_ATTRIBUTES}")
+    made_by = file.attrs.get("made_by", "")
+    return Dataset(
+        images=pixels,
+        names=[str(name) for name in names],
+        attributes={name: _read_column(group, name, shown, count)[chosen] for name in group},
+        source=shown,
+        made_by=made_by if isinstance(made_by, str) else "",
+    )
+
+
+def _own(
+    group: h5py.Group, name: str, kind: type[h5py.Dataset | h5py.Group], shown: str
+) -> h5py.Dataset | h5py.Group | None:
+    """What lies under ``name`` in this very file: a file must not make us read another.
+
+    None if there is nothing. The low-level calls are those that look at a link and not behind it.
+    """
+    links, key = group.id.links, name.encode("utf-8", "surrogateescape")
+    if not links.exists(key):
+        return None
+    if links.get_info(key).type != h5py.h5l.TYPE_HARD:
+        raise UserError(f"{shown}: {printable(name)}: a link to elsewhere, which is not followed")
+    found = group[name]
+    if not isinstance(found, kind):
+        raise UserError(f"{shown}: {printable(name)}: wanted an HDF5 {kind.__name__.lower()}")
+    if kind is h5py.Dataset and (found.is_virtual or found.external):
+        raise UserError(f"{shown}: {printable(name)}: stored in other files, which are not read")
+    return found
+
+
+def _read_column(group: h5py.Group, name: str, shown: str, count: int) -> np.ndarray | None:
+    column = _own(group, name, h5py.Dataset, shown)
+    if column is None:
+        return None
+    shown = f"{shown}: {printable(name)}"
+    is_text = h5py.check_string_dtype(column.dtype) is not None
+    if not is_text and column.dtype.kind not in "biuf":
+        raise UserError(f"{shown}: wanted numbers or strings, found {column.dtype}")
+    if not column.shape or column.shape[0] != count:
+        raise UserError(f"{shown}: wanted {count} rows, one a picture, found shape {column.shape}")
+    values = None
+    if column.size * column.dtype.itemsize <= MAX_COLUMN_BYTES:
+        values = column.asstr(errors="replace")[...] if is_text else column[...]
+        # As an array, every string takes as much room as the longest.
+        if is_text and 4 * values.size * max(map(len, values.flat), default=0) > MAX_COLUMN_BYTES:
+            values = None
+    if values is None:
+        raise UserError(f"{shown}: more than {MAX_COLUMN_BYTES // 2**20} MB")
+    return values.astype(str) if is_text else values
+
+
+def _choose(count: int, limit: int | None, seed: int) -> np.ndarray:
+    """The first ``limit`` of a seeded shuffle of ``range(count)``, in ascending order."""
+    if limit is None or limit >= count:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).permutation(count)[:limit])
+
+
+def _check_memory(count: int, size: int, shown: str) -> None:
+    """Refuse pictures that cannot be held in memory before the machine starts to swap."""
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not on this system: let it try
+        return
+    needed = count * size * size * 3
+    if needed > 0.7 * memory:
+        raise UserError(
+            f"{shown}: {count} pictures of {size} px need {needed / 2**30:.1f} GB and this machine "
+            f"has {memory / 2**30:.1f} GB; take fewer with --limit"
+        )
+
+
+def _open_mechas(size: int, limit: int | None, seed: int, cache_dir: Path) -> Dataset:
+    if size not in mechas.SIZES:
+        raise UserError(f"--image-size {size}: mechas are drawn at {_any_of(mechas.SIZES)}")
+    made_by = f"mechas version {mechas.VERSION}, count {mechas.DEFAULT_COUNT}, seed 0, {size} px"
+    cache = cache_dir / f"mechas-{size}.h5"
+    dataset = _read_cache(cache, made_by, limit, seed)
+    if dataset is None:
+        try:
+            cache_dir.mkdir(parents=True, exist_ok=True)
+            writable = os.access(cache_dir, os.W_OK)
+        except OSError:
+            writable = False
+        if not writable:
+            raise UserError(
+                f"{printable(str(cache_dir))}: cannot be written; wanted a folder to keep the "
+                "drawn data set in"
+            )
+        drawn = mechas.draw_dataset(count=mechas.DEFAULT_COUNT, size=size, seed=0)
+        try:
+            write_dataset(cache, *drawn, made_by)
+        except OSError as error:
+            raise RunError(f"{printable(str(cache))}: cannot be written: {error}") from error
+        dataset = read_dataset(cache, limit, seed)
+    dataset.source = "mechas"
+    return dataset
+
+
+def _read_cache(cache: Path, made_by: str, limit: int | None, seed: int) -> Dataset | None:
+    """What the cache holds if that is what would be drawn; says so where it is not."""
+    if not os.path.exists(cache):
+        return None
+    try:
+        dataset = read_dataset(cache, limit, seed)
+    except UserError as error:
+        print(f"{error}; drawing the mechas again", file=sys.stderr)
+        return None
+    if dataset.made_by != made_by:
+        print(
+            f"{printable(str(cache))}: of another version; drawing the mechas again",
+            file=sys.stderr,
+        )
+        return None
+    return dataset
+
+
+def _read_folder(folder: Path, data: str, size: int, limit: int | None, seed: int) -> Dataset:
+    found, paths, problems = _find_pictures(folder)
+    shown = f"--data {printable(data)}"
+    wanted = len(paths) if limit is None else min(limit, len(paths))
+    _check_memory(wanted, size, shown)
+    order = np.arange(len(paths))
+    if wanted < len(paths):
+        order = np.random.default_rng(seed).permutation(len(paths))
+    read: dict[int, np.ndarray] = {}
+    with (
+        # Each reading sets the warnings of the whole process for a moment, and those of several
+        # threads are not undone in order: what stood before them is brought back here.
+        warnings.catch_warnings(),
+        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as executor,
+        tqdm(total=wanted, desc=f"reading {printable(data)}", unit="pictures") as progress,
+    ):
+        warnings.simplefilter("ignore")
+        # An unreadable picture makes place for the next, so that a limit is reached if it can be.
+        while len(read) < wanted and len(order):
+            batch, order = np.split(order, [wanted - len(read)])
+            results = executor.map(lambda index: _read_square(paths[index], size), batch)
+            for index, result in zip(batch, results, strict=True):
+                if isinstance(result, str):
+                    problems.append((paths[index], result))
+                else:
+                    read[int(index)] = result
+                    progress.update()
+    _report(problems)
+    if not read:
+        raise UserError(
+            f"{shown}: found {found} files and no readable picture; wanted a folder of PNG, JPEG, "
+            "WebP, GIF or other pictures"
+        )
+    chosen = sorted(read)
+    images = np.empty((len(chosen), size, size, 3), np.uint8)
+    for row, index in enumerate(chosen):
+        images[row] = read.pop(index)
+    return Dataset(
+        images=images,
+        names=[printable(paths[index].relative_to(folder).as_posix()) for index in chosen],
+        source=data,
+        made_by=f"{len(chosen)} pictures of a folder, padded to squares and resized to {size} px",
+    )
+
+
+def _find_pictures(folder: Path) -> tuple[int, list[Path], list[tuple[Path, str]]]:
+    """How many files there are, which promise to be pictures, and which could not be looked at.
+
+    Hidden files and folders are skipped, and links to folders, which may lead round in circles.
+    """
+    found = 0
+    paths: list[Path] = []
+    problems: list[tuple[Path, str]] = []
+
+    def note(error: OSError) -> None:
+        problems.append((Path(error.filename), error.strerror or "cannot be opened"))
+
+    for parent, folders, files in os.walk(folder, onerror=note):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if name.startswith("."):
+                continue
+            found += 1
+            try:
+                if pictures.looks_like_picture(Path(parent, name)):
+                    paths.append(Path(parent, name))
+            except OSError as error:
+                note(error)
+    return found, paths, problems
+
+
+def _read_square(path: Path, size: int) -> np.ndarray | str:
+    """The picture, uint8 (size, size, 3), or the reason why there is none."""
+    try:
+        return np.asarray(pictures.fit_square(pictures.read_picture(path), size))
+    except pictures.UnreadablePicture as error:
+        return str(error)
+
+
+def _report(problems: Sequence[tuple[Path, str]], shown: int = 10) -> None:
+    for path, reason in problems[:shown]:
+        print(printable(f"{path}: left out: {reason}"), file=sys.stderr)
+    if len(problems) > shown:
+        print(f"and {len(problems) - shown} more", file=sys.stderr)
