@@ -1,7 +1,11 @@
 """The drawn data set: the same for everybody, plain behind and around, varied within."""
 
 import dataclasses
-import multiprocessing
+import os
+import subprocess
+import sys
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -64,14 +68,45 @@ def test_another_seed_draws_another_set(drawn):
     assert not (images == drawn[0][:20]).all(axis=(1, 2, 3)).any()
 
 
-def test_without_a_pool_this_process_draws(drawn, monkeypatch):
-    class Context:
-        def Pool(self, *arguments, **options):  # noqa: N802
-            raise OSError("no semaphores here")
+def test_without_workers_this_process_draws(drawn, monkeypatch):
+    def no_pool(*arguments):
+        raise OSError("no semaphores here")
 
-    monkeypatch.setattr(multiprocessing, "get_context", lambda method: Context())
+    monkeypatch.setattr(mechas, "ProcessPoolExecutor", no_pool)
     images, _, _ = mechas.draw_dataset(40, size=32, processes=2, progress=False)
     np.testing.assert_array_equal(images, drawn[0][:40])
+
+
+def test_when_the_workers_die_this_process_draws_the_rest(drawn, monkeypatch):
+    class Dying(ThreadPoolExecutor):
+        def __init__(self, workers, context, initializer):
+            super().__init__(workers)
+
+        def map(self, function, designs, chunksize):
+            yield from (function(design) for design in designs[:10])
+            raise BrokenExecutor("a worker was killed")
+
+    monkeypatch.setattr(mechas, "ProcessPoolExecutor", Dying)
+    images, _, _ = mechas.draw_dataset(40, size=32, processes=2, progress=False)
+    np.testing.assert_array_equal(images, drawn[0][:40])
+
+
+def test_workers_do_not_run_the_script_again(drawn, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from utils import mechas\n"
+        "images, _, _ = mechas.draw_dataset(40, size=32, processes=2, progress=False)\n"
+        "print('sum', images.sum())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"sum {drawn[0][:40].sum()}\n"
 
 
 # --- Pictures ---

@@ -1,7 +1,7 @@
 """The complete state of a run on disk: a file is either whole or not there.
 
 A checkpoint is a NumPy ``.npz`` archive without pickles: every variable of the method under
-``GROUP/NUMBER:PATH`` and what the loop needs under ``loop/NAME``. Its members carry checksums, so
+``GROUP/NUMBER`` and what the loop needs under ``loop/NAME``. Its members carry checksums, so
 damage is noticed when it is read.
 """
 
@@ -25,9 +25,9 @@ State = Mapping[str, Sequence[keras.Variable]]
 
 
 def _variable_names(state: State) -> dict[str, keras.Variable]:
-    # The number keeps apart what Keras gives the same path, and fixes the order.
+    # Not by the paths that Keras gives: they count how many layers the process has made before.
     return {
-        f"{group}/{number:04d}:{variable.path}": variable
+        f"{group}/{number:04d}": variable
         for group, variables in state.items()
         for number, variable in enumerate(variables)
     }
@@ -67,13 +67,14 @@ class Checkpoints:
             OSError: the file could not be written. In either case the earlier checkpoints are
                 untouched.
         """
-        arrays = {name: ops.convert_to_numpy(v) for name, v in _variable_names(state).items()}
-        broken = [name for name, array in arrays.items() if not np.isfinite(array).all()]
-        if broken:
-            raise RunError(
-                f"step {step}: {broken[0]} is no longer a finite number: lower the learning rates; "
-                + self.kept()
-            )
+        variables = _variable_names(state)
+        arrays = {name: ops.convert_to_numpy(v) for name, v in variables.items()}
+        for name, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise RunError(
+                    f"{variables[name].path} is no longer finite at step {step}: lower the "
+                    f"learning rates; {self.kept()}"
+                )
         arrays |= {f"loop/{name}": np.asarray(value) for name, value in loop.items()}
         with atomic_path(self.path(step)) as temporary:
             np.savez(temporary, allow_pickle=False, **arrays)

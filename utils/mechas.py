@@ -20,8 +20,12 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -52,7 +56,7 @@ class Faction(NamedTuple):
     school: str  # the part of the CATALOGUE it builds from
 
 
-HERO_SHARE = 0.05  # heroes belong to no side; the shares of the others are among the rest
+HERO_SHARE = 0.05  # of all designs; the factions' shares are those of the rest
 FACTIONS = {
     "dominion": Faction(0.20, "DGR", "mono"),
     "ace": Faction(0.08, "VKR", "mono"),
@@ -63,7 +67,7 @@ FACTIONS = {
     "night": Faction(0.08, "NOX", "visor"),
     "arctic": Faction(0.07, "BOR", "visor"),
     "trial": Faction(0.10, "TRX", "visor"),
-    "hero": Faction(0.0, "ARX", "hero"),
+    "hero": Faction(0.0, "XVA", "hero"),
 }
 # One colour scheme a line: whose it is, then a hexadecimal colour for each of ROLES.
 SCHEMES = """
@@ -164,7 +168,7 @@ COMMON: dict[str, dict[str, float]] = {
 POSES: dict[str, dict[str, float]] = {
     "rifle": {"low": 3, "forward": 3, "up": 1.5},
     "sabre": {"forward": 2, "raised": 2, "low": 1.5},
-    "bazooka": {"shoulder": 3, "low": 1},
+    "bazooka": {"level": 3, "low": 1},
     "axe": {"raised": 2, "forward": 2, "low": 1.5},
     "gatling": {"low": 1, "forward": 2},
     "none": {"down": 1},
@@ -180,11 +184,11 @@ PAINTS = {
 }
 WORDS = """
     Halberd Palisade Basalt Ironwood Bulwark Lodestar Caldera Brigand Mistral Obsidian Partisan
-    Ravelin Saltire Trebuchet Umbra Anvil Bastion Cinder Ember Falchion Glacier Harrow Keystone
-    Monsoon Nomad Onyx Portcullis Rampart Tundra Vesper Warden Arbalest Beacon Cobalt Drumlin
+    Ravelin Saltire Tollgate Umbra Anvil Bastion Cinder Ember Falchion Glacier Harrow Keystone
+    Monsoon Nomad Onyx Portcullis Rampart Tundra Vesper Warden Alloy Beacon Cobalt Drumlin
     Escarp Flintlock Gantry Hauberk Isobar Jackdaw Kelp Lichen Marlin Nettle Ocelot Pylon Quarrel
-    Rookery Sirocco Tarn Undertow Verdigris Wolverine Yarrow Bramble Culverin Dolmen Estoc Fjord
-    Gambeson Hornbeam Ibex Juniper Kodiak Lynx Mangrove Narwhal Osprey Petrel Quill Redoubt Shrike
+    Rookery Saffron Tarn Undertow Verdigris Wolfram Yarrow Bramble Culverin Dolmen Estoc Fjord
+    Gambeson Hornbeam Ibex Juniper Kiln Lantern Mangrove Narwhal Osprey Petrel Quill Redoubt Solace
 """
 
 
@@ -198,7 +202,7 @@ class Design:
     """All that makes one machine; ``draw`` needs nothing else.
 
     Sides ("left", "right") are those of the picture. ``height`` is the machine's height in
-    metres (14 to 24), ``bulk`` the thickness of its limbs against the usual (0.8 to 1.32),
+    metres (14 to 24), ``bulk`` the thickness of its limbs against the usual (0.78 to 1.38),
     ``yaw``, ``lean`` and ``twist`` are in degrees, the other numbers are factors. ``palette``
     holds one RGB colour for each of ``ROLES``.
     """
@@ -298,13 +302,13 @@ def design(index: int, seed: int = 0) -> Design:
         weapon_side="none" if parts["weapon"] == "none" else side,
         weapon_pose=_choose(rng, POSES[parts["weapon"]]),
         facing=facing,
-        bulk=float(np.clip(rng.normal(usual_bulk, 0.09), 0.8, 1.32)),
+        bulk=float(np.clip(rng.normal(usual_bulk, 0.11), 0.78, 1.38)),
         height=height,
         # Tall machines have small heads and long legs.
         head_scale=float(np.clip(1.23 - 0.03 * (height - 18) + rng.normal(0, 0.05), 1.0, 1.4)),
         leg_length=float(np.clip(1.04 + 0.024 * (height - 18) + rng.normal(0, 0.04), 0.86, 1.24)),
-        shoulder_width=float(rng.uniform(0.94, 1.14)),
-        yaw=float(rng.uniform(30, 38)),
+        shoulder_width=float(rng.uniform(0.92, 1.2)),
+        yaw=float(rng.uniform(32, 40)),
         lean=float(rng.uniform(-3, 5)),
         twist=float(rng.uniform(-7, 7)),
         fill=float(rng.uniform(0.905, 0.936)),
@@ -470,18 +474,12 @@ def _faces(rings: int, corners: int) -> tuple[list[tuple[int, ...]], np.ndarray]
 @functools.lru_cache(maxsize=4096)
 def _tones(colour: Colour) -> tuple[Colour, Colour, Colour, Colour]:
     """Return (highlight, lit, shadow, deep shadow) of a colour; shadows lean to blue."""
-    red, green, blue = colour
-    mix = 0.42
-    return (
-        (
-            round(red + (255 - red) * mix),
-            round(green + (255 - green) * mix),
-            round(blue + (250 - blue) * mix),
-        ),
-        colour,
-        (round(red * 0.68), round(green * 0.69), round(blue * 0.77)),
-        (round(red * 0.5), round(green * 0.51), round(blue * 0.6)),
+    highlight = tuple(round(0.58 * channel + 0.42 * 255) for channel in colour)
+    shadow, deep = (
+        tuple(round(share * channel) for share, channel in zip(shares, colour, strict=True))
+        for shares in ((0.7, 0.71, 0.79), (0.52, 0.53, 0.62))
     )
+    return highlight, colour, shadow, deep
 
 
 class Scene:
@@ -1060,7 +1058,7 @@ ARM_POSES = {
     "sabre forward": ((6, -13, 13), (0.55, 0.6, 0.5)),
     "sabre raised": ((12, 5, 8), (0.75, 0.6, -0.1)),
     "sabre low": ((9, -19, 6), (0.75, -0.45, 0.4)),
-    "bazooka shoulder": ((5, -3, 13), (0.08, 0.1, 1)),
+    "bazooka level": ((6, -9, 13), (0.12, 0.06, 1)),
     "bazooka low": ((8, -21, 5), (0.3, -0.35, 0.85)),
     "axe raised": ((12, 3, 8), (0.25, 0.95, 0.25)),
     "axe forward": ((5, -13, 13), (0.3, 0.9, 0.35)),
@@ -1219,11 +1217,10 @@ def _draw_weapon(m: Machine, f: Frame) -> None:
         m.loft(f, m["trim"], "x", "-2.4 4.2 4.2 0 -4.2 | 2.6 4.2 4.2 0 -4.2", 1)
 
 
-_CIRCLE_TEXT = " | ".join(f"{x:.3f} {y:.3f}" for x, y in _CIRCLE)
 SHIELDS = {
     "kite": "both 0 -17 | 5.2 -9 | 6.6 6 | 4.6 14 | 2 15.5",
     "tower": "both 4.2 -16 | 6.4 -13 | 6.4 12 | 4.2 15.5",
-    "round": _CIRCLE_TEXT,
+    "round": " | ".join(f"{x:.3f} {y:.3f}" for x, y in _CIRCLE),  # of radius 1
     "spiked": "both 0 -16 | 4.2 -11 | 6.8 0 | 5.6 9 | 2.4 12.5",
 }
 
@@ -1299,7 +1296,7 @@ def _draw_wing(m: Machine, f: Frame) -> None:
 
 def _draw_cannon(m: Machine, side: Frame) -> None:
     """Add a gun of the "cannons" backpack over the shoulder of one side of the chest."""
-    gun = side.child(11.5, 19.5, -3, (-9, 6, 0))
+    gun = side.child(13, 18.2, -3, (-9, 8, 0))
     m.loft(gun, STEEL, "z", "4 1.5 1.5 | 20 1.4 1.4", 1)
     m.loft(gun, GUNMETAL, "z", "18 2.1 2.1 | 22.5 2.1 2.1", 1)
     m.loft(gun, m["armour"], "z", "-7 2 2.2 | -5 3 3 | 6 3 3 | 8 2.2 2.2")
@@ -1342,7 +1339,7 @@ def _compose(d: Design) -> Machine:
     far, near = _sides(chest)
     if d.backpack == "cannons":
         _draw_cannon(m, far)
-    _draw_head(m, chest.child(0, 16.4 if d.head == "dome" else 17.2, 0.8, (0, 9, 0)))
+    _draw_head(m, chest.child(0, 16.4 if d.head == "dome" else 17.2, 0.8, (0, 11, 0)))
     _draw_arm(m, chest, -1, shoulder_x, near_armed)
     if d.backpack == "cannons":
         _draw_cannon(m, near)
@@ -1412,11 +1409,11 @@ def draw_dataset(
     designs = [design(index, seed) for index in range(count)]
     images = np.empty((count, size, size, 3), dtype=np.uint8)
     workers = min(processes or os.cpu_count() or 1, math.ceil(count / 16))
-    with tqdm(
-        total=count, desc="drawing mechas", unit="", file=sys.stderr, disable=not progress
-    ) as bar:
-        for index, image in enumerate(_drawn(designs, size, workers)):
-            images[index] = image
+    bar = tqdm(total=count, desc="drawing mechas", file=sys.stderr, disable=not progress)
+    # Closing ends the workers at once when something goes wrong here, Ctrl-C above all.
+    with bar, closing(_drawn(designs, size, workers)) as pictures:
+        for index, picture in enumerate(pictures):
+            images[index] = picture
             bar.update()
     attributes = {
         name: np.array([getattr(each, name) for each in designs], dtype=kind)
@@ -1428,20 +1425,44 @@ def draw_dataset(
 def _drawn(designs: list[Design], size: int, workers: int) -> Iterator[np.ndarray]:
     """Yield the pictures in order, drawn by ``workers`` processes if such can be started."""
     done = 0
-    if workers > 1:
+    if workers > 1 and not multiprocessing.current_process().daemon:
         # Not fork: a process that has started TensorFlow has threads, which fork does not copy.
         context = multiprocessing.get_context("spawn")
         try:
-            pool = context.Pool(workers, initializer=_ignore_interrupts)
-        except (OSError, RuntimeError, ImportError):
-            pool = None
-        if pool is not None:
-            with pool:
-                for image in pool.imap(functools.partial(draw, size=size), designs, chunksize=8):
-                    yield image
+            executor = ProcessPoolExecutor(workers, context, _ignore_interrupts)
+            try:
+                with _light_start():
+                    pictures = executor.map(
+                        functools.partial(draw, size=size), designs, chunksize=8
+                    )
+                for picture in pictures:
+                    yield picture
                     done += 1
+            finally:
+                executor.shutdown(cancel_futures=True)
+        except (OSError, ImportError, BrokenExecutor):
+            pass  # no processes here, or they died: this one draws what is left
     for each in designs[done:]:
         yield draw(each, size)
+
+
+@contextmanager
+def _light_start() -> Iterator[None]:
+    """Let processes that start in this block ignore Ctrl-C at once and not import the script.
+
+    A new process would first import the script that runs here, and TensorFlow with it, although
+    drawing needs none of that.
+    """
+    script = sys.modules["__main__"]
+    can_set_signals = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if can_set_signals else None
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
+        if can_set_signals:
+            signal.signal(signal.SIGINT, before)
 
 
 def _ignore_interrupts() -> None:

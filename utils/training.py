@@ -228,11 +228,13 @@ def _spell(value: Any) -> str:  # noqa: ANN401
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _one_line(box: str) -> str:
-    """The sentence in the framed message that tyro prints, without frame, headline and help."""
-    lines = [line.strip("│ ") for line in box.splitlines() if line.startswith("│")]
-    sentence = " ".join(lines).split("───")[0] if lines else box
-    return sentence.split("Got errors:")[0].strip() or "the command line cannot be understood"
+def _one_line(message: str) -> str:
+    """The sentence in the message that tyro prints, without its frame, headline and help."""
+    parts = re.split(r"[-─]{4,}", re.sub(r"[│╭╮╰╯|]", " ", message))
+    parts = [" ".join(part.strip(" -─\n").split()) for part in parts]
+    headline_and_sentence = [part for part in parts if part][:2]
+    sentence = headline_and_sentence[-1].split("Got errors:")[0].strip()
+    return sentence.removeprefix("Error parsing ")
 
 
 # ------------------------------------------------------------------------------------------------

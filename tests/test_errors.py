@@ -1,0 +1,218 @@
+"""What a person does wrong is answered with one line that says what to change."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import dcgan
+from tests.conftest import TINY, blobs, run_script
+from utils import checkpoints
+from utils.datasets import write_dataset
+
+
+@pytest.fixture
+def refused(tmp_path, monkeypatch, capsys):
+    """Run the script in this process and return the one line it ends with."""
+
+    def run(*arguments: object, code: int = 2) -> str:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["dcgan.py", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            dcgan.main()
+        assert stop.value.code == code
+        lines = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
+        assert len(lines) == 1
+        return lines[0].removeprefix("dcgan.py: error: ")
+
+    return run
+
+
+def nothing_was_written(folder: Path) -> bool:
+    return not any(folder.glob("*/*"))
+
+
+def test_an_unknown_option(refused, tmp_path):
+    assert refused("--latent-dims", 3) == (
+        "--latent-dims: no such option; did you mean --latent-dim?"
+    )
+    assert refused("--xyz") == "--xyz: no such option; --help lists the options"
+    assert nothing_was_written(tmp_path)
+
+
+def test_an_unknown_option_through_the_shell(tmp_path):
+    result = run_script("dcgan.py", "--epoch", "3", folder=tmp_path)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr == ("dcgan.py: error: --epoch: no such option; did you mean --epochs?\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--epochs", "many"], "--epochs: invalid literal for int() with base 10"),
+        (["--upscaling", "bicubic"], "invalid choice 'bicubic' for argument '--upscaling'"),
+        (["--batch-size", "1"], "--batch-size 1: must be 2 or more"),
+        (["--latent-dim", "0"], "--latent-dim 0: must be 1 or more"),
+        (["--image-size", "100"], "--image-size 100: must be 32, 64, 128 or 256"),
+        (["--label-noise", "0.7"], "--label-noise 0.7: must be between 0 and 0.5"),
+        (["--generator-dropout", "1"], "--generator-dropout 1.0: must be between 0 and 0.99"),
+        (["--generator-learning-rate", "nan"], "--generator-learning-rate nan: must be between"),
+        (["--generator-filters", "8", "0"], "--generator-filters 0: must be 1 or more"),
+        (["--sample-interval", "0"], "--sample-interval 0: must be 1 or more"),
+        (["--run-name", "../x"], "--run-name '../x': must be letters, digits"),
+        (["--generator-depth", "9"], "--generator-depth 9: must be between 0 and 8"),
+    ],
+)
+def test_values_that_cannot_be_meant(refused, tmp_path, arguments, message):
+    assert refused(*arguments).startswith(message)
+    assert nothing_was_written(tmp_path)
+
+
+def test_too_many_maps_for_the_images(refused, data_file):
+    assert refused("--data", data_file, "--generator-filters", *[4] * 6) == (
+        "--generator-filters: 6 numbers given, must be 1 to 5 at 32 px"
+    )
+
+
+def test_data_that_is_not_there(refused, tmp_path):
+    assert refused("--data", "nowhere.h5").startswith("--data nowhere.h5: ")
+    assert nothing_was_written(tmp_path)
+
+
+def test_h5_files_that_are_no_data_sets(refused, tmp_path, data_file):
+    (tmp_path / "foreign.h5").write_bytes(b"no HDF5 at all, whatever its name says" * 100)
+    (tmp_path / "cut.h5").write_bytes(data_file.read_bytes()[:-5000])
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["temperatures"] = np.zeros(3)
+    for name in ("foreign.h5", "cut.h5", "other.h5"):
+        assert name in refused("--data", name)
+
+
+def test_a_size_that_the_file_does_not_have(refused, data_file):
+    message = refused("--data", data_file, "--image-size", 64)
+    assert message.startswith("--image-size 64: ")
+    assert "32 px" in message
+
+
+def test_a_folder_without_pictures(refused, tmp_path):
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "robot.txt").write_text("RX")
+    assert refused("--data", "texts").startswith("--data texts: ")
+
+
+def test_a_batch_larger_than_the_data_set(refused, data_file):
+    assert refused("--data", data_file, "--batch-size", 21) == (
+        f"--batch-size 21: a step takes 21 pictures, and {data_file} has 20; wanted is at most 20"
+    )
+    assert "has 7; wanted is at most 7" in refused(
+        "--data", data_file, "--batch-size", 8, "--limit", 7
+    )
+
+
+def test_an_output_folder_that_cannot_be_written(refused, data_file, tmp_path):
+    (tmp_path / "a_file").write_text("")
+    assert refused("--data", data_file, "--images-dir", "a_file/images") == (
+        "--images-dir a_file/images: cannot be written (Not a directory)"
+    )
+    assert refused("--data", data_file, "--models-dir", "a_file") == (
+        "--models-dir a_file: cannot be written (File exists)"
+    )
+
+
+def test_a_run_name_that_exists(refused, data_file, tmp_path):
+    (tmp_path / "saved_models" / "mine").mkdir(parents=True)
+    assert refused("--data", data_file, "--run-name", "mine") == (
+        "--run-name mine: saved_models/mine exists already; choose another name, or go on with "
+        "--resume mine"
+    )
+
+
+@pytest.fixture
+def short_run(tmp_path, monkeypatch, data_file):
+    """Three steps of a run called ``short``, in this process."""
+    monkeypatch.chdir(tmp_path)
+    arguments = ["dcgan.py", *TINY, "--data", str(data_file), "--steps", "3"]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--run-name", "short"])
+    dcgan.main()
+    return tmp_path / "saved_models" / "short"
+
+
+def test_a_run_that_is_not_there(refused, short_run):
+    assert refused("--resume", "long") == (
+        "--resume long: saved_models/long/config.json does not exist; there are short"
+    )
+    assert refused("--resume", "x", "--models-dir", "no") == (
+        "--resume x: no/x/config.json does not exist; there is no run in no"
+    )
+
+
+def test_resuming_with_other_networks(refused, short_run):
+    assert refused("--resume", "short", "--latent-dim", 6) == (
+        "--latent-dim 6: run short has 5, and a resumed run keeps its networks; leave the option "
+        "out or start a new run"
+    )
+    assert refused("--resume", "short", "--run-name", "new").startswith(
+        "--run-name new: run short has short, and a resumed run keeps its name"
+    )
+
+
+def test_resuming_what_is_done(refused, short_run):
+    assert refused("--resume", "short") == (
+        "--resume short: it has made its 3 steps (0.6 epochs); give more --epochs or --steps"
+    )
+
+
+def test_resuming_on_pictures_that_changed(refused, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_dataset("own.h5", blobs(8), [str(i) for i in range(8)])
+    monkeypatch.setattr(sys, "argv", ["dcgan.py", *TINY, "--data", "own.h5", "--steps", "2"])
+    dcgan.main()
+    Path("own.h5").unlink()
+    write_dataset("own.h5", blobs(8, seed=1), [str(i) for i in range(8)])
+    capsys.readouterr()
+    assert refused("--resume", "dcgan-1", "--steps", 4) == (
+        "--data own.h5: its pictures are no longer those that run dcgan-1 began with; bring them "
+        "back, or give another --data to go on with that"
+    )
+
+
+def test_a_damaged_checkpoint_falls_back_on_the_one_before(short_run, monkeypatch, capsys):
+    last = short_run / "checkpoints" / "step_0000003.npz"
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    last.write_bytes(content)
+    monkeypatch.setattr(sys, "argv", ["dcgan.py", "--resume", "short", "--steps", "5"])
+    dcgan.main()
+    captured = capsys.readouterr()
+    assert "step_0000003.npz is damaged" in captured.err
+    assert "done at step 5" in captured.out
+
+
+def test_no_checkpoint_is_left(refused, short_run):
+    for path in (short_run / "checkpoints").iterdir():
+        path.write_bytes(path.read_bytes()[:1000])
+    assert "step_0000003.npz is damaged" in refused("--resume", "short", "--steps", 5)
+
+
+def test_a_damaged_config(refused, short_run):
+    (short_run / "config.json").write_text('{"method": "dc')
+    assert refused("--resume", "short").startswith(
+        "--resume short: saved_models/short/config.json is damaged ("
+    )
+
+
+def test_a_loss_that_becomes_nan(refused, short_run, capsys):
+    arguments = ["--resume", "short", "--steps", 60, "--generator-learning-rate", 1e9,
+                 "--history-interval", 1]  # fmt: skip
+    message = refused(*arguments, "--discriminator-learning-rate", 1e9, code=1)
+    assert "learning-rate" in message
+    assert "the checkpoint of step 3 is intact: --resume short" in message
+    saved = checkpoints.Checkpoints(short_run / "checkpoints", keep=3)
+    assert saved.steps()[-1] == 3
+    # The curves show how it came about.
+    assert (short_run.parent.parent / "images" / "short" / "history.png").exists()
