@@ -1078,6 +1078,9 @@ def _draw_arm(m: Machine, chest: Frame, side: int, shoulder_x: float, armed: boo
     bears = not armed and d.shield != "none"
     pose = f"{d.weapon} {d.weapon_pose}" if armed else "shield" if bears else d.free_arm
     target, pointing = ARM_POSES[pose]
+    if side < 0 and pointing[2] >= 0.8:
+        # A near gun points across the picture, not out of it, and leaves the chest to be seen.
+        target, pointing = (7, min(target[1], -17.5), 10), (-0.45, *pointing[1:])
     outer = chest if side > 0 else chest.mirrored()
     root = outer.child(shoulder_x, 12.5, -0.5)
     hint = outer.axes @ np.array((0.75, -0.35, -0.7))
@@ -1090,18 +1093,19 @@ def _draw_arm(m: Machine, chest: Frame, side: int, shoulder_x: float, armed: boo
     lower = limb(elbow, fist, forward, side).scaled(girth, 1, girth)
     m.loft(upper, m["frame"], "y", "2 2.7 2.7 | -12.5 2.3 2.5")
     m.loft(upper, m["arm"], "y", "0 3.2 3.4 | -8 3.5 3.7 | -10.4 2.8 3.1")
+    lift = 5 + max(0.0, target[1] + 8) * 1.2
+    _draw_shoulder(m, root.child(0, 0, 0, (0, 0, lift)), side)
     m.loft(lower, m["frame"], "x", "-2.9 2.6 2.6 | 2.9 2.6 2.6", 1)
-    # A near weapon lies in the fist, a far one in front of it.
-    if armed and side < 0:
-        _draw_weapon(m, _aim(fist, outer.axes @ np.array(pointing), d.weapon == "axe"))
     _draw_forearm(m, lower)
-    if armed and side > 0:
+    if armed:
         _draw_weapon(m, _aim(fist, outer.axes @ np.array(pointing), d.weapon == "axe"))
+    fingers = "-11 1.9 1.9 | -11.6 2.5 2.7 | -14.4 2.7 2.9 | -15.8 2 2.2"
+    m.loft(lower, m["frame"], "y", fingers)
+    m.stroke(lower, "-2.3 -14.2 3.1 | 2.3 -14.2 3.1", OUTLINE, 0.4)
     if bears:
         mount = lower.child(3.6, -6.5, 0).origin
         normal = outer.axes @ np.array((0.62, 0.06, 0.75))
         _draw_shield(m, _aim(mount, normal).scaled(1.12, 1.12, 1))
-    _draw_shoulder(m, root.child(0, 0, 0, (0, 0, 5 + max(0.0, target[1] + 8) * 1.2)), side)
 
 
 def _aim(origin: np.ndarray, direction: np.ndarray, broad: bool = False) -> Frame:
@@ -1116,10 +1120,8 @@ def _aim(origin: np.ndarray, direction: np.ndarray, broad: bool = False) -> Fram
 
 
 def _draw_forearm(m: Machine, f: Frame) -> None:
-    """Add fist and gauntlet; the fist is 12.5 below the elbow."""
+    """Add the gauntlet; its frame's origin is the elbow, the fist is 12.5 below."""
     kind, colour = m.design.forearms, m["forearm"]
-    m.loft(f, m["frame"], "y", "-11 1.9 1.9 | -12.4 2.7 2.9 | -15 2.9 3.1 | -16.6 2.2 2.4")
-    m.stroke(f, "-2.3 -14.2 3.1 | 2.3 -14.2 3.1", OUTLINE, 0.4)
     if kind == "cuffed":
         m.loft(f, colour, "y", ".5 2.9 3.1 | -5 3.8 4 | -9 4.1 4.3", 1)
         m.loft(f, m["trim"], "y", "-8.4 4.4 4.6 | -12 5 5.2 | -12.6 4.4 4.6", 1)
