@@ -23,7 +23,7 @@ class RunError(Exception):
 
 
 def one_line_errors(main: Callable[[], None]) -> Callable[[], None]:
-    """Wrap a script's ``main`` so that both errors print one line, no traceback."""
+    """Wrap a script's ``main`` so that both errors, and Ctrl-C, print one line, no traceback."""
 
     @functools.wraps(main)
     def wrapped() -> None:
@@ -33,5 +33,12 @@ def one_line_errors(main: Callable[[], None]) -> Callable[[], None]:
             message = " ".join(str(error).split())
             print(f"{os.path.basename(sys.argv[0])}: error: {message}", file=sys.stderr)
             raise SystemExit(2 if isinstance(error, UserError) else 1) from None
+        except KeyboardInterrupt:
+            # During the training Ctrl-C is a request that the loop answers itself.
+            print(
+                f"{os.path.basename(sys.argv[0])}: stopped before the training began",
+                file=sys.stderr,
+            )
+            raise SystemExit(130) from None
 
     return wrapped

@@ -1,0 +1,226 @@
+"""The small rooms: labels, files, errors, history, hyperparameters, the loop's arithmetic."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import dcgan
+from tests.conftest import REPOSITORY, TINY, blobs, run_script
+from utils import backend, training
+from utils.adversarial import noisy_labels, smooth_labels
+from utils.datasets import Dataset
+from utils.errors import RunError, UserError, one_line_errors
+from utils.files import atomic_path
+from utils.monitor import MOST_POINTS, History, thin
+
+# Labels -----------------------------------------------------------------------------------------
+
+
+def test_smoothing_has_known_answers():
+    hard = np.array([1.0, 0.0], np.float32)
+    for sides, soft in (("one-sided", [0.9, 0.0]), ("two-sided", [0.95, 0.05])):
+        np.testing.assert_allclose(smooth_labels(hard, 0.1, sides), soft, rtol=1e-6)
+        np.testing.assert_array_equal(smooth_labels(hard, 0.0, sides), hard)
+
+
+def test_noise_shifts_each_label_by_its_own_draw():
+    seed = keras.random.SeedGenerator(5)
+    ones = np.ones((20_000, 1), np.float32)
+    down, up = noisy_labels(ones, -0.2, seed), noisy_labels(0 * ones, 0.2, seed)
+    for shift in (1 - np.asarray(down), np.asarray(up)):
+        assert shift.min() >= 0
+        assert shift.max() <= 0.2 + 1e-6
+        assert shift.mean() == pytest.approx(0.1, abs=0.002)
+        assert shift.std() == pytest.approx(0.2 / np.sqrt(12), abs=0.002)
+    assert abs(np.corrcoef(np.ravel(down), np.ravel(up))[0, 1]) < 0.03
+    again = noisy_labels(ones, -0.2, keras.random.SeedGenerator(5))
+    np.testing.assert_array_equal(again, down)
+
+
+# Files and errors -------------------------------------------------------------------------------
+
+
+def test_a_file_is_whole_or_as_it_was(tmp_path):
+    path = tmp_path / "deep" / "weights.npz"
+    with atomic_path(path) as temporary:
+        assert temporary.suffix == ".npz"
+        temporary.write_text("whole")
+    with pytest.raises(FileNotFoundError), atomic_path(path) as temporary:
+        temporary.with_name("nowhere").read_text(temporary.write_text("ha") and None)
+    assert path.read_text() == "whole"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("error", "code"), [(UserError, 2), (RunError, 1)])
+def test_errors_are_one_line_and_a_code(error, code, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/some/where/dcgan.py"])
+
+    @one_line_errors
+    def main() -> None:
+        raise error("this\n  and that")
+
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == code
+    assert capsys.readouterr().err == "dcgan.py: error: this and that\n"
+
+
+def test_ctrl_c_before_the_training_is_one_line(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["dcgan.py"])
+
+    @one_line_errors
+    def main() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == "dcgan.py: stopped before the training began\n"
+
+
+# History ----------------------------------------------------------------------------------------
+
+
+def test_history_goes_on_after_the_step_it_resumes_from(tmp_path):
+    path = tmp_path / "history.csv"
+    history = History(path, ["d_loss", "d_real"])
+    history.resume(0)
+    history.append([(10, 0.5, 1.234, 1.25, 0.5), (20, 1, 2, 1 / 3, 0.25), (30, 1.5, 3, 9, 9)])
+    with open(path, "a") as file:
+        file.write("40,2")
+    again = History(path, ["d_loss", "d_real"])
+    again.resume(20)
+    again.append([(30, 1.5, 4, 0.125, 1)])
+    with open(path, newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows == [
+        ["step", "epoch", "seconds", "d_loss", "d_real"],
+        ["10", "0.5000", "1.23", "1.25", "0.5"],
+        ["20", "1.0000", "2.00", "0.333333333", "0.25"],
+        ["30", "1.5000", "4.00", "0.125", "1"],
+    ]
+    again.plot(tmp_path / "history.png", "a run")
+    with Image.open(tmp_path / "history.png") as plot:
+        assert plot.size == (900, 600)
+
+
+def test_long_curves_are_thinned_by_means():
+    steps = np.arange(2 * MOST_POINTS, dtype=float)
+    thinned = thin(np.stack([steps, steps**0], 1))
+    np.testing.assert_array_equal(thinned[:2], [[0.5, 1], [2.5, 1]])
+    assert len(thinned) == MOST_POINTS
+    assert len(thin(np.zeros((5, 2)))) == 5
+
+
+# Hyperparameters --------------------------------------------------------------------------------
+
+
+def test_every_hyperparameter_is_an_option_with_a_sentence_of_help(tmp_path):
+    result = run_script("dcgan.py", "--help", folder=tmp_path)
+    assert result.returncode == 0
+    words = " ".join(result.stdout.replace("│", " ").split())
+    for field in dataclasses.fields(dcgan.Hyperparameters):
+        option = training.option_name(field.name)
+        assert option in words
+        source = (REPOSITORY / "dcgan.py").read_text() + (
+            REPOSITORY / "utils" / "training.py"
+        ).read_text()
+        sentence = source.split(f"\n    {field.name}: ")[1].split('"""')[1]
+        assert " ".join(sentence.split()) in words, field.name
+
+
+def test_what_shapes_the_networks_is_listed():
+    """A field left out of NETWORK_FIELDS could be changed under the feet of a resumed run."""
+    before = dcgan.Hyperparameters(image_size=64)
+    changes = {
+        "image_size": 32, "latent_dim": 7, "generator_filters": (8,), "generator_depth": 2,
+        "generator_start": "convolutional", "upscaling": "upsample", "generator_dropout": 0.1,
+        "discriminator_filters": (8,), "discriminator_depth": 2, "discriminator_dropout": 0.1,
+        "max_filters": 40, "kernel_size": 3, "normalization": "none",
+        "normalization_momentum": 0.5, "leaky_relu_slope": 0.1, "initial_stddev": 0.01,
+        "batch_size": 3, "label_noise": 0.1, "generator_learning_rate": 1.0,
+    }  # fmt: skip
+
+    def networks(h: dcgan.Hyperparameters) -> list[str]:
+        keras.backend.clear_session()
+        shapes = [dcgan.build_generator(h).to_json(), dcgan.build_discriminator(h).to_json()]
+        return [text.replace(f'"stddev": {h.initial_stddev}', "") for text in shapes]
+
+    known = networks(before)
+    for name, value in changes.items():
+        changed = networks(dataclasses.replace(before, **{name: value})) != known
+        assert changed == (name in before.NETWORK_FIELDS), name
+    assert set(before.NETWORK_FIELDS) <= set(changes)
+
+
+# The loop ---------------------------------------------------------------------------------------
+
+
+class Spy:
+    """A method that trains nothing and tells which pictures it was given."""
+
+    batches_per_step = 2
+
+    def __init__(self) -> None:
+        inputs = keras.Input((5,))
+        self.networks = {"generator": keras.Model(inputs, keras.layers.Reshape((1, 1, 5))(inputs))}
+
+    def state(self) -> dict[str, list[keras.Variable]]:
+        return {}
+
+    def train_step(self, real_batches: backend.Tensor) -> dict[str, backend.Tensor]:
+        return {"batches": real_batches}
+
+
+def test_every_picture_and_its_mirror_image_is_seen_once_an_epoch(monkeypatch):
+    monkeypatch.setattr(backend, "compile_step", lambda step, state: step)
+    images = blobs(6)
+    h = dcgan.Hyperparameters(image_size=32, batch_size=3, latent_dim=5, mirror=True)
+    trainer = training.Trainer(Spy(), h, Dataset(images, []))
+    for _ in range(2):
+        batches = [np.asarray(trainer.one_step()["batches"]) for _ in range(2)]
+        assert batches[0].shape == (2, 3, 32, 32, 3)
+        assert batches[0].dtype == np.uint8
+        seen = sorted(image.tobytes() for image in np.concatenate(batches).reshape(12, 32, 32, 3))
+        both = [image.tobytes() for image in images] + [x[:, ::-1].tobytes() for x in images]
+        assert seen == sorted(both)
+    assert (trainer.step, trainer.images_seen) == (4, 24)
+
+
+def test_where_a_run_ends():
+    h = dcgan.Hyperparameters(image_size=32, batch_size=4, latent_dim=5, epochs=3)
+    trainer = training.Trainer(Spy(), h, Dataset(blobs(9), []))
+    assert trainer.total_steps() == 4  # 27 pictures, 8 a step
+    h.epochs = 0
+    assert trainer.total_steps() is None
+    h.steps = 7
+    assert trainer.total_steps() == 7
+
+
+def test_memory_does_not_grow_over_2000_steps(tmp_path, data_file, monkeypatch):
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("needs /proc to read the memory of a process")
+    memory = {}
+    save_sample = training.Trainer._save_sample
+
+    def save_and_measure(self: training.Trainer) -> None:
+        save_sample(self)
+        memory[self.step] = int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+    monkeypatch.setattr(training.Trainer, "_save_sample", save_and_measure)
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--data", str(data_file), "--steps", "2500", "--sample-interval", "500",
+                 "--checkpoint-interval", "500"]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", ["dcgan.py", *TINY, *arguments])
+    dcgan.main()
+    assert list(memory) == [0, 500, 1000, 1500, 2000, 2500]
+    # Measured: below 1 MB. Keeping every step's scalars alone would take more than this.
+    assert memory[2500] - memory[500] < 8e6
