@@ -26,10 +26,11 @@ from utils import backend, training  # before Keras: they keep its start quiet
 import keras
 from keras import layers, ops
 
-from utils import datasets
 from utils.adversarial import frozen, noisy_labels, smooth_labels
 from utils.backend import Tensor
-from utils.errors import one_line_errors
+from utils.datasets import IMAGE_SIZES
+from utils.errors import UserError, one_line_errors
+from utils.options import RunOptions
 
 # ------------------------------------------------------------------------------------------------
 # Hyperparameters
@@ -37,7 +38,7 @@ from utils.errors import one_line_errors
 
 
 @dataclass
-class Hyperparameters(training.RunOptions):
+class Hyperparameters(RunOptions):
     """What there is to turn. Each field is an option: latent_dim is --latent-dim."""
 
     # Architecture.
@@ -101,10 +102,9 @@ class Hyperparameters(training.RunOptions):
     target as well."""
 
     METHOD: ClassVar[str] = "dcgan"
-
     # What decides about the shape or the meaning of a weight cannot change when a run resumes.
-    NETWORK_FIELDS: ClassVar[tuple[str, ...]] = (
-        "image_size", "latent_dim", "max_filters", "kernel_size",
+    FIXED_FIELDS: ClassVar[tuple[str, ...]] = (
+        *RunOptions.FIXED_FIELDS, "max_filters", "kernel_size",
         "generator_filters", "generator_depth", "generator_start", "generator_dropout",
         "discriminator_filters", "discriminator_depth", "discriminator_dropout",
         "upscaling", "normalization", "normalization_momentum", "leaky_relu_slope",
@@ -113,12 +113,20 @@ class Hyperparameters(training.RunOptions):
     def check(self) -> None:
         """Raise UserError for values that make no networks or no training."""
         super().check()
-        deepest = int(math.log2(self.image_size or max(datasets.IMAGE_SIZES)))
+        deepest = int(math.log2(self.image_size or max(IMAGE_SIZES)))
+        for network in ("generator", "discriminator"):
+            widths, depth = getattr(self, f"{network}_filters"), getattr(self, f"{network}_depth")
+            if not 1 <= len(widths) <= deepest:
+                raise UserError(f"--{network}-filters: {len(widths)} given, must be 1 to {deepest}")
+            if len(widths) > 1 and depth:
+                raise UserError(
+                    f"--{network}-depth {depth}: must be 0 where --{network}-filters is a list, "
+                    "whose length is the depth"
+                )
         self.require_between(0, deepest, "generator_depth", "discriminator_depth")
-        self.require_length(1, deepest, "generator_filters", "discriminator_filters")
         self.require_between(1, math.inf, "generator_filters", "discriminator_filters")
-        self.require_between(1, math.inf, "latent_dim", "max_filters", "learning_rate_decay_steps")
-        self.require_between(2, math.inf, "batch_size", "kernel_size")
+        self.require_between(1, math.inf, "max_filters", "learning_rate_decay_steps")
+        self.require_between(2, math.inf, "kernel_size")
         self.require_between(0, 0.99, "generator_dropout", "discriminator_dropout")
         self.require_between(0, 1, "normalization_momentum", "leaky_relu_slope", "initial_stddev")
         self.require_between(0, 1e9, "generator_learning_rate", "discriminator_learning_rate")
@@ -132,16 +140,13 @@ class Hyperparameters(training.RunOptions):
 # ------------------------------------------------------------------------------------------------
 
 
-def map_widths(filters: tuple[int, ...], depth: int, h: Hyperparameters) -> list[int]:
-    """Channels of a network's maps: a list as it is, a single width doubled at every halving.
+def doubled(width: int, depth: int, h: Hyperparameters) -> list[int]:
+    """Channels of ``depth`` maps, the largest map first: each half as large and twice as wide.
 
-    Returns:
-        The list, or ``depth`` widths (as many as lead to 4x4 pixels for 0), the largest map first.
+    A depth of 0 takes as many maps as lead to 4x4 pixels.
     """
-    if len(filters) > 1:
-        return list(filters)
     depth = depth or int(math.log2(h.image_size)) - 2
-    return [min(filters[0] * 2**halvings, h.max_filters) for halvings in range(depth)]
+    return [min(width * 2**halvings, h.max_filters) for halvings in range(depth)]
 
 
 def initializer(h: Hyperparameters) -> keras.initializers.Initializer:
@@ -166,9 +171,9 @@ def activate(
 
 def build_generator(h: Hyperparameters) -> keras.Model:
     """Latent vectors (B, latent_dim) to images (B, image_size, image_size, 3) in [-1, 1]."""
-    widths = map_widths(h.generator_filters, h.generator_depth, h)
-    if len(h.generator_filters) == 1:
-        widths.reverse()  # the generator starts at the smallest map
+    widths = list(h.generator_filters)
+    if len(widths) == 1:
+        widths = doubled(widths[0], h.generator_depth, h)[::-1]
     size = h.image_size >> len(widths)
     # An offset before batch normalisation would be subtracted again.
     use_bias = h.normalization != "before-activation"
@@ -208,7 +213,9 @@ def build_generator(h: Hyperparameters) -> keras.Model:
 
 def build_discriminator(h: Hyperparameters) -> keras.Model:
     """Images (B, image_size, image_size, 3) in [-1, 1] to logits (B, 1): positive means real."""
-    widths = map_widths(h.discriminator_filters, h.discriminator_depth, h)
+    widths = list(h.discriminator_filters)
+    if len(widths) == 1:
+        widths = doubled(widths[0], h.discriminator_depth, h)
 
     x = images = keras.Input((h.image_size, h.image_size, 3), name="images")
     for level, filters in enumerate(widths):
@@ -316,7 +323,6 @@ class DCGAN:
         fake_labels = smooth_labels(zeros, h.label_smoothing, h.smoothing_sides)
         real_labels = noisy_labels(real_labels, -h.label_noise, self.seed_generator)
         fake_labels = noisy_labels(fake_labels, h.label_noise, self.seed_generator)
-        fake_images = self.generator(self.random_latents(), training=True)
 
         def loss_function() -> tuple[Tensor, tuple[Tensor, Tensor]]:
             # Two passes: in one, batch normalisation would mix real with generated images.
@@ -328,6 +334,7 @@ class DCGAN:
             return loss, (real_logits, fake_logits)
 
         with frozen(self.generator):
+            fake_images = self.generator(self.random_latents(), training=True)
             variables = self.combined.trainable_variables  # the discriminator's
             (loss, (real_logits, fake_logits)), gradients = backend.value_and_grad(
                 loss_function, variables

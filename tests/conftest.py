@@ -11,6 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+# The tests compare bits, and some of them run several scripts at once.
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
 from utils import backend  # noqa: F401 - before Keras: it keeps its start quiet
 
 # isort: split
@@ -45,16 +48,20 @@ def data_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start_script(
-    script: str, *arguments: object, folder: Path, **popen: object
+    script: str,
+    *arguments: object,
+    folder: Path,
+    environment: dict[str, str] | None = None,
+    **popen: object,
 ) -> subprocess.Popen[str]:
-    """Start a script in ``folder``, as a person does, on the CPU."""
+    """Start a script in ``folder``, as a person does."""
     return subprocess.Popen(
         [sys.executable, REPOSITORY / script, *map(str, arguments)],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "COLUMNS": "200"},
+        env=os.environ | {"COLUMNS": "200"} | (environment or {}),
         # A test runner in the background may ignore Ctrl-C, and children inherit that.
         preexec_fn=popen.pop("preexec_fn", None)
         or (lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None),

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import h5py
+import keras
 import numpy as np
 import pytest
 
 import dcgan
-from tests.conftest import TINY, blobs, run_script
+from tests.conftest import REPOSITORY, TINY, blobs, run_script
 from utils import checkpoints
 from utils.datasets import write_dataset
+from utils.errors import RunError
 
 
 @pytest.fixture
@@ -33,7 +39,7 @@ def refused(tmp_path, monkeypatch, capsys):
 
 
 def nothing_was_written(folder: Path) -> bool:
-    return not any(folder.glob("*/*"))
+    return not any((folder / name).exists() for name in ("images", "saved_models", "data"))
 
 
 def test_an_unknown_option(refused, tmp_path):
@@ -59,13 +65,21 @@ def test_an_unknown_option_through_the_shell(tmp_path):
         (["--batch-size", "1"], "--batch-size 1: must be 2 or more"),
         (["--latent-dim", "0"], "--latent-dim 0: must be 1 or more"),
         (["--image-size", "100"], "--image-size 100: must be 32, 64, 128 or 256"),
-        (["--label-noise", "0.7"], "--label-noise 0.7: must be between 0 and 0.5"),
-        (["--generator-dropout", "1"], "--generator-dropout 1.0: must be between 0 and 0.99"),
-        (["--generator-learning-rate", "nan"], "--generator-learning-rate nan: must be between"),
+        (["--label-noise", "0.7"], "--label-noise 0.7: must be from 0 to 0.5"),
+        (["--generator-dropout", "1"], "--generator-dropout 1.0: must be from 0 to 0.99"),
+        (["--generator-learning-rate", "nan"], "--generator-learning-rate nan: must be from"),
+        (["--seed", "5000000000"], "--seed 5000000000: must be from 0 to 4"),
+        (["--resume"], "Missing value for argument '--resume'"),
+        (["--resume", "../x"], "--resume '../x': must be letters, digits"),
+        (["--generator-filters"], "--generator-filters: 0 given, must be 1 to 8"),
+        (
+            ["--generator-filters", "8", "4", "--generator-depth", "2"],
+            "--generator-depth 2: must be 0 where --generator-filters is a list",
+        ),
         (["--generator-filters", "8", "0"], "--generator-filters 0: must be 1 or more"),
         (["--sample-interval", "0"], "--sample-interval 0: must be 1 or more"),
         (["--run-name", "../x"], "--run-name '../x': must be letters, digits"),
-        (["--generator-depth", "9"], "--generator-depth 9: must be between 0 and 8"),
+        (["--generator-depth", "9"], "--generator-depth 9: must be from 0 to 8"),
     ],
 )
 def test_values_that_cannot_be_meant(refused, tmp_path, arguments, message):
@@ -75,7 +89,7 @@ def test_values_that_cannot_be_meant(refused, tmp_path, arguments, message):
 
 def test_too_many_maps_for_the_images(refused, data_file):
     assert refused("--data", data_file, "--generator-filters", *[4] * 6) == (
-        "--generator-filters: 6 numbers given, must be 1 to 5 at 32 px"
+        "--generator-filters: 6 given, must be 1 to 5"
     )
 
 
@@ -117,10 +131,10 @@ def test_a_batch_larger_than_the_data_set(refused, data_file):
 def test_an_output_folder_that_cannot_be_written(refused, data_file, tmp_path):
     (tmp_path / "a_file").write_text("")
     assert refused("--data", data_file, "--images-dir", "a_file/images") == (
-        "--images-dir a_file/images: cannot be written (Not a directory)"
+        f"--images-dir a_file/images: {tmp_path}/a_file is not a folder"
     )
     assert refused("--data", data_file, "--models-dir", "a_file") == (
-        "--models-dir a_file: cannot be written (File exists)"
+        "--models-dir a_file: a_file is not a folder"
     )
 
 
@@ -153,12 +167,11 @@ def test_a_run_that_is_not_there(refused, short_run):
 
 def test_resuming_with_other_networks(refused, short_run):
     assert refused("--resume", "short", "--latent-dim", 6) == (
-        "--latent-dim 6: run short has 5, and a resumed run keeps its networks; leave the option "
-        "out or start a new run"
+        "--latent-dim 6: run short has 5, which a resumed run keeps; leave the option out or start "
+        "a new run"
     )
-    assert refused("--resume", "short", "--run-name", "new").startswith(
-        "--run-name new: run short has short, and a resumed run keeps its name"
-    )
+    assert refused("--resume", "short", "--sample_rows", 3).startswith("--sample-rows 3: run short")
+    assert refused("--resume", "short", "--run-name", "new").startswith("--run-name new: run short")
 
 
 def test_resuming_what_is_done(refused, short_run):
@@ -181,38 +194,134 @@ def test_resuming_on_pictures_that_changed(refused, tmp_path, monkeypatch, capsy
     )
 
 
-def test_a_damaged_checkpoint_falls_back_on_the_one_before(short_run, monkeypatch, capsys):
+@pytest.mark.parametrize("steps", [3, 5])
+def test_a_damaged_checkpoint_falls_back_on_the_one_before(short_run, monkeypatch, capsys, steps):
     last = short_run / "checkpoints" / "step_0000003.npz"
+    own_copy = last.with_name("step_0000003-good.npz")
+    own_copy.write_bytes(last.read_bytes())
     content = bytearray(last.read_bytes())
     content[len(content) // 2] ^= 0xFF
     last.write_bytes(content)
-    monkeypatch.setattr(sys, "argv", ["dcgan.py", "--resume", "short", "--steps", "5"])
+    monkeypatch.setattr(
+        sys, "argv",
+        ["dcgan.py", "--resume", "short", "--steps", str(steps), "--keep-checkpoints", "1"],
+    )  # fmt: skip
     dcgan.main()
     captured = capsys.readouterr()
     assert "step_0000003.npz is damaged" in captured.err
-    assert "done at step 5" in captured.out
+    assert f"done at step {steps}" in captured.out
+    assert sorted(path.name for path in last.parent.iterdir()) == sorted(
+        ["step_0000003-good.npz", "step_0000003.npz.damaged", f"step_{steps:07d}.npz"]
+    )
+    if steps == 3:
+        np.testing.assert_array_equal(np.load(last)["generator/0000"],
+                                      np.load(own_copy)["generator/0000"])  # fmt: skip
 
 
-def test_no_checkpoint_is_left(refused, short_run):
+def test_no_checkpoint_is_whole(refused, short_run):
     for path in (short_run / "checkpoints").iterdir():
         path.write_bytes(path.read_bytes()[:1000])
     assert "step_0000003.npz is damaged" in refused("--resume", "short", "--steps", 5)
+    assert len(list((short_run / "checkpoints").iterdir())) == 2
 
 
-def test_a_damaged_config(refused, short_run):
-    (short_run / "config.json").write_text('{"method": "dc')
-    assert refused("--resume", "short").startswith(
-        "--resume short: saved_models/short/config.json is damaged ("
+def test_a_checkpoint_that_means_harm(refused, short_run):
+    for path in (short_run / "checkpoints").iterdir():
+        with np.load(path) as archive:
+            arrays = dict(archive.items())
+        np.savez(path, **arrays | {"generator/0000": np.array({"a": 1}, dtype=object)})
+    assert "Object arrays cannot be loaded" in refused("--resume", "short", "--steps", 5)
+
+
+def test_a_checkpoint_of_other_networks(refused, short_run):
+    for path in (short_run / "checkpoints").iterdir():
+        with np.load(path) as archive:
+            arrays = dict(archive.items())
+        np.savez(path, **arrays | {"generator/0000": np.zeros(3)})
+    assert refused("--resume", "short", "--steps", 5) == (
+        "saved_models/short/checkpoints/step_0000003.npz holds other networks: generator/0000 is "
+        "(3,) there and (5, 192) here"
     )
 
 
-def test_a_loss_that_becomes_nan(refused, short_run, capsys):
+def test_a_damaged_config(refused, short_run):
+    path = short_run / "config.json"
+    good = path.read_text()
+    damaged = "--resume short: saved_models/short/config.json is damaged ("
+    for text in ('{"method": "dc', "[]", '{"hyperparameters": {}}', '{"hyperparameters": 3}'):
+        path.write_text(text)
+        assert refused("--resume", "short").startswith(damaged)
+    for wrong in ('"batch_size": "4"', '"batch_size": null', '"batch_size": [4]'):
+        path.write_text(good.replace('"batch_size": 4', wrong))
+        assert refused("--resume", "short").startswith(
+            "--resume short: its config.json is damaged or from another version: batch_size is"
+        )
+    path.write_text(good.replace('"method": "dcgan"', '"method": "wgan"'))
+    assert refused("--resume", "short") == ("--resume short: was made by wgan.py, not by dcgan.py")
+
+
+def test_a_copied_run_is_a_run_of_its_own(short_run, monkeypatch, capsys):
+    shutil.copytree(short_run, short_run.with_name("copy"))
+    before = {path: path.read_bytes() for path in short_run.rglob("*") if path.is_file()}
+    monkeypatch.setattr(sys, "argv", ["dcgan.py", "--resume", "copy", "--steps", "4"])
+    dcgan.main()
+    assert "run copy: pictures in images/copy/" in capsys.readouterr().out
+    assert (short_run.with_name("copy") / "checkpoints" / "step_0000004.npz").exists()
+    assert before == {path: path.read_bytes() for path in short_run.rglob("*") if path.is_file()}
+
+
+def test_a_loss_that_becomes_nan(refused, short_run, monkeypatch):
+    config = (short_run / "config.json").read_text()
     arguments = ["--resume", "short", "--steps", 60, "--generator-learning-rate", 1e9,
                  "--history-interval", 1]  # fmt: skip
     message = refused(*arguments, "--discriminator-learning-rate", 1e9, code=1)
-    assert "learning-rate" in message
-    assert "the checkpoint of step 3 is intact: --resume short" in message
+    assert re.fullmatch(
+        r"[dg]_\w+ became \S+ at step \d+: lower --generator-learning-rate or "
+        r"--discriminator-learning-rate; the checkpoint of step 3 is intact; go on with: "
+        r"python dcgan\.py --resume short --generator-learning-rate \.\.\.",
+        message,
+    )
     saved = checkpoints.Checkpoints(short_run / "checkpoints", keep=3)
     assert saved.steps()[-1] == 3
     # The curves show how it came about.
     assert (short_run.parent.parent / "images" / "short" / "history.png").exists()
+    # And the run is as it was, with the learning rates that were good.
+    assert (short_run / "config.json").read_text() == config
+    monkeypatch.setattr(sys, "argv", ["dcgan.py", "--resume", "short", "--steps", "4"])
+    dcgan.main()
+    assert saved.steps()[-1] == 4
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    saved = checkpoints.Checkpoints(tmp_path, keep=3)
+    bad = keras.Variable([1.0, np.inf], name="bad")
+    with pytest.raises(RunError, match="bad is no longer finite at step 7: lower the learning"):
+        saved.collect(7, {"generator": [bad]})
+
+
+def test_a_reader_that_has_enough_is_no_error(tmp_path):
+    command = f"{sys.executable} {REPOSITORY / 'dcgan.py'} --help | head -1"
+    result = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True)
+    assert "Traceback" not in result.stderr
+    assert result.stdout.startswith("usage: dcgan.py")
+
+
+def test_a_persons_keras_json_does_not_change_what_is_trained(tmp_path, data_file):
+    (tmp_path / "keras.json").write_text(
+        json.dumps({"image_data_format": "channels_first", "floatx": "float16",
+                    "backend": "tensorflow", "epsilon": 1e-7})
+    )  # fmt: skip
+    result = run_script(
+        "dcgan.py", *TINY, "--data", data_file, "--dry-run", folder=tmp_path,
+        environment={"KERAS_HOME": str(tmp_path)},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "(None, 32, 32, 3)" in result.stdout
+
+
+def test_a_keras_backend_that_is_not_there(tmp_path):
+    result = run_script("dcgan.py", folder=tmp_path, environment={"KERAS_BACKEND": "nothing"})
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("error: Keras and its backend cannot be loaded (")
+    assert result.stderr.endswith("); set KERAS_BACKEND=tensorflow\n")

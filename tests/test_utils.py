@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from utils.datasets import Dataset
 from utils.errors import RunError, UserError, one_line_errors
 from utils.files import atomic_path
 from utils.monitor import MOST_POINTS, History, thin
+from utils.options import RunOptions, option_name
 
 # Labels -----------------------------------------------------------------------------------------
 
@@ -53,8 +56,14 @@ def test_a_file_is_whole_or_as_it_was(tmp_path):
     with atomic_path(path) as temporary:
         assert temporary.suffix == ".npz"
         temporary.write_text("whole")
-    with pytest.raises(FileNotFoundError), atomic_path(path) as temporary:
-        temporary.with_name("nowhere").read_text(temporary.write_text("ha") and None)
+
+    def fail_half_way() -> None:
+        with atomic_path(path) as temporary:
+            temporary.write_text("ha")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
     assert path.read_text() == "whole"
     assert list(path.parent.iterdir()) == [path]
 
@@ -112,6 +121,19 @@ def test_history_goes_on_after_the_step_it_resumes_from(tmp_path):
         assert plot.size == (900, 600)
 
 
+def test_history_of_other_columns_keeps_its_rows(tmp_path):
+    path = tmp_path / "history.csv"
+    path.write_text("step,epoch,seconds,d_loss,old\n10,0.5,1,1.25,7\n20,1,2,1.5,8\n")
+    history = History(path, ["new", "d_loss"])
+    history.resume(20)
+    history.append([(30, 1.5, 3, 0.5, 1.75)])
+    assert path.read_text().splitlines() == [
+        "step,epoch,seconds,new,d_loss", "10,0.5000,1.00,nan,1.25", "20,1.0000,2.00,nan,1.5",
+        "30,1.5000,3.00,0.5,1.75",
+    ]  # fmt: skip
+    history.plot(tmp_path / "history.png", "a run")
+
+
 def test_long_curves_are_thinned_by_means():
     steps = np.arange(2 * MOST_POINTS, dtype=float)
     thinned = thin(np.stack([steps, steps**0], 1))
@@ -128,17 +150,17 @@ def test_every_hyperparameter_is_an_option_with_a_sentence_of_help(tmp_path):
     assert result.returncode == 0
     words = " ".join(result.stdout.replace("│", " ").split())
     for field in dataclasses.fields(dcgan.Hyperparameters):
-        option = training.option_name(field.name)
+        option = option_name(field.name)
         assert option in words
         source = (REPOSITORY / "dcgan.py").read_text() + (
-            REPOSITORY / "utils" / "training.py"
+            REPOSITORY / "utils" / "options.py"
         ).read_text()
         sentence = source.split(f"\n    {field.name}: ")[1].split('"""')[1]
         assert " ".join(sentence.split()) in words, field.name
 
 
 def test_what_shapes_the_networks_is_listed():
-    """A field left out of NETWORK_FIELDS could be changed under the feet of a resumed run."""
+    """A field left out of FIXED_FIELDS could be changed under the feet of a resumed run."""
     before = dcgan.Hyperparameters(image_size=64)
     changes = {
         "image_size": 32, "latent_dim": 7, "generator_filters": (8,), "generator_depth": 2,
@@ -146,8 +168,16 @@ def test_what_shapes_the_networks_is_listed():
         "discriminator_filters": (8,), "discriminator_depth": 2, "discriminator_dropout": 0.1,
         "max_filters": 40, "kernel_size": 3, "normalization": "none",
         "normalization_momentum": 0.5, "leaky_relu_slope": 0.1, "initial_stddev": 0.01,
-        "batch_size": 3, "label_noise": 0.1, "generator_learning_rate": 1.0,
     }  # fmt: skip
+    no_matter = {
+        "batch_size", "generator_learning_rate", "generator_beta1", "discriminator_learning_rate",
+        "discriminator_beta1", "learning_rate_decay", "learning_rate_decay_steps", "label_noise",
+        "label_smoothing", "smoothing_sides",
+    }  # fmt: skip
+    of_the_loop = {field.name for field in dataclasses.fields(RunOptions)} - set(changes)
+    assert set(changes) | no_matter | of_the_loop == {
+        field.name for field in dataclasses.fields(dcgan.Hyperparameters)
+    }
 
     def networks(h: dcgan.Hyperparameters) -> list[str]:
         keras.backend.clear_session()
@@ -157,8 +187,7 @@ def test_what_shapes_the_networks_is_listed():
     known = networks(before)
     for name, value in changes.items():
         changed = networks(dataclasses.replace(before, **{name: value})) != known
-        assert changed == (name in before.NETWORK_FIELDS), name
-    assert set(before.NETWORK_FIELDS) <= set(changes)
+        assert changed == (name in before.FIXED_FIELDS), name
 
 
 # The loop ---------------------------------------------------------------------------------------
@@ -195,6 +224,13 @@ def test_every_picture_and_its_mirror_image_is_seen_once_an_epoch(monkeypatch):
     assert (trainer.step, trainer.images_seen) == (4, 24)
 
 
+def test_images_come_back_from_the_device_as_they_were():
+    for size in (32, 64):
+        images = np.random.default_rng(size).integers(0, 256, (7, size, size, 3), dtype=np.uint8)
+        taken = backend.take_images(backend.images_to_device(images), np.array([6, 0, 6]), size)
+        np.testing.assert_array_equal(np.asarray(taken), images[[6, 0, 6]])
+
+
 def test_where_a_run_ends():
     h = dcgan.Hyperparameters(image_size=32, batch_size=4, latent_dim=5, epochs=3)
     trainer = training.Trainer(Spy(), h, Dataset(blobs(9), []))
@@ -205,22 +241,38 @@ def test_where_a_run_ends():
     assert trainer.total_steps() == 7
 
 
-def test_memory_does_not_grow_over_2000_steps(tmp_path, data_file, monkeypatch):
-    if not Path("/proc/self/statm").exists():
-        pytest.skip("needs /proc to read the memory of a process")
-    memory = {}
-    save_sample = training.Trainer._save_sample
+MEASURE_MEMORY = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv.pop(1))
+import dcgan
+from utils import training
 
-    def save_and_measure(self: training.Trainer) -> None:
-        save_sample(self)
-        memory[self.step] = int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+save_sample = training.Trainer._save_sample
 
-    monkeypatch.setattr(training.Trainer, "_save_sample", save_and_measure)
-    monkeypatch.chdir(tmp_path)
-    arguments = ["--data", str(data_file), "--steps", "2500", "--sample-interval", "500",
+def save_and_measure(self):
+    save_sample(self)
+    pages = Path("/proc/self/statm").read_text().split()[1]
+    print("memory", self.step, int(pages) * 4096)
+
+training.Trainer._save_sample = save_and_measure
+dcgan.main()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads memory from /proc")
+def test_memory_does_not_grow_over_2000_steps(tmp_path, data_file):
+    arguments = ["--data", data_file, "--steps", "3500", "--sample-interval", "500",
                  "--checkpoint-interval", "500"]  # fmt: skip
-    monkeypatch.setattr(sys, "argv", ["dcgan.py", *TINY, *arguments])
-    dcgan.main()
-    assert list(memory) == [0, 500, 1000, 1500, 2000, 2500]
-    # Measured: below 1 MB. Keeping every step's scalars alone would take more than this.
-    assert memory[2500] - memory[500] < 8e6
+    result = subprocess.run(
+        [sys.executable, "-c", MEASURE_MEMORY, REPOSITORY, *TINY, *arguments],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    memory = {
+        int(step): int(size) for step, size in re.findall(r"memory (\d+) (\d+)", result.stdout)
+    }
+    assert list(memory) == list(range(0, 3501, 500))
+    # The first 1,500 steps fill caches. Measured after that: 3.3 MB in 2,000 steps, 3.1 of them in
+    # one leap. Three kilobytes lost in every step would be more than this allows.
+    assert memory[3500] - memory[1500] < 6e6, memory

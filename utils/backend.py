@@ -8,11 +8,12 @@ data that lives on the device. Another backend is another branch in each of thes
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -27,11 +28,17 @@ def _quiet_start() -> Iterator[None]:
     log level is in force.
     """
     sys.stderr.flush()
+    interrupt = signal.getsignal(signal.SIGINT)
     with tempfile.TemporaryFile() as held_back:
         standard_error = os.dup(2)
         os.dup2(held_back.fileno(), 2)
         try:
+            if interrupt is signal.default_int_handler:
+                # Ctrl-C ends the process here without a traceback out of somebody's import.
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
             yield
+        except (ImportError, ValueError):
+            raise
         except BaseException:
             held_back.seek(0)
             os.write(standard_error, held_back.read())
@@ -39,26 +46,38 @@ def _quiet_start() -> Iterator[None]:
         finally:
             os.dup2(standard_error, 2)
             os.close(standard_error)
+            if interrupt is signal.default_int_handler:
+                signal.signal(signal.SIGINT, interrupt)
 
 
-with _quiet_start():
-    import keras
+def _give_up(reason: str) -> NoReturn:
+    print(f"error: {reason}; set KERAS_BACKEND=tensorflow", file=sys.stderr)
+    raise SystemExit(2)
 
-Tensor = Any
-"""A tensor of the running backend."""
+
+try:
+    with _quiet_start():
+        import keras
+except (ImportError, ValueError) as error:
+    _give_up(f"Keras and its backend cannot be loaded ({error})")
 
 if keras.backend.backend() != "tensorflow":
-    print(
-        f"error: the Keras backend is {keras.backend.backend()}, wanted is tensorflow; "
-        "set KERAS_BACKEND=tensorflow",
-        file=sys.stderr,
-    )
-    raise SystemExit(2)
+    _give_up(f"the Keras backend is {keras.backend.backend()}, wanted is tensorflow")
 
 with _quiet_start():
     import tensorflow as tf
 
-    tf.config.list_physical_devices()
+    for gpu in tf.config.list_physical_devices("GPU"):
+        # Take memory as it is needed, so that a desktop that shares the GPU stays usable.
+        tf.config.experimental.set_memory_growth(gpu, True)
+
+# Whatever the person's keras.json says for other work: the scripts are written for these.
+keras.config.set_image_data_format("channels_last")
+keras.config.set_floatx("float32")
+keras.config.set_dtype_policy("float32")
+
+Tensor = Any
+"""A tensor of the running backend."""
 
 
 def seed_everything(seed: int, deterministic: bool) -> None:
@@ -70,9 +89,6 @@ def seed_everything(seed: int, deterministic: bool) -> None:
             finish. They are somewhat faster; without them the same seed gives the same bits.
     """
     keras.utils.set_random_seed(seed)
-    for gpu in tf.config.list_physical_devices("GPU"):
-        # Take memory as it is needed, so that a desktop that shares the GPU stays usable.
-        tf.config.experimental.set_memory_growth(gpu, True)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
 
@@ -136,9 +152,18 @@ def value_and_grad(
     return (loss, auxiliary), gradients
 
 
-def to_device(array: np.ndarray) -> Tensor:
-    """Copy an array to where the networks are, once, to be used by many steps."""
-    return tf.constant(array)
+def images_to_device(images: np.ndarray) -> Tensor:
+    """Copy uint8 (N, H, W, 3) to where the networks are, once, for `take_images`.
+
+    TensorFlow has no GPU kernel that gathers bytes: the set would go back to the host at every
+    step. It gathers 64-bit numbers, so eight bytes travel as one, unread.
+    """
+    return tf.constant(np.ascontiguousarray(images).reshape(len(images), -1).view(np.int64))
+
+
+def take_images(images: Tensor, indices: Tensor, size: int) -> Tensor:
+    """Gather uint8 (B, size, size, 3) by indices (B,) from what `images_to_device` returned."""
+    return tf.reshape(tf.bitcast(tf.gather(images, indices), tf.uint8), (-1, size, size, 3))
 
 
 def fetch(values: Sequence[dict[str, Tensor]]) -> list[dict[str, float]]:

@@ -8,7 +8,10 @@ damage is noticed when it is read.
 from __future__ import annotations
 
 import json
+import re
+import sys
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,6 +45,19 @@ def state_bytes(state: State) -> int:
     )
 
 
+def files_by_step(folder: Path, suffix: str) -> dict[int, Path]:
+    """The files ``step_0000500SUFFIX`` of a folder by their steps, in ascending order.
+
+    Files of other names, such as a person's own copies, are nobody's business here.
+    """
+    found = {}
+    for path in folder.glob(f"step_*{suffix}"):
+        name = re.fullmatch(r"step_(\d{7,})", path.name.removesuffix(suffix))
+        if name:
+            found[int(name[1])] = path
+    return dict(sorted(found.items()))
+
+
 class Checkpoints:
     """The checkpoints of one run: ``folder/step_0000500.npz``, the last few of them."""
 
@@ -51,21 +67,22 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """The steps of which there is a checkpoint, in ascending order."""
-        return sorted(
-            int(path.stem.removeprefix("step_")) for path in self.folder.glob("step_*.npz")
-        )
+        return list(files_by_step(self.folder, ".npz"))
 
     def path(self, step: int) -> Path:
         """Where the checkpoint of a step lies."""
         return self.folder / f"step_{step:07d}.npz"
 
-    def save(self, step: int, state: State, loop: Mapping[str, np.ndarray]) -> None:
-        """Write a checkpoint, then remove those beyond the last ``keep``.
+    def kept(self) -> str:
+        """A half sentence for error messages: what can be gone on with."""
+        steps = self.steps()
+        return f"the checkpoint of step {steps[-1]} is intact" if steps else "nothing was saved yet"
+
+    def collect(self, step: int, state: State) -> dict[str, np.ndarray]:
+        """Copy the state from the device.
 
         Raises:
-            RunError: a weight is not a finite number.
-            OSError: the file could not be written. In either case the earlier checkpoints are
-                untouched.
+            RunError: a weight is not a finite number, and not worth saving.
         """
         variables = _variable_names(state)
         arrays = {name: ops.convert_to_numpy(v) for name, v in variables.items()}
@@ -75,47 +92,89 @@ class Checkpoints:
                     f"{variables[name].path} is no longer finite at step {step}: lower the "
                     f"learning rates; {self.kept()}"
                 )
-        arrays |= {f"loop/{name}": np.asarray(value) for name, value in loop.items()}
+        return arrays
+
+    def save(self, step: int, arrays: dict[str, np.ndarray], loop: Mapping[str, Any]) -> None:
+        """Write a checkpoint of what `collect` returned, then remove those beyond the last few.
+
+        Raises:
+            OSError: the file could not be written; the earlier checkpoints are untouched.
+        """
+        loop_arrays = {f"loop/{name}": np.asarray(value) for name, value in loop.items()}
         with atomic_path(self.path(step)) as temporary:
-            np.savez(temporary, allow_pickle=False, **arrays)
+            np.savez(temporary, allow_pickle=False, **arrays, **loop_arrays)
         for old in self.steps()[: -self.keep]:
             self.path(old).unlink(missing_ok=True)
 
-    def kept(self) -> str:
-        """A half sentence for error messages: what can be gone on with."""
-        steps = self.steps()
-        return f"the checkpoint of step {steps[-1]} is intact" if steps else "nothing was saved yet"
+    def load_newest(self, state: State) -> dict[str, np.ndarray] | None:
+        """Read the newest whole checkpoint into the variables.
 
-    def load(self, step: int, state: State) -> dict[str, np.ndarray]:
-        """Read a checkpoint into the variables and return what the loop had stored.
+        Damaged ones after it are renamed to ``*.damaged``, so that they can neither pass for the
+        newest again nor push a good one out.
+
+        Returns:
+            What the loop had stored, or None where no checkpoint was ever made.
 
         Raises:
-            ValueError: the file is damaged or belongs to other networks; then no variable has
-                been touched.
+            UserError: none is whole, or the newest that is belongs to other networks; then no
+                variable has been touched.
         """
-        try:
-            with np.load(self.path(step), allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{self.path(step)} is damaged ({error})") from None
-        variables = _variable_names(state)
-        stored = {
-            name: array.shape for name, array in arrays.items() if not name.startswith("loop/")
-        }
-        wanted = {name: tuple(variable.shape) for name, variable in variables.items()}
-        if stored != wanted:
-            odd = min(name for name, _ in stored.items() ^ wanted.items())
-            raise ValueError(
-                f"{self.path(step)} holds other networks: {odd} is {stored.get(odd, 'missing')} "
-                f"there and {wanted.get(odd, 'missing')} here"
-            )
-        for name, variable in variables.items():
-            variable.assign(arrays[name])
-        return {
-            name.removeprefix("loop/"): array
-            for name, array in arrays.items()
-            if name.startswith("loop/")
-        }
+        reasons = {}
+        for step in reversed(self.steps()):
+            try:
+                arrays = _read(self.path(step))
+            except ValueError as error:
+                reasons[step] = f"{self.path(step)} is damaged ({error})"
+                continue
+            _assign(arrays, state, self.path(step))
+            for damaged, reason in reasons.items():
+                print(f"warning: {reason}; going on from step {step}", file=sys.stderr)
+                self.path(damaged).rename(f"{self.path(damaged)}.damaged")
+            return {
+                name.removeprefix("loop/"): array
+                for name, array in arrays.items()
+                if name.startswith("loop/")
+            }
+        if reasons:
+            raise UserError("; ".join(reasons.values()) + "; there is no other")
+        return None
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a checkpoint; ValueError if it is damaged, or made to do harm."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        if "loop/step" not in arrays:
+            raise ValueError("it is no checkpoint")
+    except (
+        OSError, ValueError, EOFError, KeyError, RuntimeError, NotImplementedError,
+        MemoryError, zipfile.BadZipFile, zlib.error,
+    ) as error:  # fmt: skip
+        raise ValueError(f"{type(error).__name__}: {error}") from None
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(f"{name} is not finite")
+    return arrays
+
+
+def _assign(arrays: dict[str, np.ndarray], state: State, path: Path) -> None:
+    """Copy a checkpoint's arrays into the variables, all of them or, with a UserError, none."""
+    variables = _variable_names(state)
+    stored = {
+        name: array.shape if array.dtype.kind in "fiu" else array.dtype
+        for name, array in arrays.items()
+        if not name.startswith("loop/")
+    }
+    wanted = {name: tuple(variable.shape) for name, variable in variables.items()}
+    if stored != wanted:
+        odd = min(name for name, _ in stored.items() ^ wanted.items())
+        raise UserError(
+            f"{path} holds other networks: {odd} is {stored.get(odd, 'missing')} there and "
+            f"{wanted.get(odd, 'missing')} here"
+        )
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
 
 
 def save_network(path: Path, network: keras.Model) -> None:
@@ -148,8 +207,11 @@ def read_config(run: str, path: Path) -> dict[str, Any]:
         raise UserError(f"--resume {run}: {path} does not exist; {found}")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(config, dict) or not isinstance(config["hyperparameters"], dict):
-            raise ValueError("no hyperparameters in it")
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"--resume {run}: {path} is damaged ({error})") from None
+        for part in ("hyperparameters", "data_set"):
+            if not isinstance(config[part], dict):
+                raise ValueError(f"{part} is no object")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(
+            f"--resume {run}: {path} is damaged ({type(error).__name__}: {error})"
+        ) from None
     return config

@@ -33,6 +33,10 @@ def one_line_errors(main: Callable[[], None]) -> Callable[[], None]:
             message = " ".join(str(error).split())
             print(f"{os.path.basename(sys.argv[0])}: error: {message}", file=sys.stderr)
             raise SystemExit(2 if isinstance(error, UserError) else 1) from None
+        except BrokenPipeError:
+            # What the output was piped into has ended, e.g. head; Python would say so once more.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(1) from None
         except KeyboardInterrupt:
             # During the training Ctrl-C is a request that the loop answers itself.
             print(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -33,11 +34,12 @@ class History:
         """Take over the rows up to ``step`` and drop those that an interrupted run wrote after."""
         if self.path.exists():
             with open(self.path, newline="", encoding="utf-8") as file:
-                lines = list(csv.reader(file))
-            for line in lines[1:]:
+                header, *lines = list(csv.reader(file)) or [self.columns]
+            for line in lines:
                 # A killed run may have left half a line at the end.
-                if len(line) == len(self.columns) and float(line[0]) <= step:
-                    self.rows.append([float(value) for value in line])
+                if len(line) == len(header) and float(line[0]) <= step:
+                    known = dict(zip(header, map(float, line), strict=True))
+                    self.rows.append([known.get(name, math.nan) for name in self.columns])
         with atomic_path(self.path) as temporary, open(temporary, "w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(self.columns)
@@ -80,7 +82,9 @@ class History:
             if label == "loss" and len(table):
                 # A few wild steps at the beginning must not flatten everything after them.
                 values = table[:, [self.columns.index(name) for name in group]]
-                axis.set_ylim(min(0.0, values.min()), 1.3 * np.percentile(values, 99) + 1e-9)
+                axis.set_ylim(
+                    min(0.0, np.nanmin(values)), 1.3 * np.nanpercentile(values, 99) + 1e-9
+                )
             if label == "mean answer":
                 axis.set_ylim(0, 1)
                 axis.axhline(0.5, color="grey", linewidth=0.6)

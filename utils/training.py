@@ -1,4 +1,4 @@
-"""The loop around a ``train_step``: command line, epochs, progress, when to sample, save and stop.
+"""The loop around a ``train_step``: epochs, progress, when to sample, save, stop and resume.
 
 A method is a class such as ``dcgan.DCGAN`` with the attributes of `Method`; everything that is the
 same for every method happens here, and nothing here knows a loss or a network.
@@ -6,13 +6,11 @@ same for every method happens here, and nothing here knows a loss or a network.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
-import difflib
-import io
+import errno
 import math
-import re
+import os
 import signal
 import sys
 import time
@@ -21,12 +19,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
-import tyro
 from tqdm import tqdm
 
 from utils import backend, checkpoints, datasets, pictures
 from utils.errors import RunError, UserError
 from utils.monitor import History
+from utils.options import RunOptions, option_name, parse_command_line
 
 # isort: split
 import keras
@@ -46,200 +44,8 @@ class Method(Protocol):
         """Every variable that a step reads or changes: what a checkpoint must hold."""
 
     def train_step(self, real_batches: backend.Tensor) -> dict[str, backend.Tensor]:
-        """One alternation on uint8 (batches_per_step, B, H, W, 3); returns named scalars."""
-
-
-# ------------------------------------------------------------------------------------------------
-# Command line
-# ------------------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass
-class RunOptions:
-    """The options that every method has. A method's ``Hyperparameters`` adds its own."""
-
-    data: str = "mechas"
-    """A built-in data set (mechas), a prepared .h5 file, or a folder of pictures."""
-    image_size: int = 0
-    """Side of the images in pixels: 32, 64, 128 or 256; 0 takes the data set's own (64 for mechas
-    and for folders)."""
-    mirror: bool = False
-    """Train on every picture's mirror image as well."""
-    limit: int = 0
-    """Train on that many pictures only; 0 takes all."""
-    epochs: int = 200
-    """Passes over the data set, counted from the run's beginning; 0 goes on until stopped."""
-    steps: int = 0
-    """End when that many generator updates have been made in all; if given, epochs do not count."""
-    seed: int = 0
-    """The same seed gives the same run on the same machine."""
-    deterministic: bool = True
-    """Keep to GPU kernels that give the same bits every time; they can be slower."""
-    sample_interval: int = 200
-    """Steps from one sample grid to the next."""
-    sample_rows: int = 6
-    """Rows of a sample grid."""
-    sample_columns: int = 8
-    """Columns of a sample grid."""
-    checkpoint_interval: int = 1000
-    """Steps from one checkpoint to the next; there is also one at every stop."""
-    keep_checkpoints: int = 3
-    """How many of the last checkpoints are kept."""
-    history_interval: int = 10
-    """Steps that a row of history.csv averages."""
-    run_name: str = ""
-    """Name of the run; the method and the next free number if not given."""
-    resume: str = ""
-    """Name of a run to go on with. It keeps its hyperparameters but for the options given."""
-    images_dir: str = "images"
-    """Where the pictures of a run go, in a folder of its name."""
-    models_dir: str = "saved_models"
-    """Where the networks and checkpoints of a run go, in a folder of its name."""
-    dry_run: bool = False
-    """Build everything, measure a step, say what it takes, and exit."""
-
-    METHOD: ClassVar[str] = ""
-    """The name of the script without .py."""
-    NETWORK_FIELDS: ClassVar[tuple[str, ...]] = ("image_size",)
-    """What cannot change when a run is resumed."""
-
-    def check(self) -> None:
-        """Raise UserError for values that cannot be meant."""
-        if self.image_size not in (0, *datasets.IMAGE_SIZES):
-            raise UserError(f"--image-size {self.image_size}: must be 32, 64, 128 or 256")
-        self.require_between(0, math.inf, "limit", "epochs", "steps", "seed")
-        self.require_between(
-            1, math.inf,
-            "sample_interval", "sample_rows", "sample_columns",
-            "checkpoint_interval", "keep_checkpoints", "history_interval",
-        )  # fmt: skip
-        if self.run_name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", self.run_name):
-            raise UserError(
-                f"--run-name {self.run_name!r}: must be letters, digits, '.', '_' and '-', "
-                "starting with a letter or digit"
-            )
-
-    def require_between(self, lowest: float, highest: float, *fields: str) -> None:
-        """Raise UserError for the first field whose value, or one of whose values, is outside."""
-        wanted = (
-            f"between {lowest:g} and {highest:g}" if highest < math.inf else f"{lowest:g} or more"
-        )
-        for field in fields:
-            value = getattr(self, field)
-            for number in value if isinstance(value, tuple) else (value,):
-                if not lowest <= number <= highest:  # false for a NaN as well
-                    raise UserError(f"{option_name(field)} {number}: must be {wanted}")
-
-    def require_length(self, lowest: int, highest: int, *fields: str) -> None:
-        """Raise UserError for the first field that lists fewer or more values."""
-        for field in fields:
-            if not lowest <= len(getattr(self, field)) <= highest:
-                raise UserError(
-                    f"{option_name(field)}: {len(getattr(self, field))} numbers given, must be "
-                    f"{lowest} to {highest} at {self.image_size} px"
-                )
-
-
-def option_name(field: str) -> str:
-    """The option of a field: ``latent_dim`` is ``--latent-dim``."""
-    return "--" + field.replace("_", "-")
-
-
-def parse_command_line(
-    hyperparameters: type[RunOptions], description: str, arguments: list[str] | None = None
-) -> tuple[RunOptions, dict[str, Any] | None]:
-    """Make the hyperparameters from the command line, and from a run's own where one is resumed.
-
-    Returns:
-        The hyperparameters, and the ``config.json`` of the run that is resumed (or None).
-
-    Raises:
-        UserError: an option that does not exist, a value it cannot take, a run to resume that is
-            not there, or an option that would change the networks of a run that is.
-    """
-    arguments = sys.argv[1:] if arguments is None else arguments
-    first_look = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    first_look.add_argument("--resume", default="")
-    first_look.add_argument("--models-dir", default=RunOptions.models_dir)
-    with contextlib.suppress(argparse.ArgumentError):
-        known, _ = first_look.parse_known_args(arguments)
-    config, default = None, hyperparameters()
-    if known.resume:
-        config = checkpoints.read_config(
-            known.resume, Path(known.models_dir, known.resume, "config.json")
-        )
-        default = _from_config(hyperparameters, config, known.resume)
-        default.models_dir = known.models_dir
-
-    standard_error = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(standard_error):
-            chosen, unknown = tyro.cli(
-                hyperparameters,
-                args=arguments,
-                default=default,
-                description=description,
-                return_unknown_args=True,
-            )
-    except SystemExit as stop:
-        if stop.code:
-            raise UserError(_one_line(standard_error.getvalue())) from None
-        raise
-    if unknown:
-        names = [option_name(field.name) for field in dataclasses.fields(hyperparameters)]
-        close = difflib.get_close_matches(unknown[0].split("=")[0], names, n=1)
-        hint = f"did you mean {close[0]}?" if close else "--help lists the options"
-        raise UserError(f"{unknown[0]}: no such option; {hint}")
-
-    chosen.check()
-    if config is None:
-        return chosen, None
-    chosen.resume = known.resume
-    for field in (*chosen.NETWORK_FIELDS, "run_name"):
-        was, now = getattr(default, field), getattr(chosen, field)
-        if was != now:
-            reason = "keeps its name" if field == "run_name" else "keeps its networks"
-            raise UserError(
-                f"{option_name(field)} {_spell(now)}: run {known.resume} has {_spell(was)}, and a "
-                f"resumed run {reason}; leave the option out or start a new run"
-            )
-    given = {argument.split("=")[0] for argument in arguments}
-    if "--epochs" in given and "--steps" not in given:
-        chosen.steps = 0  # the run had been started with --steps, which would win
-    return chosen, config
-
-
-def _from_config(hyperparameters: type[RunOptions], config: dict[str, Any], run: str) -> RunOptions:
-    fields = {field.name for field in dataclasses.fields(hyperparameters)}
-    stored = config["hyperparameters"]
-    unknown = sorted(stored.keys() - fields)
-    if config.get("method") != hyperparameters.METHOD or unknown:
-        raise UserError(
-            f"--resume {run}: was made by {config.get('method')}.py"
-            + (f" with {', '.join(unknown)}" if unknown else "")
-            + f", not by this {hyperparameters.METHOD}.py"
-        )
-    return hyperparameters(
-        **{name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()}
-    )
-
-
-def _spell(value: Any) -> str:  # noqa: ANN401
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def _one_line(message: str) -> str:
-    """The sentence in the message that tyro prints, without its frame, headline and help."""
-    parts = re.split(r"[-─]{4,}", re.sub(r"[│╭╮╰╯|]", " ", message))
-    parts = [" ".join(part.strip(" -─\n").split()) for part in parts]
-    headline_and_sentence = [part for part in parts if part][:2]
-    sentence = headline_and_sentence[-1].split("Got errors:")[0].strip()
-    return sentence.removeprefix("Error parsing ")
-
-
-# ------------------------------------------------------------------------------------------------
-# A run
-# ------------------------------------------------------------------------------------------------
+        """One alternation on uint8 (batches_per_step, B, H, W, 3); returns named scalars, always
+        the same names."""
 
 
 def run(
@@ -251,11 +57,12 @@ def run(
         UserError, RunError: see `utils.errors`; a line for the person each.
     """
     h, config = parse_command_line(hyperparameters, description)
-    folders = None if h.dry_run else Folders(h, new=config is None)
+    check_folders(h)
     dataset = datasets.open_dataset(h.data, h.image_size or None, h.limit or None, seed=h.seed)
     h.image_size = dataset.image_size
     h.check()
     check_data(h, method_class, dataset, config)
+    folders = None if h.dry_run else Folders(h, is_new=config is None)
     backend.seed_everything(h.seed, h.deterministic)
     with explained_memory(h):
         method = method_class(h)
@@ -263,7 +70,7 @@ def run(
         if folders is None:
             trainer.dry_run()
         else:
-            trainer.train(folders, resume=config is not None)
+            trainer.train(folders)
 
 
 def check_data(
@@ -281,69 +88,101 @@ def check_data(
         )
     if config is None:
         return
-    was = config["hyperparameters"]
-    if (was["data"], was["limit"]) == (h.data, h.limit):
-        known = config["data_set"]["fingerprint"]
-        if known != dataset.fingerprint():
-            raise UserError(
-                f"--data {h.data}: its pictures are no longer those that run {h.resume} began "
-                "with; bring them back, or give another --data to go on with that"
-            )
+    was, now = config["hyperparameters"], dataclasses.asdict(h)
+    # With --limit, the seed decides which pictures are taken.
+    same_choice = all(was.get(name) == now[name] for name in ("data", "limit", "seed"))
+    known = config.get("data_set", {}).get("fingerprint")
+    if same_choice and known != dataset.fingerprint():
+        raise UserError(
+            f"--data {h.data}: its pictures are no longer those that run {h.run_name} began "
+            "with; bring them back, or give another --data to go on with that"
+        )
+
+
+# ------------------------------------------------------------------------------------------------
+# Where a run's files are
+# ------------------------------------------------------------------------------------------------
+
+
+def check_folders(h: RunOptions) -> None:
+    """Raise UserError, before anything is made, for a name that is taken or a folder out of reach.
+
+    Whatever takes long comes later, and a mistake should not.
+    """
+    for option in ("images_dir", "models_dir"):
+        folder = Path(getattr(h, option))
+        if h.run_name and not h.resume and (folder / h.run_name).exists():
+            raise name_is_taken(h, folder / h.run_name)
+        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            reason = "not writable" if existing.is_dir() else "not a folder"
+            raise UserError(f"{option_name(option)} {folder}: {existing} is {reason}")
+
+
+def name_is_taken(h: RunOptions, folder: Path) -> UserError:
+    """The error of a run that would be written over another."""
+    return UserError(
+        f"--run-name {h.run_name}: {folder} exists already; choose another name, or go on with "
+        f"--resume {h.run_name}"
+    )
 
 
 class Folders:
     """The two folders of a run, and the names of the files in them."""
 
-    def __init__(self, h: RunOptions, new: bool) -> None:
-        """Find them, or make them for a new run.
+    def __init__(self, h: RunOptions, is_new: bool) -> None:
+        """Make the folders of a new run, which thereby has its name; find those of another.
 
         Raises:
-            UserError: the name is taken, or a folder cannot be written.
+            UserError: the name is taken, or a folder cannot be made.
         """
-        images_dir, models_dir = Path(h.images_dir), Path(h.models_dir)
-        self.is_new = new
-        if new and not h.run_name:
-            taken = {path.name for folder in (images_dir, models_dir) for path in folder.glob("*")}
-            h.run_name = next(
-                name for number in range(1, 10**9) if (name := f"{h.METHOD}-{number}") not in taken
-            )
-        self.images = images_dir / h.run_name
-        self.models = models_dir / h.run_name
+        automatic = is_new and not h.run_name
+        number = 1
+        while True:
+            if automatic:
+                h.run_name = f"{h.METHOD}-{number}"
+            self.images = Path(h.images_dir, h.run_name)
+            self.models = Path(h.models_dir, h.run_name)
+            try:
+                self._make(is_new)
+                break
+            except FileExistsError as error:
+                # Or another run took the number at this very moment.
+                if not automatic:
+                    raise name_is_taken(h, Path(error.filename)) from None
+                number += 1
+            except OSError as error:
+                raise UserError(
+                    f"--images-dir {h.images_dir} --models-dir {h.models_dir}: "
+                    f"{error.filename} cannot be made ({error.strerror})"
+                ) from None
         self.checkpoints = self.models / "checkpoints"
         self.config = self.models / "config.json"
         self.history = self.images / "history.csv"
-        if new:
-            for folder in (self.images, self.models):
-                if folder.exists():
-                    raise UserError(
-                        f"--run-name {h.run_name}: {folder} exists already; "
-                        f"choose another name, or go on with --resume {h.run_name}"
-                    )
-        for option, folder in (("--images-dir", images_dir), ("--models-dir", models_dir)):
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                probe = folder / f".{h.run_name}.probe"
-                probe.touch()
-                probe.unlink()
-            except OSError as error:
-                raise UserError(
-                    f"{option} {folder}: cannot be written ({error.strerror})"
-                ) from None
 
-    def make(self) -> None:
-        """Make the folders of a new run; clear what a killed run left half-written."""
-        for folder in (self.images, self.models):
-            folder.mkdir(exist_ok=not self.is_new)
-            for leftover in folder.rglob(".*.part*"):
+    def _make(self, is_new: bool) -> None:
+        folders = {self.images.absolute(): self.images, self.models.absolute(): self.models}
+        if is_new and any(folder.exists() for folder in folders.values()):
+            taken = next(folder for folder in folders.values() if folder.exists())
+            raise FileExistsError(errno.EEXIST, "exists", str(taken))
+        for folder in folders.values():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(exist_ok=not is_new)
+            for leftover in folder.rglob(".*.part*"):  # of a run that was killed
                 leftover.unlink(missing_ok=True)
 
     def sample(self, step: int) -> Path:
         """Where the sample grid of a step goes."""
         return self.images / f"step_{step:07d}.png"
 
-    def samples(self) -> list[Path]:
-        """The sample grids there are, in the order of their steps."""
-        return sorted(self.images.glob("step_*.png"))
+    def samples(self) -> dict[int, Path]:
+        """The sample grids there are, by their steps, in ascending order."""
+        return checkpoints.files_by_step(self.images, ".png")
+
+
+# ------------------------------------------------------------------------------------------------
+# What interrupts a run
+# ------------------------------------------------------------------------------------------------
 
 
 class StopRequest:
@@ -384,6 +223,30 @@ def explained_memory(h: RunOptions) -> Iterator[None]:
         ) from None
 
 
+@contextlib.contextmanager
+def explained_disk(h: RunOptions, saved: checkpoints.Checkpoints) -> Iterator[None]:
+    """Turn a failed write, of whatever file of the run, into one line that says what is left."""
+    try:
+        yield
+    except BrokenPipeError:  # nobody reads what is printed: that is no matter of the disk
+        raise
+    except OSError as error:
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        raise RunError(
+            f"run {h.run_name} could not be written: {error.strerror or error}; {saved.kept()}; "
+            f"{'make room and ' if is_full else ''}go on with: {h.resume_command()}"
+        ) from None
+    except KeyboardInterrupt:
+        raise RunError(
+            f"stopped at once; {saved.kept()}; go on with: {h.resume_command()}"
+        ) from None
+
+
+# ------------------------------------------------------------------------------------------------
+# The loop
+# ------------------------------------------------------------------------------------------------
+
+
 class Trainer:
     """A method, its data on the device, and the compiled functions that bring them together."""
 
@@ -395,7 +258,7 @@ class Trainer:
         # With --mirror, number N + i is the mirror image of picture i.
         self.count = len(dataset) * (2 if h.mirror else 1)
         self.images_per_step = method.batches_per_step * h.batch_size
-        self.images = backend.to_device(dataset.images)
+        self.images = backend.images_to_device(dataset.images)
         self.order = datasets.BatchOrder(self.count, h.seed)
 
         variables = [variable for group in self.state.values() for variable in group]
@@ -403,20 +266,36 @@ class Trainer:
         self.compiled_sample = backend.compile_step(self._sample, variables)
 
         self.step = 0
-        self.images_seen = 0
         self.seconds = 0.0
+        # Of the stream of images. It begins anew, after whole or broken epochs, where a resumed
+        # run is given another number of images.
+        self.images_seen = 0
+        self.epochs_before = 0.0
         self.pending: list[dict[str, float]] = []  # of the steps since the last row of history
         self.history: History | None = None
         shape = (h.sample_rows * h.sample_columns, h.latent_dim)
         self.fixed_latents = np.random.default_rng(h.seed).standard_normal(shape, dtype=np.float32)
 
+    @property
+    def epoch(self) -> float:
+        """Passes over the data set since the run began."""
+        return self.epochs_before + self.images_seen / self.count
+
+    def total_steps(self) -> int | None:
+        """The step at which the run ends; None if it ends only when it is stopped."""
+        if self.h.steps:
+            return self.h.steps
+        if self.h.epochs:
+            missing = (self.h.epochs - self.epochs_before) * self.count - self.images_seen
+            return self.step + max(0, math.ceil(missing / self.images_per_step))
+        return None
+
     def _step(self, images: backend.Tensor, indices: backend.Tensor) -> dict[str, backend.Tensor]:
-        h = self.h
-        batch = ops.take(images, indices % len(self.dataset), axis=0)
+        h, size = self.h, self.h.image_size
+        batch = backend.take_images(images, indices % len(self.dataset), size)
         if h.mirror:
             is_mirrored = ops.reshape(indices >= len(self.dataset), (-1, 1, 1, 1))
             batch = ops.where(is_mirrored, ops.flip(batch, axis=2), batch)
-        size = h.image_size
         return self.method.train_step(
             ops.reshape(batch, (self.method.batches_per_step, h.batch_size, size, size, 3))
         )
@@ -443,76 +322,57 @@ class Trainer:
             batches.append(pictures.to_uint8(images[: len(batch)]))
         return np.concatenate(batches)
 
-    # --------------------------------------------------------------------------------------------
+    def train(self, folders: Folders) -> None:
+        """Train until the epochs or steps are done, or until Ctrl-C or SIGTERM.
 
-    def train(self, folders: Folders, resume: bool) -> None:
-        """Train until the epochs or steps are done, or until Ctrl-C or SIGTERM."""
+        Goes on from the newest checkpoint in ``folders`` if there is one.
+
+        Raises:
+            UserError: there is nothing left to do, or the checkpoints are of other networks.
+            RunError: a loss became NaN, or a file could not be written.
+        """
         h = self.h
         self.folders = folders
         self.saved = checkpoints.Checkpoints(folders.checkpoints, h.keep_checkpoints)
-        if resume:
-            self._restore()
+        self._restore()
         total = self.total_steps()
-        if resume and total is not None and self.step >= total:
+        if self.step and total is not None and self.step >= total:
             raise UserError(
-                f"--resume {h.resume}: it has made its {self.step} steps "
-                f"({self.images_seen / self.count:.1f} epochs); give more --epochs or --steps"
+                f"--resume {h.run_name}: it has made its {self.step} steps "
+                f"({self.epoch:.1f} epochs); give more --epochs or --steps"
             )
-        with self._explained_disk():
-            self._train(total, resume)
-
-    def _train(self, total: int | None, resume: bool) -> None:
-        h, folders = self.h, self.folders
-        folders.make()
-        self._write_config()
-        print(f"{backend.describe_device()}; {len(self.dataset)} pictures, {h.image_size} px")
-        print(f"run {h.run_name}: pictures in {folders.images}/, networks in {folders.models}/")
-        with StopRequest() as stop, self._progress_bar(total) as bar:
-            if not resume:
+        with explained_disk(h, self.saved), StopRequest() as stop, self._progress_bar(total) as bar:
+            if not self.step:
+                self._write_config()
+            bar.write(
+                f"{backend.describe_device()}; {len(self.dataset)} pictures, {h.image_size} px\n"
+                f"run {h.run_name}: pictures in {folders.images}/, networks in {folders.models}/",
+                file=sys.stdout,
+            )
+            sys.stdout.flush()
+            if not self.step:
                 self._save_reals()
                 self._save_sample()
                 self._save_checkpoint()
             try:
                 self._loop(total, stop, bar)
-            finally:
-                # After a NaN as well: the curves show how it came about.
-                self._draw_summary()
+            except RunError:
+                # The curves show how it came about.
+                with contextlib.suppress(OSError, ValueError):
+                    self._draw_summary()
+                raise
+            self._draw_summary()
         end = f"stopped by {stop.requested}" if stop.requested else "done"
         print(
-            f"{end} at step {self.step} ({self.images_seen / self.count:.1f} epochs); "
-            f"go on with: python {h.METHOD}.py --resume {h.run_name}"
+            f"{end} at step {self.step} ({self.epoch:.1f} epochs); go on with: {h.resume_command()}"
         )
-
-    @contextlib.contextmanager
-    def _explained_disk(self) -> Iterator[None]:
-        """Turn a failed write, of whatever file, into one line that says what is still there."""
-        try:
-            yield
-        except OSError as error:
-            raise RunError(
-                f"{self.folders.images} or {self.folders.models} could not be written: "
-                f"{error.strerror or error}; {self.saved.kept()}; make room and go on with "
-                f"--resume {self.h.run_name}"
-            ) from None
-
-    def total_steps(self) -> int | None:
-        """The step at which the run ends; None if it ends only when it is stopped."""
-        if self.h.steps:
-            return self.h.steps
-        if self.h.epochs:
-            missing = self.h.epochs * self.count - self.images_seen
-            return self.step + max(0, math.ceil(missing / self.images_per_step))
-        return None
 
     def _progress_bar(self, total: int | None) -> tqdm:
-        return tqdm(
-            total=total,
-            initial=self.step,
-            unit="step",
-            dynamic_ncols=True,
-            # A log file is not a screen: a line every few seconds is enough there.
-            mininterval=0.2 if sys.stderr.isatty() else 10.0,
-        )
+        options: dict[str, Any] = {"mininterval": 0.2, "dynamic_ncols": True}
+        if not sys.stderr.isatty():
+            # A log file is not a screen: a line of its own every few seconds.
+            options = {"mininterval": 10.0, "bar_format": "{l_bar}{bar:10}{r_bar}\n"}
+        return tqdm(total=total, initial=self.step, unit="step", **options)
 
     def _loop(self, total: int | None, stop: StopRequest, bar: tqdm) -> None:
         h = self.h
@@ -537,40 +397,44 @@ class Trainer:
                 if time.monotonic() > next_plot:
                     plotting = time.monotonic()
                     self._plot_history()
-                    # Where steps are quick, drawing must not take more time than a twentieth.
+                    # Where steps are quick, drawing must not take more than a twentieth.
                     next_plot = time.monotonic() + 20 * (time.monotonic() - plotting)
             if saves:
                 self._save_checkpoint()
         bar.set_description("saving")
         self._fetch(on_device, bar)
         self.seconds = time.monotonic() - started
-        if not self.folders.sample(self.step).exists():
+        if self.step not in self.folders.samples():
             self._save_sample()
         if self.step not in self.saved.steps():
             self._save_checkpoint()
+        bar.set_description("")
 
     def _fetch(self, on_device: list[dict[str, backend.Tensor]], bar: tqdm) -> None:
         """Move the scalars of the last steps to ``pending``; stop at the first NaN or infinity."""
+        first = self.step - len(on_device) + 1
         rows = backend.fetch(on_device)
+        on_device.clear()
         for number, row in enumerate(rows):
             for name, value in row.items():
                 if not math.isfinite(value):
-                    rate = "generator" if name.startswith("g_") else "discriminator"
+                    rates = [
+                        option_name(field.name)
+                        for field in dataclasses.fields(self.h)
+                        if field.name.endswith("learning_rate")
+                    ]
                     raise RunError(
-                        f"{name} became {value} at step {self.step - len(rows) + number + 1}: "
-                        f"lower --{rate}-learning-rate, or both learning rates; "
-                        f"{self.saved.kept()}: --resume {self.h.run_name}"
+                        f"{name} became {value} at step {first + number}: lower "
+                        f"{' or '.join(rates)}; {self.saved.kept()}; go on with: "
+                        f"{self.h.resume_command()} {rates[0]} ..."
                     )
-        on_device.clear()
         self.pending += rows
         if rows:
             bar.set_postfix({name: f"{v:.3f}" for name, v in rows[-1].items()}, refresh=False)
 
     def _write_history(self) -> None:
-        means = [
-            float(np.mean([scalars[name] for scalars in self.pending])) for name in self.pending[0]
-        ]
-        self.history.append([(self.step, self.images_seen / self.count, self.seconds, *means)])
+        means = {name: np.mean([row[name] for row in self.pending]) for name in self.pending[-1]}
+        self.history.append([(self.step, self.epoch, self.seconds, *map(float, means.values()))])
         self.pending.clear()
 
     def _save_reals(self) -> None:
@@ -587,10 +451,10 @@ class Trainer:
         self.history.plot(self.folders.images / "history.png", self.h.run_name)
 
     def _draw_summary(self) -> None:
-        with contextlib.suppress(OSError):  # a full disk has been reported already
-            if self.history is not None and self.history.rows:
-                self._plot_history()
-            pictures.save_gif(self.folders.images / "training.gif", self.folders.samples())
+        if self.history is not None and self.history.rows:
+            self._plot_history()
+        frames = list(self.folders.samples().values())
+        pictures.save_gif(self.folders.images / "training.gif", frames)
 
     # --------------------------------------------------------------------------------------------
 
@@ -610,42 +474,47 @@ class Trainer:
         )
 
     def _save_checkpoint(self) -> None:
-        loop = {
-            "step": self.step,
-            "images_seen": self.images_seen,
-            "seconds": self.seconds,
-            "fixed_latents": self.fixed_latents,
-            "pending": [list(scalars.values()) for scalars in self.pending],
-            "pending_names": list(self.pending[0]) if self.pending else [],
-        }
-        self.saved.save(self.step, self.state, loop)
+        """Write the networks, then the state: where there is a checkpoint, all the rest is."""
+        arrays = self.saved.collect(self.step, self.state)
         for name, network in self.method.networks.items():
             checkpoints.save_network(self.folders.models / f"{name}.keras", network)
+        self._write_config()
+        self.saved.save(
+            self.step,
+            arrays,
+            {
+                "step": self.step,
+                "images_seen": self.images_seen,
+                "count": self.count,
+                "epochs_before": self.epochs_before,
+                "seconds": self.seconds,
+                "fixed_latents": self.fixed_latents,
+                "pending": [list(scalars.values()) for scalars in self.pending],
+                "pending_names": list(self.pending[-1]) if self.pending else [],
+            },
+        )
 
     def _restore(self) -> None:
-        """Go back to the newest checkpoint that is whole, and drop the pictures made after it."""
-        reasons = []
-        for step in reversed(self.saved.steps()):
-            try:
-                loop = self.saved.load(step, self.state)
-            except ValueError as error:
-                reasons.append(str(error))
-                print(f"warning: {error}; trying the one before", file=sys.stderr)
-                continue
-            self.step = int(loop["step"])
-            self.images_seen = int(loop["images_seen"])
-            self.seconds = float(loop["seconds"])
-            self.fixed_latents = loop["fixed_latents"]
-            names = [str(name) for name in loop["pending_names"]]
-            self.pending = [
-                dict(zip(names, map(float, row), strict=True)) for row in loop["pending"]
-            ]
-            for path in self.folders.samples():
-                if path > self.folders.sample(self.step):
-                    path.unlink()
+        """Go back to the newest checkpoint that is whole; without any, the run begins at step 0.
+
+        Pictures made after it are removed: the steps that made them will be made again.
+        """
+        loop = self.saved.load_newest(self.state)
+        if loop is None:
             return
-        found = reasons[0] if reasons else f"there is no checkpoint in {self.saved.folder}"
-        raise UserError(f"--resume {self.h.resume}: {found}")
+        self.step = int(loop["step"])
+        self.seconds = float(loop["seconds"])
+        self.images_seen = int(loop["images_seen"])
+        self.epochs_before = float(loop["epochs_before"])
+        if int(loop["count"]) != self.count:
+            self.epochs_before += self.images_seen / int(loop["count"])
+            self.images_seen = 0
+        self.fixed_latents = loop["fixed_latents"]
+        names = [str(name) for name in loop["pending_names"]]
+        self.pending = [dict(zip(names, map(float, row), strict=True)) for row in loop["pending"]]
+        for step, path in self.folders.samples().items():
+            if step > self.step:
+                path.unlink()
 
     # --------------------------------------------------------------------------------------------
 
@@ -656,17 +525,18 @@ class Trainer:
         for network in networks.values():
             network.summary()
         parameters = {name: network.count_params() for name, network in networks.items()}
-        generator = parameters["generator"]
-        ratios = ", ".join(
+        shares = ", ".join(
             f"{name} {number:,} parameters"
-            + f" ({number / generator:.2f} of the generator's)" * (name != "generator")
+            + (
+                f" ({number / parameters['generator']:.2f} of the generator's)"
+                * (name != "generator")
+            )
             for name, number in parameters.items()
         )
         # Weights, their gradients, and Adam's two moments.
         weights = 4 * 4 * sum(parameters.values())
-        activations = 4 * h.batch_size * sum(map(_values_per_image, networks.values()))
-        state = checkpoints.state_bytes(self.state)
-        files = 4 * sum(parameters.values())
+        activations = 3 * 4 * h.batch_size * sum(map(_values_per_image, networks.values()))
+        data = self.dataset.images.nbytes
 
         seconds = []
         for _ in range(timed_steps + 2):
@@ -676,23 +546,18 @@ class Trainer:
         step_seconds = float(np.median(seconds[2:]))  # the first ones compile
         self.step = self.images_seen = 0
         total = self.total_steps()
+        mirrored = f", {self.count} with mirror images" if h.mirror else ""
         whole = f"; {total} steps take {_duration(total * step_seconds)}" if total else ""
-        print(f"device      {backend.describe_device()}")
         print(
-            f"data set    {h.data}: {len(self.dataset)} pictures, {h.image_size} px"
-            + f", with mirror images {self.count}" * h.mirror
-        )
-        print(f"networks    {ratios}")
-        print(
-            f"memory      about {_size(weights + 3 * activations + self.dataset.images.nbytes)}: "
-            f"{_size(weights)} weights, gradients and optimizers, {_size(3 * activations)} "
-            f"activations at batch size {h.batch_size}, {_size(self.dataset.images.nbytes)} data"
-        )
-        print(
-            f"disk        {_size(state)} a checkpoint, {h.keep_checkpoints} kept, "
-            f"and {_size(files)} for the networks"
-        )
-        print(
+            f"device      {backend.describe_device()}\n"
+            f"data set    {h.data}: {len(self.dataset)} pictures, {h.image_size} px{mirrored}\n"
+            f"networks    {shares}\n"
+            f"memory      about {_size(weights + activations + data)}: {_size(weights)} weights, "
+            f"gradients and optimizers, {_size(activations)} activations at batch size "
+            f"{h.batch_size}, {_size(data)} data\n"
+            f"disk        {_size(checkpoints.state_bytes(self.state))} a checkpoint, "
+            f"{h.keep_checkpoints} kept, and {_size(4 * sum(parameters.values()))} for the "
+            "networks\n"
             f"speed       {step_seconds:.3g} s a step (median of {timed_steps}), "
             f"{self.images_per_step / step_seconds:,.0f} images/s{whole}"
         )

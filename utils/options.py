@@ -1,0 +1,243 @@
+"""The command line: every field of a method's hyperparameters is an option."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import difflib
+import io
+import math
+import re
+import sys
+from pathlib import Path
+from typing import Any, ClassVar
+
+import tyro
+
+from utils import checkpoints
+from utils.datasets import IMAGE_SIZES
+from utils.errors import UserError
+
+
+@dataclasses.dataclass
+class RunOptions:
+    """The options that every method has. A method's ``Hyperparameters`` adds its own."""
+
+    batch_size: int
+    """Real images, and as many generated ones, in one update."""
+    latent_dim: int
+    """Length of the random vector that an image is generated from."""
+    data: str = "mechas"
+    """A built-in data set (mechas), a prepared .h5 file, or a folder of pictures."""
+    image_size: int = 0
+    """Side of the images in pixels: 32, 64, 128 or 256; 0 takes the data set's own, which is 64
+    for mechas and for folders."""
+    mirror: bool = False
+    """Train on every picture's mirror image as well."""
+    limit: int = 0
+    """Train on that many pictures only; 0 takes all."""
+    epochs: int = 200
+    """Passes over the data set, counted from the run's beginning; 0 goes on until stopped."""
+    steps: int = 0
+    """End when that many generator updates have been made in all; if given, epochs do not count."""
+    seed: int = 0
+    """The same seed gives the same run on the same machine."""
+    deterministic: bool = True
+    """Keep to GPU kernels that give the same bits every time; they can be slower."""
+    sample_interval: int = 200
+    """Steps from one sample grid to the next."""
+    sample_rows: int = 6
+    """Rows of a sample grid."""
+    sample_columns: int = 8
+    """Columns of a sample grid."""
+    checkpoint_interval: int = 1000
+    """Steps from one checkpoint to the next; there is also one at every stop."""
+    keep_checkpoints: int = 3
+    """How many of the last checkpoints are kept."""
+    history_interval: int = 10
+    """Steps that a row of history.csv averages."""
+    run_name: str = ""
+    """Name of the run; the method and the next free number if not given."""
+    resume: str = ""
+    """Name of a run to go on with. It keeps its hyperparameters but for the options given."""
+    images_dir: str = "images"
+    """Where the pictures of a run go, in a folder of its name."""
+    models_dir: str = "saved_models"
+    """Where the networks and checkpoints of a run go, in a folder of its name."""
+    dry_run: bool = False
+    """Build everything, measure a step, say what it takes, and exit."""
+
+    METHOD: ClassVar[str] = ""
+    """The name of the script without .py."""
+    FIXED_FIELDS: ClassVar[tuple[str, ...]] = (
+        "image_size", "latent_dim", "sample_rows", "sample_columns",
+    )  # fmt: skip
+    """What cannot change when a run is resumed; a method adds what shapes its networks."""
+
+    def check(self) -> None:
+        """Raise UserError for values that cannot be meant."""
+        if self.image_size not in (0, *IMAGE_SIZES):
+            raise UserError(f"--image-size {self.image_size}: must be 32, 64, 128 or 256")
+        self.require_between(0, math.inf, "limit", "epochs", "steps")
+        self.require_between(0, 2**32 - 1, "seed")
+        self.require_between(2, math.inf, "batch_size")
+        self.require_between(
+            1, math.inf, "latent_dim",
+            "sample_interval", "sample_rows", "sample_columns",
+            "checkpoint_interval", "keep_checkpoints", "history_interval",
+        )  # fmt: skip
+        check_run_name("--run-name", self.run_name)
+
+    def require_between(self, lowest: float, highest: float, *fields: str) -> None:
+        """Raise UserError for the first field whose value, or one of whose values, is outside."""
+        wanted = f"{lowest:g} or more" if highest == math.inf else f"from {lowest:g} to {highest:g}"
+        for field in fields:
+            value = getattr(self, field)
+            for number in value if isinstance(value, tuple) else (value,):
+                if not lowest <= number <= highest:  # true for a NaN as well
+                    raise UserError(f"{option_name(field)} {number}: must be {wanted}")
+
+    def resume_command(self) -> str:
+        """What goes on with this run."""
+        folder = (
+            "" if self.models_dir == RunOptions.models_dir else f" --models-dir {self.models_dir}"
+        )
+        return f"python {self.METHOD}.py --resume {self.run_name}{folder}"
+
+
+def option_name(field: str) -> str:
+    """The option of a field: ``latent_dim`` is ``--latent-dim``."""
+    return "--" + field.replace("_", "-")
+
+
+def check_run_name(option: str, name: str) -> None:
+    """Raise UserError for a name that is no plain folder name; an empty one is fine."""
+    if name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise UserError(
+            f"{option} {name!r}: must be letters, digits, '.', '_' and '-', starting with a letter "
+            "or digit"
+        )
+
+
+def parse_command_line(
+    hyperparameters: type[RunOptions], description: str, arguments: list[str] | None = None
+) -> tuple[RunOptions, dict[str, Any] | None]:
+    """Make the hyperparameters from the command line, and from a run's own where one is resumed.
+
+    Returns:
+        The hyperparameters, and the ``config.json`` of the run that is resumed (or None).
+
+    Raises:
+        UserError: an option that does not exist, a value it cannot take, a run to resume that is
+            not there, or an option that would change what a resumed run has to keep.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    # --latent_dim is as good as --latent-dim.
+    arguments = [
+        re.sub(r"^--[^=]+", lambda found: found[0].replace("_", "-"), argument)
+        for argument in arguments
+    ]
+    resumed, models_dir = _resumed_run(arguments)
+    config, default = None, hyperparameters()
+    if resumed:
+        check_run_name("--resume", resumed)
+        config = checkpoints.read_config(resumed, Path(models_dir, resumed, "config.json"))
+        default = _from_config(hyperparameters, config, resumed)
+        default.run_name, default.models_dir = resumed, models_dir
+
+    chosen = _parse(hyperparameters, description, arguments, default)
+    chosen.check()
+    if config is None:
+        return chosen, None
+    for field in (*chosen.FIXED_FIELDS, "run_name"):
+        was, now = getattr(default, field), getattr(chosen, field)
+        if was != now:
+            raise UserError(
+                f"{option_name(field)} {_spell(now)}: run {resumed} has {_spell(was)}, which a "
+                "resumed run keeps; leave the option out or start a new run"
+            )
+    given = {argument.split("=")[0] for argument in arguments}
+    if "--epochs" in given and "--steps" not in given:
+        chosen.steps = 0  # the run had been started with --steps, which would win
+    return chosen, config
+
+
+def _resumed_run(arguments: list[str]) -> tuple[str, str]:
+    """What --resume and --models-dir say, before everything else is read."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--resume", default="")
+    parser.add_argument("--models-dir", default=RunOptions.models_dir)
+    known = parser.parse_args([])
+    with contextlib.suppress(argparse.ArgumentError):  # a missing value is reported later
+        known, _ = parser.parse_known_args(arguments)
+    return known.resume.rstrip("/"), known.models_dir
+
+
+def _parse(
+    hyperparameters: type[RunOptions], description: str, arguments: list[str], default: RunOptions
+) -> RunOptions:
+    standard_error = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(standard_error):
+            chosen, unknown = tyro.cli(
+                hyperparameters,
+                prog=f"{hyperparameters.METHOD}.py",
+                args=arguments,
+                default=default,
+                description=description,
+                return_unknown_args=True,
+            )
+    except SystemExit as stop:
+        if stop.code:
+            raise UserError(_one_line(standard_error.getvalue())) from None
+        raise
+    if unknown:
+        names = [option_name(field.name) for field in dataclasses.fields(hyperparameters)]
+        close = difflib.get_close_matches(unknown[0].split("=")[0], names, n=1)
+        hint = f"did you mean {close[0]}?" if close else "--help lists the options"
+        raise UserError(f"{unknown[0]}: no such option; {hint}")
+    return chosen
+
+
+def _one_line(message: str) -> str:
+    """The sentence in the message that tyro prints, without its frame, headline and help."""
+    parts = re.split(r"[-─]{4,}", re.sub(r"[│╭╮╰╯|]", " ", message))
+    parts = [" ".join(part.strip(" -─\n").split()) for part in parts]
+    headline_and_sentence = [part for part in parts if part][:2]
+    sentence = headline_and_sentence[-1].split("Got errors:")[0].strip()
+    return sentence.removeprefix("Error parsing ")
+
+
+def _from_config(hyperparameters: type[RunOptions], config: dict[str, Any], run: str) -> RunOptions:
+    """The hyperparameters of a run as it was; what is missing in an older one is the default.
+
+    Raises:
+        UserError: another method's run, or values that are not of their fields' types.
+    """
+    if config.get("method") != hyperparameters.METHOD:
+        raise UserError(
+            f"--resume {run}: was made by {config.get('method')}.py, not by "
+            f"{hyperparameters.METHOD}.py"
+        )
+    default = hyperparameters()
+    known_values = dataclasses.asdict(default)
+    for name, value in config["hyperparameters"].items():
+        value = tuple(value) if isinstance(value, list) else value
+        known = known_values.get(name)
+        if isinstance(known, float) and type(value) is int:
+            value = float(value)
+        same_type = type(value) is type(known) and (
+            not isinstance(value, tuple) or {type(item) for item in value} == {type(known[0])}
+        )
+        if not same_type:
+            raise UserError(
+                f"--resume {run}: its config.json is damaged or from another version: "
+                f"{name} is {value!r}"
+            )
+        setattr(default, name, value)
+    return default
+
+
+def _spell(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
