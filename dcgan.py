@@ -61,7 +61,7 @@ class Hyperparameters(RunOptions):
     width of the largest map, doubled each time the map halves."""
     discriminator_depth: int = 0
     """With a single width: how often the discriminator halves its map; 0 ends at 4x4 pixels."""
-    discriminator_dropout: float = 0.0
+    discriminator_dropout: float = 0.25
     """Share of activations dropped after the discriminator's layers; holds it back."""
     max_filters: int = 512
     """Doubling stops at this width."""
@@ -78,13 +78,13 @@ class Hyperparameters(RunOptions):
     """Weights start as N(0, initial-stddev); 0 takes Keras' own initialisation (Glorot)."""
 
     # Optimisation.
-    batch_size: int = 32
+    batch_size: int = 16
     """Real images, and as many generated ones, in one update."""
     generator_learning_rate: float = 4e-4
     """Adam's learning rate for the generator."""
     generator_beta1: float = 0.5
     """Adam's beta1 for the generator."""
-    discriminator_learning_rate: float = 4e-4
+    discriminator_learning_rate: float = 2e-4
     """Adam's learning rate for the discriminator."""
     discriminator_beta1: float = 0.5
     """Adam's beta1 for the discriminator."""

@@ -190,7 +190,7 @@ def many_attributes(path):
 BAD_FILES = {
     "empty": (
         lambda path: path.touch(),
-        "an empty file; wanted a folder of pictures or an .h5 file",
+        "an empty file; wanted a folder of pictures or a prepared .h5 file",
     ),
     "text": (text_file, "not an HDF5 file; wanted a folder"),
     "zip": (lambda path: path.write_bytes(b"PK\3\4" + bytes(99)), "a zip archive; wanted a folder"),

@@ -60,6 +60,10 @@ def finished(tmp_path_factory, data_file) -> Path:
     assert result.returncode == 0, result.stderr
     assert "26/26" in result.stderr
     assert "d_loss=" in result.stderr
+    # Nothing but the progress bar: no library talks in between.
+    assert all(
+        re.match(r"(saving: +)? *\d+%\|", x) for x in result.stderr.splitlines() if x.strip()
+    )
     assert "go on with: python dcgan.py --resume dcgan-1" in result.stdout
     return folder
 

@@ -29,7 +29,7 @@ MAX_PICTURES = 10_000_000
 MAX_ATTRIBUTES = 256
 MAX_COLUMN_BYTES = 256 * 2**20
 
-WANTED = "wanted a folder of pictures or an .h5 file made by prepare_dataset.py"
+WANTED = "wanted a folder of pictures or a prepared .h5 file"
 
 
 @dataclass
