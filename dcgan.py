@@ -5,6 +5,7 @@
     python dcgan.py --data data/mahq-128.h5           # a prepared data set, at its own size
     python dcgan.py --resume dcgan-1 --epochs 400     # go on where a run stopped
     python dcgan.py --dry-run                         # networks, memory, speed; trains nothing
+    KERAS_BACKEND=jax python dcgan.py                 # or torch; tensorflow is the default
 
 Look at images/RUN/ while it learns. Ctrl-C stops a run cleanly.
 
@@ -16,6 +17,7 @@ al., 2014 (arXiv:1406.2661).
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -166,7 +168,10 @@ def activate(
     x = activation(x)
     if normalize and h.normalization == "after-activation":
         x = normalization(x)
-    return layers.Dropout(dropout)(x) if dropout else x
+    if dropout:
+        # With no seed of its own, PyTorch would draw from a state that no checkpoint holds.
+        x = layers.Dropout(dropout, seed=random.randrange(2**31))(x)
+    return x
 
 
 def build_generator(h: Hyperparameters) -> keras.Model:

@@ -181,6 +181,7 @@ def test_what_shapes_the_networks_is_listed():
 
     def networks(h: dcgan.Hyperparameters) -> list[str]:
         keras.backend.clear_session()
+        keras.utils.set_random_seed(0)
         shapes = [dcgan.build_generator(h).to_json(), dcgan.build_discriminator(h).to_json()]
         return [text.replace(f'"stddev": {h.initial_stddev}', "") for text in shapes]
 

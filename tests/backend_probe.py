@@ -1,0 +1,117 @@
+"""Run under each backend by test_backends.py: the same computation, its results in a file.
+
+    KERAS_BACKEND=jax python -m tests.backend_probe START.npz RESULT.npz
+
+START.npz holds the weights to begin with (or does not exist yet: then it is written), latents and
+images; RESULT.npz what came of two steps, and of gradients of gradients and skipped updates.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from utils import backend
+
+# isort: split
+import keras
+from keras import ops
+
+import dcgan
+from tests.conftest import blobs
+
+
+def main(start: Path, result: Path) -> None:
+    keras.utils.set_random_seed(0)
+    h = dcgan.Hyperparameters(
+        image_size=16, batch_size=4, latent_dim=5, generator_filters=(4,),
+        discriminator_filters=(4,), discriminator_dropout=0.0, initial_stddev=0.1,
+    )  # fmt: skip
+    method = dcgan.DCGAN(h)
+    state = method.state()
+    variables = [variable for group in state.values() for variable in group]
+    networks = state["generator"] + state["discriminator"]
+    if not start.exists():
+        random = np.random.default_rng(0)
+        np.savez(
+            start,
+            latents=random.standard_normal((4, 4, 5)).astype(np.float32),
+            **{f"weight{n}": ops.convert_to_numpy(v) for n, v in enumerate(networks)},
+        )
+    given = np.load(start)
+    for number, variable in enumerate(networks):
+        variable.assign(given[f"weight{number}"])
+    results = {}
+
+    # Two steps on given latents; each optimizer's gradients are kept as the step goes by.
+    latents = iter([])
+    method.random_latents = lambda: ops.convert_to_tensor(next(latents))
+
+    def step(images, all_latents):
+        nonlocal latents
+        latents = iter([all_latents[0], all_latents[1]])
+        kept = {}
+        for name in ("generator", "discriminator"):
+            optimizer = getattr(method, f"{name}_optimizer")
+
+            def apply(gradients, variables, name=name, optimizer=optimizer):
+                kept.update({f"{name} gradient {n}": g for n, g in enumerate(gradients)})
+                type(optimizer).apply(optimizer, gradients, variables)
+
+            optimizer.apply = apply
+        return method.train_step(images) | kept
+
+    compiled = backend.compile_step(step, variables)
+    images = blobs(8, 16).reshape(2, 1, 4, 16, 16, 3)
+    for number in range(2):
+        returned = compiled(images[number], given["latents"][2 * number : 2 * number + 2])
+        for name, value in returned.items():
+            results[f"step {number} {name}"] = ops.convert_to_numpy(value)
+    for number, variable in enumerate(networks):
+        results[f"after {number} {variable.name}"] = ops.convert_to_numpy(variable)
+    for name in ("generator", "discriminator"):
+        del getattr(method, f"{name}_optimizer").apply
+
+    # The gradient of a gradient penalty, as WGAN-GP and zero-centred penalties need it.
+    def penalty_step(real_images):
+        real_images = ops.cast(real_images, "float32") / 127.5 - 1
+
+        def loss_function():
+            logits, gradient = backend.input_gradient(
+                lambda x: method.discriminator(x, training=True), real_images
+            )
+            return ops.mean(ops.sum(gradient**2, axis=(1, 2, 3))), logits
+
+        (loss, logits), gradients = backend.value_and_grad(
+            loss_function, method.discriminator.trainable_variables[:-1]
+        )
+        return {"loss": loss, "logits": logits} | {str(n): g for n, g in enumerate(gradients)}
+
+    for name, value in backend.compile_step(penalty_step, variables)(images[0, 0]).items():
+        results[f"penalty {name}"] = ops.convert_to_numpy(value)
+    moving = [v for v in method.discriminator.variables if "moving" in v.name]
+    for number, variable in enumerate(moving):
+        results[f"moving {number}"] = ops.convert_to_numpy(variable)
+
+    # An update that is skipped inside the step, and one that is not.
+    optimizer = method.discriminator_optimizer
+    trained = method.discriminator.trainable_variables
+
+    def maybe(go):
+        backend.apply_if(go, optimizer, [ops.ones(v.shape) for v in trained], trained)
+        return {}
+
+    maybe = backend.compile_step(maybe, variables)
+    for go in (False, True):
+        before = [ops.convert_to_numpy(v) for v in (*trained, *optimizer.variables)]
+        maybe(np.array(go))
+        after = [ops.convert_to_numpy(v) for v in (*trained, *optimizer.variables)]
+        changed = [not np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
+        results[f"changed if {go}"] = np.array(changed)
+    np.savez(result, **results)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
