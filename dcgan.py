@@ -212,7 +212,8 @@ def build_generator(h: Hyperparameters) -> keras.Model:
         x = activate(x, layers.ReLU(), h.generator_dropout, h)
 
     x = double(x, 3, use_bias=True)  # (B, image_size, image_size, 3)
-    images = layers.Activation("tanh", name="images")(x)
+    # In bfloat16, 256 shades would become a few dozen.
+    images = layers.Activation("tanh", dtype="float32", name="images")(x)
     return keras.Model(latents, images, name="generator")
 
 
@@ -234,7 +235,9 @@ def build_discriminator(h: Hyperparameters) -> keras.Model:
         x = activate(x, layers.LeakyReLU(h.leaky_relu_slope), h.discriminator_dropout, h, normalize)
 
     x = layers.Flatten()(x)  # (B, 4 * 4 * widths[-1])
-    logits = layers.Dense(1, kernel_initializer=initializer(h), name="logits")(x)  # (B, 1)
+    logits = layers.Dense(1, kernel_initializer=initializer(h), dtype="float32", name="logits")(
+        x
+    )  # (B, 1)
     return keras.Model(images, logits, name="discriminator")
 
 

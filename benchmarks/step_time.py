@@ -105,15 +105,22 @@ def classic_step(h: dcgan.Hyperparameters, images: np.ndarray) -> Callable[[], N
     return step
 
 
-def measure(configuration: dict[str, int], rounds: int) -> tuple[np.ndarray, np.ndarray]:
-    """Seconds a step, (rounds,) each, of ours and of the classic loop, taking turns."""
+def measure(configuration: dict[str, int], rounds: int) -> np.ndarray:
+    """Seconds a step, (3, rounds): ours in float32 and in bfloat16 and the classic loop, by turns."""
     steps = configuration["steps"]
     h = hyperparameters(**{k: v for k, v in configuration.items() if k != "steps"})
     random = np.random.default_rng(0)
     size = h.image_size
     images = random.integers(0, 256, (4 * h.batch_size, size, size, 3), dtype=np.uint8)
-    competitors = [our_step(h, images), classic_step(h, images)]
-    seconds = np.zeros((2, rounds))
+    competitors = []
+    for precision, make in (
+        ("float32", our_step),
+        ("bfloat16", our_step),
+        ("float32", classic_step),
+    ):
+        backend.set_precision(precision)  # of the networks that are built next
+        competitors.append(make(h, images))
+    seconds = np.zeros((len(competitors), rounds))
     for number in range(-1, rounds):  # round -1 warms up
         for which, step in enumerate(competitors):
             started = time.perf_counter()
@@ -121,7 +128,7 @@ def measure(configuration: dict[str, int], rounds: int) -> tuple[np.ndarray, np.
                 step()
             if number >= 0:
                 seconds[which, number] = (time.perf_counter() - started) / steps
-    return seconds[0], seconds[1]
+    return seconds
 
 
 def main() -> None:
@@ -130,19 +137,20 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="turns of each loop (default 7)")
     parser.add_argument("--only", choices=CONFIGURATIONS, help="measure one configuration")
     options = parser.parse_args()
-    print(backend.describe_device())
-    print(f"{'':7}{'size':>5}{'batch':>7}{'filters':>9}{'ours':>11}{'classic':>11}{'ratio':>14}")
+    print(f"{backend.describe_device()}; medians, and the range of the ratio to the classic loop")
+    print(f"{'':7}{'size':>5}{'batch':>7}{'filters':>9}   {'ours float32':29}", end="")
+    print(f"{'ours bfloat16':29}classic float32")
     for name, configuration in CONFIGURATIONS.items():
         if options.only not in (None, name):
             continue
-        ours, classic = measure(configuration, options.rounds)
-        ratios = np.sort(classic / ours)
-        print(
-            f"{name:7}{configuration['image_size']:5}{configuration['batch_size']:7}"
-            f"{configuration['filters']:9}{1000 * np.median(ours):8.1f} ms"
-            f"{1000 * np.median(classic):8.1f} ms{np.median(ratios):8.2f} x  "
-            f"({ratios[0]:.2f} to {ratios[-1]:.2f})"
-        )
+        seconds = measure(configuration, options.rounds)
+        line = f"{name:7}{configuration['image_size']:5}{configuration['batch_size']:7}"
+        line += f"{configuration['filters']:9}   "
+        for ours in seconds[:2]:
+            ratios = np.sort(seconds[2] / ours)
+            text = f"{1000 * np.median(ours):.1f} ms {np.median(ratios):.2f} x"
+            line += f"{text} ({ratios[0]:.2f} to {ratios[-1]:.2f})".ljust(29)
+        print(f"{line}{1000 * np.median(seconds[2]):.1f} ms")
 
 
 if __name__ == "__main__":

@@ -324,4 +324,4 @@ def test_a_keras_backend_that_is_not_there(tmp_path):
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1
     assert result.stderr.startswith("error: Keras and its backend cannot be loaded (")
-    assert result.stderr.endswith("); set KERAS_BACKEND=tensorflow\n")
+    assert result.stderr.endswith("); set KERAS_BACKEND to tensorflow, jax or torch\n")

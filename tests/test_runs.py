@@ -19,7 +19,7 @@ from PIL import Image
 
 import dcgan
 from tests.conftest import TINY, run_script, start_script
-from utils import pictures
+from utils import backend, pictures
 
 
 def read_history(run: Path) -> list[dict[str, str]]:
@@ -337,3 +337,48 @@ def test_epochs_count_from_the_runs_beginning(tmp_path, data_file):
     assert result.returncode == 0, result.stderr
     assert (checkpoints / "step_0000020.npz").exists()
     assert "done at step 20 (3.0 epochs)" in result.stdout
+
+
+def test_bfloat16_computes_in_it_and_keeps_float32_where_it_matters(tmp_path, data_file):
+    arguments = [*TINY, "--data", data_file, "--run-name", "half", "--steps", 5]
+    result = run_script("dcgan.py", *arguments, "--precision", "bfloat16", folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert " in bfloat16;" in result.stdout
+    run = tmp_path / "saved_models" / "half"
+    for name, last in (("generator", "images"), ("discriminator", "logits")):
+        network = keras.models.load_model(run / f"{name}.keras")
+        precisions = {layer.name: layer.compute_dtype for layer in network.layers}
+        assert precisions.pop(last) == "float32"
+        weighty = [layer for layer in network.layers if layer.weights and layer.name != last]
+        assert {layer.compute_dtype for layer in weighty} == {"bfloat16"}
+        assert network.output.dtype == "float32"
+    state = read_state(run / "checkpoints" / "step_0000005.npz")
+    assert {value.dtype.name for value in state.values() if value.dtype.kind == "f"} <= {
+        "float32", "float64",
+    }  # fmt: skip
+    # The state is the same in both, so that a run may change.
+    result = run_script(
+        "dcgan.py", "--resume", "half", "--steps", 8, "--precision", "float32", folder=tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+    assert " in float32;" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("seconds", "chosen"),
+    [((1.0, 0.5), "bfloat16"), ((1.0, 0.9), "float32"), ((1.0, 3.0), "float32")],
+)
+def test_auto_takes_bfloat16_where_it_is_faster(monkeypatch, seconds, chosen):
+    measured = dict(zip(("float32", "bfloat16"), seconds, strict=True))
+    monkeypatch.setattr(backend, "_product_seconds", measured.get)
+    try:
+        assert backend.set_precision("auto") == chosen
+        policy = "mixed_bfloat16" if chosen == "bfloat16" else "float32"
+        assert keras.config.dtype_policy().name == policy
+    finally:
+        backend.set_precision("float32")
+
+
+def test_a_device_is_asked_and_answers():
+    assert 0 < backend._product_seconds("bfloat16", side=64) < 10
+    assert backend.set_precision("float32") == "float32"

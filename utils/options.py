@@ -11,7 +11,7 @@ import math
 import re
 import sys
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import tyro
 
@@ -45,6 +45,9 @@ class RunOptions:
     """The same seed gives the same run on the same machine."""
     deterministic: bool = True
     """Keep to GPU kernels that give the same bits every time; they can be slower."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Numbers that the networks compute with; auto takes bfloat16 where this device multiplies
+    matrices faster in it. Weights, losses, optimizers and images stay float32."""
     sample_interval: int = 200
     """Steps from one sample grid to the next."""
     sample_rows: int = 6

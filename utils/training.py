@@ -64,6 +64,7 @@ def run(
     check_data(h, method_class, dataset, config)
     folders = None if h.dry_run else Folders(h, is_new=config is None)
     backend.seed_everything(h.seed, h.deterministic)
+    h.precision = backend.set_precision(h.precision)
     with explained_memory(h):
         method = method_class(h)
         trainer = Trainer(method, h, dataset)
@@ -345,7 +346,8 @@ class Trainer:
             if not self.step:
                 self._write_config()
             bar.write(
-                f"{backend.describe_device()}; {len(self.dataset)} pictures, {h.image_size} px\n"
+                f"{backend.describe_device()} in {h.precision}; {len(self.dataset)} pictures, "
+                f"{h.image_size} px\n"
                 f"run {h.run_name}: pictures in {folders.images}/, networks in {folders.models}/",
                 file=sys.stdout,
             )
@@ -430,7 +432,9 @@ class Trainer:
                     )
         self.pending += rows
         if rows:
-            bar.set_postfix({name: f"{v:.3f}" for name, v in rows[-1].items()}, refresh=False)
+            shown = {name: f"{value:.3f}" for name, value in rows[-1].items()}
+            rate = bar.format_dict["rate"] or 0.0
+            bar.set_postfix(shown | {"images/s": f"{rate * self.images_per_step:.0f}"}, False)
 
     def _write_history(self) -> None:
         means = {name: np.mean([row[name] for row in self.pending]) for name in self.pending[-1]}
@@ -549,7 +553,7 @@ class Trainer:
         mirrored = f", {self.count} with mirror images" if h.mirror else ""
         whole = f"; {total} steps take {_duration(total * step_seconds)}" if total else ""
         print(
-            f"device      {backend.describe_device()}\n"
+            f"device      {backend.describe_device()} in {h.precision}\n"
             f"data set    {h.data}: {len(self.dataset)} pictures, {h.image_size} px{mirrored}\n"
             f"networks    {shares}\n"
             f"memory      about {_size(weights + activations + data)}: {_size(weights)} weights, "
