@@ -41,7 +41,11 @@ from utils.options import RunOptions
 
 @dataclass
 class Hyperparameters(RunOptions):
-    """What there is to turn. Each field is an option: latent_dim is --latent-dim."""
+    """What there is to turn. Each field is an option: latent_dim is --latent-dim.
+
+    What every method has (data, epochs, seed, intervals, folders) stands in `RunOptions`; a field
+    of it that is written here as well has the default given here.
+    """
 
     # Architecture.
     latent_dim: int = 100

@@ -45,7 +45,7 @@ class RunOptions:
     """The same seed gives the same run on the same machine."""
     deterministic: bool = True
     """Keep to GPU kernels that give the same bits every time; they can be slower."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
     """Numbers that the networks compute with; auto takes bfloat16 where this device multiplies
     matrices faster in it. Weights, losses, optimizers and images stay float32."""
     sample_interval: int = 200

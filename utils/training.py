@@ -399,8 +399,8 @@ class Trainer:
                 if time.monotonic() > next_plot:
                     plotting = time.monotonic()
                     self._plot_history()
-                    # Where steps are quick, drawing must not take more than a twentieth.
-                    next_plot = time.monotonic() + 20 * (time.monotonic() - plotting)
+                    # Where steps are quick, drawing must not take more than a fiftieth of the time.
+                    next_plot = time.monotonic() + 50 * (time.monotonic() - plotting)
             if saves:
                 self._save_checkpoint()
         bar.set_description("saving")
