@@ -357,7 +357,7 @@ def test_many_unreadable_pictures_are_counted(tmp_path, capsys):
     for number in range(14):
         (tmp_path / f"{number:02}.png").write_bytes(b"")
     (tmp_path / "notes.txt").touch()
-    problem = "^--data .*: found 15 files and no readable picture; wanted a folder of PNG, JPEG"
+    problem = "^--data .*: found no readable picture among 15 files; wanted a folder of PNG, JPEG"
     with pytest.raises(UserError, match=problem):
         open_dataset(str(tmp_path))
     errors = capsys.readouterr().err

@@ -146,6 +146,22 @@ def test_a_run_name_that_exists(refused, data_file, tmp_path):
     )
 
 
+def test_one_folder_for_everything_and_names_that_count_on(tmp_path, monkeypatch, data_file):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out" / "dcgan-1").mkdir(parents=True)
+    arguments = ["--data", str(data_file), "--steps", "2", "--history-interval", "1"]
+    monkeypatch.setattr(
+        sys, "argv",
+        ["dcgan.py", *TINY, *arguments, "--images-dir", "out", "--models-dir", "out"],
+    )  # fmt: skip
+    dcgan.main()
+    assert {path.name for path in (tmp_path / "out" / "dcgan-2").iterdir()} == {
+        "checkpoints", "config.json", "discriminator.keras", "generator.keras", "history.csv",
+        "history.png", "reals.png", "step_0000000.png", "step_0000002.png", "training.gif",
+    }  # fmt: skip
+    assert list((tmp_path / "out" / "dcgan-1").iterdir()) == []
+
+
 @pytest.fixture
 def short_run(tmp_path, monkeypatch, data_file):
     """Three steps of a run called ``short``, in this process."""

@@ -438,7 +438,7 @@ def _read_folder(folder: Path, data: str, size: int, limit: int | None, seed: in
     _report(problems)
     if not read:
         raise UserError(
-            f"{shown}: found {found} files and no readable picture; wanted a folder of PNG, JPEG, "
+            f"{shown}: found no readable picture among {found} files; wanted a folder of PNG, JPEG, "
             "WebP, GIF or other pictures"
         )
     chosen = sorted(read)
