@@ -95,6 +95,17 @@ def main(start: Path, result: Path) -> None:
     for number, variable in enumerate(moving):
         results[f"moving {number}"] = ops.convert_to_numpy(variable)
 
+    # A variable that the loss does not reach is an error, not a gradient of zero.
+    def forgetful_step():
+        trained = method.discriminator.trainable_variables
+        backend.value_and_grad(lambda: (ops.sum(trained[0] ** 2), None), trained[:2])
+        return {}
+
+    try:
+        backend.compile_step(forgetful_step, variables)()
+    except ValueError as error:
+        results["refused"] = np.array("the loss does not depend on" in str(error))
+
     # An update that is skipped inside the step, and one that is not.
     optimizer = method.discriminator_optimizer
     trained = method.discriminator.trainable_variables

@@ -47,6 +47,7 @@ def test_losses_gradients_and_weights_are_the_same(backend, on_tensorflow):
     start, expected = on_tensorflow
     found = probe(backend, start, start.with_name(f"{backend}.npz"))
     assert found.keys() == expected.keys()
+    assert found["refused"]
     for name, value in expected.items():
         if name.startswith("after"):
             # Adam's first steps have the size of the learning rate whatever the gradient's, so

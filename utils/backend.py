@@ -156,6 +156,19 @@ class _TensorFlow:
         return isinstance(error, library.errors.ResourceExhaustedError)
 
 
+class _RecordingScope(keras.StatelessScope):
+    """Knows which variables were read in it."""
+
+    def __init__(self, state_mapping: Sequence[tuple[keras.Variable, Tensor]]) -> None:
+        super().__init__(state_mapping)
+        self.read: set[int] = set()
+
+    def get_current_value(self, variable: keras.Variable) -> Tensor:
+        """The value in this scope."""
+        self.read.add(id(variable))
+        return super().get_current_value(variable)
+
+
 class _Jax:
     """Pure functions made of imperative ones.
 
@@ -199,6 +212,7 @@ class _Jax:
     def gradients(
         self, loss_function: LossFunction, variables: Sequence[keras.Variable]
     ) -> tuple[Tensor, Any, list[Tensor | None]]:
+        read: set[int] = set()
         trained = {id(variable) for variable in variables}
         others = [variable for variable in self._state if id(variable) not in trained]
 
@@ -207,8 +221,9 @@ class _Jax:
                 *zip(variables, values, strict=True),
                 *zip(others, other_values, strict=True),
             ]
-            with keras.StatelessScope(mapping) as scope:
+            with _RecordingScope(mapping) as scope:
                 loss, auxiliary = loss_function()
+            read.update(scope.read)
             return loss, (auxiliary, [scope.get_current_value(variable) for variable in others])
 
         (loss, (auxiliary, assigned)), gradients = library.value_and_grad(pure, has_aux=True)(
@@ -216,7 +231,12 @@ class _Jax:
         )
         for variable, value in zip(others, assigned, strict=True):
             variable.assign(value)
-        return loss, auxiliary, gradients
+        # JAX differentiates by what is never used as well, and gives zeros.
+        reached = [
+            gradient if id(variable) in read else None
+            for variable, gradient in zip(variables, gradients, strict=True)
+        ]
+        return loss, auxiliary, reached
 
     def input_gradient(
         self, function: Callable[[Tensor], Tensor], inputs: Tensor
@@ -390,8 +410,7 @@ def value_and_grad(
 
     Raises:
         ValueError: the loss does not depend on one of the variables. An optimizer would skip such
-            a variable without a word, and a network would silently stay as it is. (JAX cannot
-            tell and returns zeros.)
+            a variable without a word, and a network would silently stay as it is.
     """
     loss, auxiliary, gradients = _backend.gradients(loss_function, variables)
     missing = [

@@ -438,8 +438,8 @@ def _read_folder(folder: Path, data: str, size: int, limit: int | None, seed: in
     _report(problems)
     if not read:
         raise UserError(
-            f"{shown}: found no readable picture among {found} files; wanted a folder of PNG, JPEG, "
-            "WebP, GIF or other pictures"
+            f"{shown}: found no readable picture among {found} files; wanted a folder of PNG, "
+            "JPEG, WebP, GIF or other pictures"
         )
     chosen = sorted(read)
     images = np.empty((len(chosen), size, size, 3), np.uint8)
