@@ -334,6 +334,7 @@ class Trainer:
         """
         h = self.h
         self.folders = folders
+        self.fingerprint = self.dataset.fingerprint()  # once: it reads every picture
         self.saved = checkpoints.Checkpoints(folders.checkpoints, h.keep_checkpoints)
         self._restore()
         total = self.total_steps()
@@ -471,7 +472,7 @@ class Trainer:
                 "data_set": {
                     "made_by": self.dataset.made_by,
                     "pictures": len(self.dataset),
-                    "fingerprint": self.dataset.fingerprint(),
+                    "fingerprint": self.fingerprint,
                 },
                 "versions": {"keras": keras.__version__, "numpy": np.__version__},
             },
