@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, NoReturn
 
 import numpy as np
@@ -63,6 +63,8 @@ try:
         from keras import ops
 
         library = importlib.import_module(keras.backend.backend())
+        if keras.backend.backend() == "tensorflow":
+            from utils import tensorflow_cpu
 except (ImportError, ValueError) as error:
     _give_up(f"Keras and its backend cannot be loaded ({error})")
 
@@ -88,6 +90,7 @@ class _TensorFlow:
         # This optimisation, which fuses a convolution with what follows it, fails on a step with
         # dropout, says so on the screen, and where it succeeds makes no difference (ratio 0.99).
         library.config.optimizer.set_experimental_options({"remapping": False})
+        self._is_on_cpu = not library.config.list_physical_devices("GPU")
 
     def be_deterministic(self) -> None:
         library.config.experimental.enable_op_determinism()
@@ -100,7 +103,12 @@ class _TensorFlow:
 
     def compile_step(self, step: Step, state: Sequence[keras.Variable]) -> Step:
         del state  # TensorFlow finds the variables by itself
-        return library.function(step, autograph=False)
+
+        def traced(*arguments: Tensor) -> dict[str, Tensor]:
+            with tensorflow_cpu.faster() if self._is_on_cpu else nullcontext():
+                return step(*arguments)
+
+        return library.function(traced, autograph=False)
 
     def gradients(
         self, loss_function: LossFunction, variables: Sequence[keras.Variable]
@@ -114,7 +122,11 @@ class _TensorFlow:
     def input_gradient(
         self, function: Callable[[Tensor], Tensor], inputs: Tensor
     ) -> tuple[Tensor, Tensor]:
-        with self._exact_moments(), library.GradientTape(watch_accessed_variables=False) as tape:
+        with (
+            tensorflow_cpu.plain(),
+            self._exact_moments(),
+            library.GradientTape(watch_accessed_variables=False) as tape,
+        ):
             tape.watch(inputs)
             outputs = function(inputs)
         return outputs, tape.gradient(outputs, inputs)
