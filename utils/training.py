@@ -58,12 +58,13 @@ def run(
     """
     h, config = parse_command_line(hyperparameters, description)
     check_folders(h)
+    backend.seed_everything(h.seed, h.deterministic)
+    backend.use_devices(h.devices, h.batch_size)
     dataset = datasets.open_dataset(h.data, h.image_size or None, h.limit or None, seed=h.seed)
     h.image_size = dataset.image_size
     h.check()
     check_data(h, method_class, dataset, config)
     folders = None if h.dry_run else Folders(h, is_new=config is None)
-    backend.seed_everything(h.seed, h.deterministic)
     h.precision = backend.set_precision(h.precision)
     with explained_memory(h):
         method = method_class(h)
