@@ -224,7 +224,7 @@ class _Jax:
                 results = step(*arguments)
             return results, [scope.get_current_value(variable) for variable in state]
 
-        # State that came back in another layout would be compiled for anew at the next step.
+        # State has to come back in the layout it went in with, for its memory to be used again.
         layout = {"out_shardings": self._distribution.replicated()} if self._distribution else {}
         compiled = library.jit(pure, donate_argnums=0, **layout)
 
@@ -394,7 +394,8 @@ def use_devices(devices: Literal["one", "all"], batch_size: int) -> None:
                 f"--batch-size {batch_size}: --devices all splits it among the {len(found)} "
                 f"devices found; wanted is a multiple of {len(found)}"
             )
-        distribution = _BatchParallel(devices=found)
+        if len(found) > 1:
+            distribution = _BatchParallel(devices=found)
     if isinstance(_backend, _Jax):
         _backend.distribute(distribution)
 
@@ -433,20 +434,22 @@ def _product_seconds(dtype: str, side: int = 1024, repetitions: int = 7) -> floa
     return min(seconds)
 
 
-def describe_device() -> str:
+def describe_device(devices: Literal["one", "all"] = "one") -> str:
     """Say in a few words what the run computes on, e.g. ``tensorflow 2.21.0 on 2 CPU cores``.
 
-    On several devices it is ``jax 0.10.2 on 2 x NVIDIA H100``, or ``on 2 CPU devices``.
+    Of several devices it says ``jax 0.10.2 on 2 x NVIDIA L4`` or ``jax 0.10.2 on 2 CPU devices``.
+
+    Args:
+        devices: what `use_devices` was told.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     accelerators = _backend.accelerators()
-    devices = accelerators[0] if accelerators else f"{cores} CPU cores"
-    distribution = keras.distribution.distribution()
-    if distribution:
-        count = distribution.device_mesh.devices.size
-        several = f"{count} x {devices}" if accelerators else f"{count} CPU devices"
-        devices = several if count > 1 else f"{devices}, the only device"
-    return f"{keras.backend.backend()} {library.__version__} on {devices}"
+    described = accelerators[0] if accelerators else f"{cores} CPU cores"
+    if devices == "all":
+        count = len(keras.distribution.list_devices())
+        several = f"{count} x {described}" if accelerators else f"{count} CPU devices"
+        described = several if count > 1 else f"{described}, the only device"
+    return f"{keras.backend.backend()} {library.__version__} on {described}"
 
 
 def compile_step(step: Step, state: Sequence[keras.Variable]) -> Step:

@@ -348,8 +348,8 @@ class Trainer:
             if not self.step:
                 self._write_config()
             bar.write(
-                f"{backend.describe_device()} in {h.precision}; {len(self.dataset)} pictures, "
-                f"{h.image_size} px\n"
+                f"{backend.describe_device(h.devices)} in {h.precision}; "
+                f"{len(self.dataset)} pictures, {h.image_size} px\n"
                 f"run {h.run_name}: pictures in {folders.images}/, networks in {folders.models}/",
                 file=sys.stdout,
             )
@@ -555,7 +555,7 @@ class Trainer:
         mirrored = f", {self.count} with mirror images" if h.mirror else ""
         whole = f"; {total} steps take {_duration(total * step_seconds)}" if total else ""
         print(
-            f"device      {backend.describe_device()} in {h.precision}\n"
+            f"device      {backend.describe_device(h.devices)} in {h.precision}\n"
             f"data set    {h.data}: {len(self.dataset)} pictures, {h.image_size} px{mirrored}\n"
             f"networks    {shares}\n"
             f"memory      about {_size(weights + activations + data)}: {_size(weights)} weights, "
