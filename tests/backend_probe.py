@@ -1,15 +1,17 @@
 """Run under each backend by test_backends.py: the same computation, its results in a file.
 
-    KERAS_BACKEND=jax python -m tests.backend_probe START.npz RESULT.npz
+    KERAS_BACKEND=jax python -m tests.backend_probe START.npz RESULT.npz [all]
 
 START.npz holds the weights to begin with (or does not exist yet: then it is written), latents and
-images; RESULT.npz what came of two steps, and of gradients of gradients and skipped updates.
+images; RESULT.npz what came of two steps, and of gradients of gradients and skipped updates;
+``all`` splits its batches among all devices.
 """
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -23,8 +25,9 @@ import dcgan
 from tests.conftest import blobs
 
 
-def main(start: Path, result: Path) -> None:
+def main(start: Path, result: Path, devices: Literal["one", "all"] = "one") -> None:
     keras.utils.set_random_seed(0)
+    backend.use_devices(devices, batch_size=4)
     h = dcgan.Hyperparameters(
         image_size=16, batch_size=4, latent_dim=5, generator_filters=(4,),
         discriminator_filters=(4,), discriminator_dropout=0.0, initial_stddev=0.1,
@@ -125,4 +128,4 @@ def main(start: Path, result: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])

@@ -15,9 +15,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import numpy as np
+
+from utils.errors import UserError
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -181,6 +183,24 @@ class _RecordingScope(keras.StatelessScope):
         return super().get_current_value(variable)
 
 
+class _BatchParallel(keras.distribution.DataParallel):
+    """Replicated variables, and the batch of every layer's output split among the devices.
+
+    Keras' own class splits what ``fit`` is given. Here real images are gathered and latents drawn
+    inside the compiled step, where nothing says that they belong to a batch; from the layers on,
+    the compiler finds out by itself what else can be split: what goes in, labels, gradients.
+    """
+
+    def get_tensor_layout(self, path: str) -> keras.distribution.TensorLayout:
+        """Split the first axis, whatever the tensor's rank."""
+        del path
+        return keras.distribution.TensorLayout((self.batch_dim_name,), self.device_mesh)
+
+    def replicated(self) -> Any:
+        """JAX's name for the layout of what every device has the whole of, whatever its rank."""
+        return keras.distribution.TensorLayout((), self.device_mesh).backend_layout
+
+
 class _Jax:
     """Pure functions made of imperative ones.
 
@@ -191,9 +211,14 @@ class _Jax:
 
     def __init__(self) -> None:
         self._state: list[keras.Variable] = []  # of the step that is being traced
+        self._distribution: _BatchParallel | None = None
+
+    def distribute(self, distribution: _BatchParallel | None) -> None:
+        self._distribution = distribution
+        keras.distribution.set_distribution(distribution)
 
     def be_deterministic(self) -> None:
-        # Read when the first GPU function is compiled; CPUs always give the same bits.
+        # Read when the first device is looked for; CPUs always give the same bits.
         flags = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
 
@@ -211,7 +236,9 @@ class _Jax:
                 results = step(*arguments)
             return results, [scope.get_current_value(variable) for variable in state]
 
-        compiled = library.jit(pure, donate_argnums=0)
+        # State has to come back in the layout it went in with, for its memory to be used again.
+        layout = {"out_shardings": self._distribution.replicated()} if self._distribution else {}
+        compiled = library.jit(pure, donate_argnums=0, **layout)
 
         def call(*arguments: Tensor) -> dict[str, Tensor]:
             results, values = compiled([variable.value for variable in state], *arguments)
@@ -269,6 +296,8 @@ class _Jax:
         return outputs, gradient
 
     def images_to_device(self, images: np.ndarray) -> Tensor:
+        if self._distribution:
+            return library.device_put(images, self._distribution.replicated())
         return library.numpy.asarray(images)
 
     def take_images(self, images: Tensor, indices: Tensor, size: int) -> Tensor:
@@ -349,6 +378,40 @@ def seed_everything(seed: int, deterministic: bool) -> None:
         _backend.be_deterministic()
 
 
+def use_devices(devices: Literal["one", "all"], batch_size: int) -> None:
+    """Choose what the networks that are built from now on are trained on.
+
+    To be called after `seed_everything`, whose settings JAX reads when it looks for devices.
+
+    Args:
+        devices: ``all`` splits every batch among all devices that JAX finds, of the best type
+            there is; each has the whole of the weights and of the data set. Batch normalisation
+            and losses are of the whole batch, so that the numbers are those of one device.
+        batch_size: of the batches that are split.
+
+    Raises:
+        UserError: the backend trains on one device only, or a batch has no equal shares.
+    """
+    distribution = None
+    if devices == "all":
+        name = keras.backend.backend()
+        if name != "jax":
+            raise UserError(
+                f"--devices all: {name} trains on one device here; set KERAS_BACKEND=jax, or "
+                "give --devices one"
+            )
+        found = keras.distribution.list_devices()
+        if batch_size % len(found):
+            raise UserError(
+                f"--batch-size {batch_size}: --devices all splits it among the {len(found)} "
+                f"devices found; wanted is a multiple of {len(found)}"
+            )
+        if len(found) > 1:
+            distribution = _BatchParallel(devices=found)
+    if isinstance(_backend, _Jax):
+        _backend.distribute(distribution)
+
+
 def set_precision(precision: str) -> str:
     """Choose what the networks that are built from now on compute with.
 
@@ -383,11 +446,22 @@ def _product_seconds(dtype: str, side: int = 1024, repetitions: int = 7) -> floa
     return min(seconds)
 
 
-def describe_device() -> str:
-    """Say in a few words what the run computes on, e.g. ``tensorflow 2.21.0 on 2 CPU cores``."""
+def describe_device(devices: Literal["one", "all"] = "one") -> str:
+    """Say in a few words what the run computes on, e.g. ``tensorflow 2.21.0 on 2 CPU cores``.
+
+    Of several devices it says ``jax 0.10.2 on 2 x NVIDIA L4`` or ``jax 0.10.2 on 2 CPU devices``.
+
+    Args:
+        devices: what `use_devices` was told.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    devices = ", ".join(_backend.accelerators()) or f"{cores} CPU cores"
-    return f"{keras.backend.backend()} {library.__version__} on {devices}"
+    accelerators = _backend.accelerators()
+    described = accelerators[0] if accelerators else f"{cores} CPU cores"
+    if devices == "all":
+        count = len(keras.distribution.list_devices())
+        several = f"{count} x {described}" if accelerators else f"{count} CPU devices"
+        described = several if count > 1 else f"{described}, the only device"
+    return f"{keras.backend.backend()} {library.__version__} on {described}"
 
 
 def compile_step(step: Step, state: Sequence[keras.Variable]) -> Step:

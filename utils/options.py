@@ -48,6 +48,8 @@ class RunOptions:
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
     """Numbers that the networks compute with; auto takes bfloat16 where this device multiplies
     matrices faster in it. Weights, losses, optimizers and images stay float32."""
+    devices: Literal["one", "all"] = "one"
+    """Split every batch among all GPUs (or TPUs) there are; all needs the JAX backend."""
     sample_interval: int = 200
     """Steps from one sample grid to the next."""
     sample_rows: int = 6

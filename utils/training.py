@@ -58,12 +58,13 @@ def run(
     """
     h, config = parse_command_line(hyperparameters, description)
     check_folders(h)
+    backend.seed_everything(h.seed, h.deterministic)
+    backend.use_devices(h.devices, h.batch_size)
     dataset = datasets.open_dataset(h.data, h.image_size or None, h.limit or None, seed=h.seed)
     h.image_size = dataset.image_size
     h.check()
     check_data(h, method_class, dataset, config)
     folders = None if h.dry_run else Folders(h, is_new=config is None)
-    backend.seed_everything(h.seed, h.deterministic)
     h.precision = backend.set_precision(h.precision)
     with explained_memory(h):
         method = method_class(h)
@@ -347,8 +348,8 @@ class Trainer:
             if not self.step:
                 self._write_config()
             bar.write(
-                f"{backend.describe_device()} in {h.precision}; {len(self.dataset)} pictures, "
-                f"{h.image_size} px\n"
+                f"{backend.describe_device(h.devices)} in {h.precision}; "
+                f"{len(self.dataset)} pictures, {h.image_size} px\n"
                 f"run {h.run_name}: pictures in {folders.images}/, networks in {folders.models}/",
                 file=sys.stdout,
             )
@@ -554,7 +555,7 @@ class Trainer:
         mirrored = f", {self.count} with mirror images" if h.mirror else ""
         whole = f"; {total} steps take {_duration(total * step_seconds)}" if total else ""
         print(
-            f"device      {backend.describe_device()} in {h.precision}\n"
+            f"device      {backend.describe_device(h.devices)} in {h.precision}\n"
             f"data set    {h.data}: {len(self.dataset)} pictures, {h.image_size} px{mirrored}\n"
             f"networks    {shares}\n"
             f"memory      about {_size(weights + activations + data)}: {_size(weights)} weights, "
