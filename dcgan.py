@@ -319,14 +319,14 @@ class DCGAN:
         h = self.hyperparameters
         return keras.random.normal((h.batch_size, h.latent_dim), seed=self.seed_generator)
 
-    def update_discriminator(self, real_images: Tensor) -> dict[str, Tensor]:
+    def update_discriminator(self, real_images: Tensor, fake_images: Tensor) -> dict[str, Tensor]:
         """(1) Update D: maximise log D(x) + log(1 - D(G(z))).
 
-        Trains the discriminator's variables. Moving statistics: the generator's follow its one
-        pass, the discriminator's its two, over real and over generated images.
+        Trains the discriminator's variables; its moving statistics follow its two passes.
 
         Args:
             real_images: (B, H, W, 3) in [-1, 1].
+            fake_images: G(z), in the same shape and range.
         """
         h = self.hyperparameters
         ones = ops.ones((h.batch_size, 1))
@@ -346,7 +346,6 @@ class DCGAN:
             return loss, (real_logits, fake_logits)
 
         with frozen(self.generator):
-            fake_images = self.generator(self.random_latents(), training=True)
             variables = self.combined.trainable_variables  # the discriminator's
             (loss, (real_logits, fake_logits)), gradients = backend.value_and_grad(
                 loss_function, variables
@@ -358,17 +357,19 @@ class DCGAN:
             "d_fake": ops.mean(ops.sigmoid(fake_logits)),
         }
 
-    def update_generator(self) -> dict[str, Tensor]:
+    def update_generator(self, latents: Tensor) -> dict[str, Tensor]:
         """(2) Update G: maximise log D(G(z)).
 
         Trains the generator's variables through the combined model. Moving statistics of both
         networks follow their one pass over generated images.
+
+        Args:
+            latents: z, (B, latent_dim).
         """
         h = self.hyperparameters
         target = ops.ones((h.batch_size, 1))
         if h.smoothing_sides == "two-sided":
             target = smooth_labels(target, h.label_smoothing, h.smoothing_sides)
-        latents = self.random_latents()
 
         def loss_function() -> tuple[Tensor, None]:
             return binary_cross_entropy(target, self.combined(latents, training=True)), None
@@ -380,7 +381,7 @@ class DCGAN:
         return {"g_loss": loss}
 
     def train_step(self, real_batches: Tensor) -> dict[str, Tensor]:
-        """One alternation on fresh latents each.
+        """One alternation.
 
         Args:
             real_batches: uint8 (1, B, H, W, 3).
@@ -392,7 +393,12 @@ class DCGAN:
             (generated) to 1 (real).
         """
         real_images = ops.cast(real_batches[0], "float32") / 127.5 - 1.0
-        return self.update_discriminator(real_images) | self.update_generator()
+        latents = self.random_latents()
+        # The generator stays as it is until its own update: one pass of it serves both.
+        with backend.one_pass(self.generator, latents) as fake_images:
+            return self.update_discriminator(real_images, fake_images) | self.update_generator(
+                latents
+            )
 
 
 @one_line_errors

@@ -40,7 +40,7 @@ def main(start: Path, result: Path, devices: Literal["one", "all"] = "one") -> N
         random = np.random.default_rng(0)
         np.savez(
             start,
-            latents=random.standard_normal((4, 4, 5)).astype(np.float32),
+            latents=random.standard_normal((2, 4, 5)).astype(np.float32),
             **{f"weight{n}": ops.convert_to_numpy(v) for n, v in enumerate(networks)},
         )
     given = np.load(start)
@@ -49,12 +49,8 @@ def main(start: Path, result: Path, devices: Literal["one", "all"] = "one") -> N
     results = {}
 
     # Two steps on given latents; each optimizer's gradients are kept as the step goes by.
-    latents = iter([])
-    method.random_latents = lambda: ops.convert_to_tensor(next(latents))
-
-    def step(images, all_latents):
-        nonlocal latents
-        latents = iter([all_latents[0], all_latents[1]])
+    def step(images, latents):
+        method.random_latents = lambda: ops.convert_to_tensor(latents)
         kept = {}
         for name in ("generator", "discriminator"):
             optimizer = getattr(method, f"{name}_optimizer")
@@ -69,7 +65,7 @@ def main(start: Path, result: Path, devices: Literal["one", "all"] = "one") -> N
     compiled = backend.compile_step(step, variables)
     images = blobs(8, 16).reshape(2, 1, 4, 16, 16, 3)
     for number in range(2):
-        returned = compiled(images[number], given["latents"][2 * number : 2 * number + 2])
+        returned = compiled(images[number], given["latents"][number])
         for name, value in returned.items():
             results[f"step {number} {name}"] = ops.convert_to_numpy(value)
     for number, variable in enumerate(networks):
@@ -97,6 +93,22 @@ def main(start: Path, result: Path, devices: Literal["one", "all"] = "one") -> N
     moving = [v for v in method.discriminator.variables if "moving" in v.name]
     for number, variable in enumerate(moving):
         results[f"moving {number}"] = ops.convert_to_numpy(variable)
+
+    # A pass that two updates share; the loss depends on the network directly as well.
+    def shared_step(latents):
+        trained = method.generator.trainable_variables
+
+        def loss_function():
+            judged = ops.mean(method.combined(latents, training=True) ** 2)
+            return judged + ops.sum(trained[0] ** 2), None
+
+        with backend.one_pass(method.generator, latents) as images:
+            (loss, _), gradients = backend.value_and_grad(loss_function, trained)
+        return {"loss": loss, "images": images} | {str(n): g for n, g in enumerate(gradients)}
+
+    shared = backend.compile_step(shared_step, variables)(given["latents"][0])
+    for name, value in shared.items():
+        results[f"shared {name}"] = ops.convert_to_numpy(value)
 
     # A variable that the loss does not reach is an error, not a gradient of zero.
     def forgetful_step():

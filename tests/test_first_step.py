@@ -152,7 +152,7 @@ def test_losses_gradients_and_first_update(noise, smoothing, sides, monkeypatch)
 
     # (1) The discriminator, from the weights before the step.
     real_images = batch[0] / 127.5 - 1
-    z1, z2 = (np.asarray(z, np.float64) for z in latents.returned)
+    (z,) = (np.asarray(z, np.float64) for z in latents.returned)
     real_labels, fake_labels = (np.asarray(y, np.float64) for y in labels.returned)
     high = 1 - smoothing / 2 if sides == "two-sided" else 1 - smoothing
     low = smoothing / 2 if sides == "two-sided" else 0
@@ -162,10 +162,10 @@ def test_losses_gradients_and_first_update(noise, smoothing, sides, monkeypatch)
 
     def d_loss(d: Weights) -> float:
         return cross_entropy(real_labels, discriminate(d, real_images)) + cross_entropy(
-            fake_labels, discriminate(d, generate(g0, z1))
+            fake_labels, discriminate(d, generate(g0, z))
         )
 
-    answers = [1 / (1 + np.exp(-discriminate(d0, x))) for x in (real_images, generate(g0, z1))]
+    answers = [1 / (1 + np.exp(-discriminate(d0, x))) for x in (real_images, generate(g0, z))]
     assert float(losses["d_loss"]) == pytest.approx(d_loss(d0), rel=1e-5)
     assert float(losses["d_real"]) == pytest.approx(answers[0].mean(), rel=1e-5)
     assert float(losses["d_fake"]) == pytest.approx(answers[1].mean(), rel=1e-5)
@@ -175,7 +175,7 @@ def test_losses_gradients_and_first_update(noise, smoothing, sides, monkeypatch)
     target = np.full((BATCH, 1), high if sides == "two-sided" else 1.0)
 
     def g_loss(g: Weights) -> float:
-        return cross_entropy(target, discriminate(d1, generate(g, z2)))
+        return cross_entropy(target, discriminate(d1, generate(g, z)))
 
     assert float(losses["g_loss"]) == pytest.approx(g_loss(g0), rel=1e-5)
     check_update(updates["generator"], differentiate(g_loss, dict(g0)), g0, g1, 1e-3)

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
 import numpy as np
@@ -81,6 +82,21 @@ Step = Callable[..., dict[str, Tensor]]
 """Takes tensors or NumPy arrays of constant shape and dtype, returns named tensors."""
 LossFunction = Callable[[], tuple[Tensor, Any]]
 """Takes nothing, returns the loss (a scalar) and anything else worth keeping."""
+Gradients = list[Tensor | None]
+"""One for each variable; None where nothing depends on it."""
+
+
+@dataclass
+class _SharedPass:
+    """What a network made of its inputs, kept by `one_pass`."""
+
+    variables: list[keras.Variable]
+    outputs: Tensor
+    pull_back: Callable[[Tensor], Gradients]
+    """From the gradient with respect to the outputs to that with respect to the variables."""
+
+
+_shared_pass: _SharedPass | None = None
 
 
 class _TensorFlow:
@@ -113,13 +129,25 @@ class _TensorFlow:
         return library.function(traced, autograph=False)
 
     def gradients(
-        self, loss_function: LossFunction, variables: Sequence[keras.Variable]
-    ) -> tuple[Tensor, Any, list[Tensor | None]]:
+        self,
+        loss_function: Callable[..., tuple[Tensor, Any]],
+        variables: Sequence[keras.Variable],
+        *inputs: Tensor,
+    ) -> tuple[Tensor, Any, Gradients]:
+        sources = [*(variable.value for variable in variables), *inputs]
+        with library.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(sources)
+            loss, auxiliary = loss_function(*inputs)
+        return loss, auxiliary, tape.gradient(loss, sources)
+
+    def record(
+        self, function: Callable[[], Tensor], variables: Sequence[keras.Variable]
+    ) -> tuple[Tensor, Callable[[Tensor], Gradients]]:
         values = [variable.value for variable in variables]
         with library.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
-            loss, auxiliary = loss_function()
-        return loss, auxiliary, tape.gradient(loss, values)
+            outputs = function()
+        return outputs, lambda gradient: tape.gradient(outputs, values, gradient)
 
     def input_gradient(
         self, function: Callable[[Tensor], Tensor], inputs: Tensor
@@ -249,33 +277,58 @@ class _Jax:
         return call
 
     def gradients(
-        self, loss_function: LossFunction, variables: Sequence[keras.Variable]
-    ) -> tuple[Tensor, Any, list[Tensor | None]]:
+        self,
+        loss_function: Callable[..., tuple[Tensor, Any]],
+        variables: Sequence[keras.Variable],
+        *inputs: Tensor,
+    ) -> tuple[Tensor, Any, Gradients]:
+        pure, read, others = self._pure(loss_function, variables)
+
+        def loss_first(values: list[Tensor], inputs: tuple[Tensor, ...]) -> tuple[Tensor, Any]:
+            (loss, auxiliary), assigned = pure(values, inputs)
+            return loss, (auxiliary, assigned)
+
+        (loss, (auxiliary, assigned)), gradients = library.value_and_grad(
+            loss_first, argnums=(0, 1), has_aux=True
+        )([variable.value for variable in variables], inputs)
+        _assign(others, assigned)
+        return loss, auxiliary, [*_reached(variables, gradients[0], read), *gradients[1]]
+
+    def record(
+        self, function: Callable[[], Tensor], variables: Sequence[keras.Variable]
+    ) -> tuple[Tensor, Callable[[Tensor], Gradients]]:
+        pure, read, others = self._pure(function, variables)
+        outputs, pull_back, assigned = library.vjp(
+            lambda values: pure(values, ()),
+            [variable.value for variable in variables],
+            has_aux=True,
+        )
+        _assign(others, assigned)
+        return outputs, lambda gradient: _reached(variables, pull_back(gradient)[0], read)
+
+    def _pure(
+        self, function: Callable[..., Any], variables: Sequence[keras.Variable]
+    ) -> tuple[Callable[..., Any], set[int], list[keras.Variable]]:
+        """``function`` as one of the variables' values, which it may read but not assign.
+
+        Returns:
+            The function of values and inputs, which returns what ``function`` does and the values
+            of all other variables after it; the ids of the variables it has read, once it has been
+            called; and these others.
+        """
         read: set[int] = set()
         trained = {id(variable) for variable in variables}
         others = [variable for variable in self._state if id(variable) not in trained]
+        before = [variable.value for variable in others]
 
-        def pure(values: list[Tensor], other_values: list[Tensor]) -> tuple[Tensor, Any]:
-            mapping = [
-                *zip(variables, values, strict=True),
-                *zip(others, other_values, strict=True),
-            ]
+        def pure(values: list[Tensor], inputs: tuple[Tensor, ...]) -> tuple[Any, list[Tensor]]:
+            mapping = [*zip(variables, values, strict=True), *zip(others, before, strict=True)]
             with _RecordingScope(mapping) as scope:
-                loss, auxiliary = loss_function()
+                results = function(*inputs)
             read.update(scope.read)
-            return loss, (auxiliary, [scope.get_current_value(variable) for variable in others])
+            return results, [scope.get_current_value(variable) for variable in others]
 
-        (loss, (auxiliary, assigned)), gradients = library.value_and_grad(pure, has_aux=True)(
-            [variable.value for variable in variables], [variable.value for variable in others]
-        )
-        for variable, value in zip(others, assigned, strict=True):
-            variable.assign(value)
-        # JAX differentiates by what is never used as well, and gives zeros.
-        reached = [
-            gradient if id(variable) in read else None
-            for variable, gradient in zip(variables, gradients, strict=True)
-        ]
-        return loss, auxiliary, reached
+        return pure, read, others
 
     def input_gradient(
         self, function: Callable[[Tensor], Tensor], inputs: Tensor
@@ -331,13 +384,24 @@ class _Torch:
         return call
 
     def gradients(
-        self, loss_function: LossFunction, variables: Sequence[keras.Variable]
-    ) -> tuple[Tensor, Any, list[Tensor | None]]:
-        loss, auxiliary = loss_function()
-        gradients = library.autograd.grad(
-            loss, [variable.value for variable in variables], allow_unused=True
+        self,
+        loss_function: Callable[..., tuple[Tensor, Any]],
+        variables: Sequence[keras.Variable],
+        *inputs: Tensor,
+    ) -> tuple[Tensor, Any, Gradients]:
+        inputs = [tensor.detach().requires_grad_() for tensor in inputs]
+        loss, auxiliary = loss_function(*inputs)
+        sources = [*(variable.value for variable in variables), *inputs]
+        return loss, auxiliary, list(library.autograd.grad(loss, sources, allow_unused=True))
+
+    def record(
+        self, function: Callable[[], Tensor], variables: Sequence[keras.Variable]
+    ) -> tuple[Tensor, Callable[[Tensor], Gradients]]:
+        outputs = function()
+        values = [variable.value for variable in variables]
+        return outputs.detach(), lambda gradient: list(
+            library.autograd.grad(outputs, values, gradient, allow_unused=True)
         )
-        return loss, auxiliary, list(gradients)
 
     def input_gradient(
         self, function: Callable[[Tensor], Tensor], inputs: Tensor
@@ -356,6 +420,21 @@ class _Torch:
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         return isinstance(error, library.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _assign(variables: Sequence[keras.Variable], values: Sequence[Tensor]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def _reached(
+    variables: Sequence[keras.Variable], gradients: Sequence[Tensor], read: set[int]
+) -> Gradients:
+    """JAX differentiates by what is never used as well, and gives zeros: None in their place."""
+    return [
+        gradient if id(variable) in read else None
+        for variable, gradient in zip(variables, gradients, strict=True)
+    ]
 
 
 _BACKENDS = {"tensorflow": _TensorFlow, "jax": _Jax, "torch": _Torch}
@@ -498,7 +577,11 @@ def value_and_grad(
         ValueError: the loss does not depend on one of the variables. An optimizer would skip such
             a variable without a word, and a network would silently stay as it is.
     """
-    loss, auxiliary, gradients = _backend.gradients(loss_function, variables)
+    shared = _shared_pass
+    if shared and {id(v) for v in variables} & {id(v) for v in shared.variables}:
+        loss, auxiliary, gradients = _gradients_through(shared, loss_function, variables)
+    else:
+        loss, auxiliary, gradients = _backend.gradients(loss_function, variables)
     missing = [
         variable.path
         for variable, gradient in zip(variables, gradients, strict=True)
@@ -507,6 +590,63 @@ def value_and_grad(
     if missing:
         raise ValueError(f"the loss does not depend on {', '.join(missing)}")
     return (loss, auxiliary), gradients
+
+
+@contextmanager
+def one_pass(network: keras.Model, inputs: Tensor) -> Iterator[Tensor]:
+    """Inside the block, ``network`` passes training on ``inputs`` once, whoever calls it.
+
+    For two updates on the same inputs while the network does not change: the first needs only what
+    the network makes of them, the second a gradient through it, and both take this one pass, be it
+    called by itself or as a part of another model. `value_and_grad` inside the block may
+    differentiate with respect to its variables once.
+
+    Args:
+        network: trainable when the block begins.
+        inputs: its inputs, e.g. latent vectors (B, latent_dim).
+
+    Yields:
+        What it makes of them, e.g. images (B, H, W, 3); no gradient leads back from these.
+    """
+    global _shared_pass
+    variables = list(network.trainable_variables)
+    outputs, pull_back = _backend.record(lambda: network(inputs, training=True), variables)
+    shared = _SharedPass(variables, outputs, pull_back)
+    network.call, call = lambda *_, **__: shared.outputs, network.call
+    _shared_pass, before = shared, _shared_pass
+    try:
+        yield outputs
+    finally:
+        _shared_pass = before
+        network.call = call
+
+
+def _gradients_through(
+    shared: _SharedPass, loss_function: LossFunction, variables: Sequence[keras.Variable]
+) -> tuple[Tensor, Any, Gradients]:
+    """The chain rule: from the loss to the outputs of the shared pass, from there to variables."""
+
+    def of_outputs(outputs: Tensor) -> tuple[Tensor, Any]:
+        shared.outputs, before = outputs, shared.outputs
+        try:
+            return loss_function()
+        finally:
+            shared.outputs = before
+
+    loss, auxiliary, (*gradients, to_outputs) = _backend.gradients(
+        of_outputs, variables, shared.outputs
+    )
+    if to_outputs is None:
+        return loss, auxiliary, gradients
+    pulled_back = {
+        id(variable): gradient
+        for variable, gradient in zip(shared.variables, shared.pull_back(to_outputs), strict=True)
+    }
+    for number, variable in enumerate(variables):
+        terms = [gradients[number], pulled_back.get(id(variable))]
+        terms = [term for term in terms if term is not None]
+        gradients[number] = sum(terms[1:], start=terms[0]) if terms else None
+    return loss, auxiliary, gradients
 
 
 def input_gradient(function: Callable[[Tensor], Tensor], inputs: Tensor) -> tuple[Tensor, Tensor]:
