@@ -1,65 +1,120 @@
-"""Time of one alternation: ours beside the classic loop, same networks, batch and machine.
+"""Time of one alternation: ours, the classic loop of the tutorials, and PyTorch's DCGAN.
 
-    python benchmarks/step_time.py
+    python benchmarks/step_time.py                          # every configuration
+    python benchmarks/step_time.py --only 64 --rounds 15
+    KERAS_BACKEND=jax python benchmarks/step_time.py        # ours and the classic loop on JAX
+    pip install -r benchmarks/requirements.txt              # then PyTorch is compared with as well
 
-The classic loop is the one of the tutorials: ``generator.predict``, ``train_on_batch`` of the
-discriminator on real and on generated images, ``train_on_batch`` of the combined model. It is given
-its best: each function is traced once, under the right ``trainable`` flags, so that it really
-trains what it should (this is checked) and never recompiles. The two take turns in one process;
-medians are compared.
+Same networks, batch and machine. The competitors take turns, because machines are noisy: what is
+shown are medians, and the median and range of the ratios within a turn.
+
+The classic loop is ``generator.predict``, ``train_on_batch`` of the discriminator on real and on
+generated images, ``train_on_batch`` of the combined model. It is given its best: each function is
+traced once, under the right ``trainable`` flags, so that it really trains what it should (this is
+checked) and never recompiles. PyTorch's is in ``benchmarks/pytorch_dcgan.py``: eager, with fused
+Adam, in a process of its own.
+
+A step's products are counted from the layers: every convolution and dense layer once for each time
+that a pass, or a gradient, needs it. Set against the time of a step and of a square matrix product
+on the same machine, they show what is left to gain.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import json
+import math
+import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils import backend
 
-# isort: split
-import keras
-from keras import ops
+@dataclass
+class Configuration:
+    """Networks and batch to measure."""
 
-import dcgan
-from utils import datasets, training
+    image_size: int
+    batch_size: int
+    filters: int
+    dropout: float
+    """Of the discriminator; PyTorch's example has none."""
+    steps: int
+    """Steps in a turn."""
+
 
 CONFIGURATIONS = {
-    "large": {"image_size": 64, "batch_size": 64, "filters": 64, "steps": 4},
-    "small": {"image_size": 32, "batch_size": 8, "filters": 4, "steps": 40},
+    "64": Configuration(64, 64, 64, 0.0, 3),
+    "64-dropout": Configuration(64, 64, 64, 0.25, 3),
+    "128": Configuration(128, 64, 64, 0.0, 1),
+    "default": Configuration(64, 16, 32, 0.25, 15),
+    "small": Configuration(32, 8, 4, 0.25, 40),
+}
+KERAS = ("ours float32", "ours bfloat16", "classic loop float32")
+PRODUCTS = ("product float32", "product bfloat16")
+PYTORCH = {
+    f"PyTorch {precision} {name}": (precision, memory_format)
+    for precision in ("float32", "bfloat16")
+    for name, memory_format in (
+        ("channels last", "channels_last"),
+        ("channels first", "contiguous_format"),
+    )
 }
 
 
-def hyperparameters(image_size: int, batch_size: int, filters: int) -> dcgan.Hyperparameters:
-    """The networks to measure."""
-    return dcgan.Hyperparameters(
-        image_size=image_size,
-        batch_size=batch_size,
-        generator_filters=(filters,),
-        discriminator_filters=(filters,),
+# ------------------------------------------------------------------------------------------------
+# What is measured. Each function returns one that makes a step and waits until it is done.
+# ------------------------------------------------------------------------------------------------
+
+
+def keras_step(name: str, configuration: Configuration) -> Callable[[], object]:
+    """A competitor that runs on Keras, or a matrix product on its backend."""
+    import dcgan
+    from utils import backend
+
+    kind, precision = name.split()[0], name.split()[-1]
+    if kind == "product":
+        return product_step(precision)
+    h = dcgan.Hyperparameters(
+        image_size=configuration.image_size,
+        batch_size=configuration.batch_size,
+        generator_filters=(configuration.filters,),
+        discriminator_filters=(configuration.filters,),
+        discriminator_dropout=configuration.dropout,
     )
+    size = h.image_size
+    images = np.random.default_rng(0).integers(
+        0, 256, (4 * h.batch_size, size, size, 3), dtype=np.uint8
+    )
+    backend.set_precision(precision)  # of the networks that are built next
+    return our_step(h, images) if kind == "ours" else classic_step(h, images)
 
 
-def our_step(h: dcgan.Hyperparameters, images: np.ndarray) -> Callable[[], None]:
+def our_step(h: Any, images: np.ndarray) -> Callable[[], object]:
     """One compiled function, as the scripts run it: it chooses images, draws latents, updates."""
+    import dcgan
+    from utils import backend, datasets, training
+
     trainer = training.Trainer(dcgan.DCGAN(h), h, datasets.Dataset(images, []))
-
-    def step() -> None:
-        scalars = trainer.one_step()
-        # The loop fetches less often; here the step has to be over when its time is taken.
-        backend.fetch([scalars])
-
-    return step
+    # The loop fetches less often; here the step has to be over when its time is taken.
+    return lambda: backend.fetch([trainer.one_step()])
 
 
-def classic_step(h: dcgan.Hyperparameters, images: np.ndarray) -> Callable[[], None]:
+def classic_step(h: Any, images: np.ndarray) -> Callable[[], object]:
     """Four calls of Keras' trainer, traced so that they learn correctly."""
+    import keras
+    from keras import ops
+
+    import dcgan
+
     method = dcgan.DCGAN(h)
     generator, discriminator, combined = method.generator, method.discriminator, method.combined
     random = np.random.default_rng(h.seed)
@@ -105,52 +160,178 @@ def classic_step(h: dcgan.Hyperparameters, images: np.ndarray) -> Callable[[], N
     return step
 
 
-def measure(configuration: dict[str, int], rounds: int) -> np.ndarray:
-    """Seconds a step, (3, rounds): ours in float32, ours in bfloat16, the classic loop."""
-    steps = configuration["steps"]
-    h = hyperparameters(**{k: v for k, v in configuration.items() if k != "steps"})
-    random = np.random.default_rng(0)
-    size = h.image_size
-    images = random.integers(0, 256, (4 * h.batch_size, size, size, 3), dtype=np.uint8)
-    competitors = []
-    for precision, make in (
-        ("float32", our_step),
-        ("bfloat16", our_step),
-        ("float32", classic_step),
-    ):
-        backend.set_precision(precision)  # of the networks that are built next
-        competitors.append(make(h, images))
-    seconds = np.zeros((len(competitors), rounds))
-    for number in range(-1, rounds):  # round -1 warms up
-        for which, step in enumerate(competitors):
-            started = time.perf_counter()
-            for _ in range(steps):
-                step()
-            if number >= 0:
-                seconds[which, number] = (time.perf_counter() - started) / steps
-    return seconds
+def product_step(precision: str) -> Callable[[], object]:
+    """A product of two square matrices."""
+    from keras import ops
+
+    from utils import backend
+
+    side = product_side()
+    matrix = ops.cast(np.random.default_rng(0).standard_normal((side, side)), precision)
+    product = backend.compile_step(
+        lambda left, right: {"corner": ops.cast(ops.matmul(left, right), "float32")[0, 0]}, []
+    )
+    return lambda: backend.fetch([product(matrix, matrix)])
+
+
+def product_side() -> int:
+    """Large enough to be at full speed: larger on an accelerator."""
+    from utils import backend
+
+    return 2048 if "CPU" in backend.describe_device() else 8192
+
+
+def pytorch_step(name: str, configuration: Configuration) -> Callable[[], object]:
+    """PyTorch's DCGAN in the precision and layout of its name."""
+    import pytorch_dcgan
+
+    return pytorch_dcgan.make_step(
+        configuration.image_size, configuration.batch_size, configuration.filters,
+        configuration.dropout, *PYTORCH[name],
+    )  # fmt: skip
+
+
+def products_of_a_step(configuration: Configuration) -> float:
+    """Floating-point operations (a multiplication and an addition are two) in the products."""
+    import dcgan
+
+    h = dcgan.Hyperparameters(
+        image_size=configuration.image_size,
+        generator_filters=(configuration.filters,),
+        discriminator_filters=(configuration.filters,),
+    )
+    generator = forward_products(dcgan.build_generator(h))
+    discriminator = forward_products(dcgan.build_discriminator(h))
+    # The generator goes forward once, and both its gradients back; its latents need none.
+    operations = 3 * sum(generator) - generator[0]
+    # (1) goes forward and back for real and for generated images, which need no gradient...
+    operations += 6 * sum(discriminator) - 2 * discriminator[0]
+    # ... and (2) forward and back to the images.
+    operations += 2 * sum(discriminator)
+    return configuration.batch_size * operations
+
+
+def forward_products(network: Any) -> list[int]:
+    """Floating-point operations of each layer's product for one image."""
+    found = []
+    for layer in network.layers:
+        kernel = getattr(layer, "kernel", None)
+        if kernel is not None:
+            is_transposed = "Transpose" in type(layer).__name__
+            places = (layer.input if is_transposed else layer.output).shape[1:-1]
+            found.append(2 * math.prod(places) * math.prod(kernel.shape))
+    return found
+
+
+# ------------------------------------------------------------------------------------------------
+# Taking turns
+# ------------------------------------------------------------------------------------------------
+
+
+def work(library: str, configuration: Configuration) -> None:
+    """In a process of its own: make steps of the competitor that each line of input names."""
+    make = {"keras": keras_step, "pytorch": pytorch_step}[library]
+    steps: dict[str, Callable[[], object]] = {}
+    for line in sys.stdin:
+        name, count = json.loads(line)
+        if name not in steps:
+            steps[name] = make(name, configuration)
+            steps[name]()
+        started = time.perf_counter()
+        for _ in range(count):
+            steps[name]()
+        print(json.dumps((time.perf_counter() - started) / count), flush=True)
+
+
+class Worker:
+    """A process that makes steps when it is asked to."""
+
+    def __init__(self, library: str, configuration: str) -> None:
+        command = [sys.executable, __file__, "--worker", library, "--only", configuration]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def seconds(self, name: str, count: int) -> float:
+        """Seconds of one step of a competitor, the mean of ``count``."""
+        self.process.stdin.write(json.dumps([name, count]) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise SystemExit(f"{name} failed")
+        return json.loads(answer)
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def measure(name: str, rounds: int) -> dict[str, np.ndarray]:
+    """Seconds of a step by competitor, (rounds,) each."""
+    steps = CONFIGURATIONS[name].steps
+    has_pytorch = importlib.util.find_spec("torch") is not None
+    with Worker("keras", name) as ours, Worker("pytorch", name) as others:
+        turns = [(competitor, ours, steps) for competitor in KERAS]
+        turns += [(competitor, ours, 8) for competitor in PRODUCTS]
+        turns += [(competitor, others, steps) for competitor in PYTORCH if has_pytorch]
+        seconds: dict[str, list[float]] = {competitor: [] for competitor, _, _ in turns}
+        for number in range(-1, rounds):  # round -1 warms up
+            for competitor, worker, count in turns:
+                taken = worker.seconds(competitor, count)
+                if number >= 0:
+                    seconds[competitor].append(taken)
+    return {competitor: np.array(taken) for competitor, taken in seconds.items()}
+
+
+def ratio(seconds: np.ndarray, ours: np.ndarray) -> str:
+    """How many times as fast as the other ours is: median and range."""
+    ratios = np.sort(seconds / ours)
+    return f"{np.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+
+
+def report(name: str, seconds: dict[str, np.ndarray]) -> None:
+    """Print the table of one configuration."""
+    configuration = CONFIGURATIONS[name]
+    operations = products_of_a_step(configuration)
+    print(
+        f"\n{name}: {configuration.image_size} px, {configuration.filters} filters, batch "
+        f"{configuration.batch_size}, dropout {configuration.dropout:g}; "
+        f"{operations / 1e9:.3g} GFLOP a step"
+    )
+    for product in PRODUCTS:
+        rate = 2 * product_side() ** 3 / np.median(seconds[product])
+        print(f"{product + ', ' + str(product_side()):34}{rate / 1e9:8.0f} GFLOP/s")
+    pytorch = [competitor for competitor in PYTORCH if competitor in seconds]
+    best = min(pytorch, key=lambda competitor: np.median(seconds[competitor]), default=None)
+    print(f"{'':34}{'ms':>8}  {'of product':>10}   {'times the classic loop':26}times best PyTorch")
+    for competitor in (*KERAS, *pytorch):
+        taken = seconds[competitor]
+        precision = "bfloat16" if "bfloat16" in competitor else "float32"
+        product = 2 * product_side() ** 3 / seconds[f"product {precision}"]
+        share = np.median(operations / taken / product)
+        line = f"{competitor:34}{1000 * np.median(taken):8.1f}  {share:10.0%}   "
+        line += f"{ratio(seconds[KERAS[2]], taken):26}"
+        print(line + (ratio(seconds[best], taken) if best else "not installed"))
 
 
 def main() -> None:
-    """Print a line for each configuration."""
+    """Print a table for each configuration."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each loop (default 7)")
+    parser.add_argument("--rounds", type=int, default=9, help="turns of each (default 9)")
     parser.add_argument("--only", choices=CONFIGURATIONS, help="measure one configuration")
+    parser.add_argument("--worker", choices=("keras", "pytorch"), help=argparse.SUPPRESS)
     options = parser.parse_args()
-    print(f"{backend.describe_device()}; medians, and the range of the ratio to the classic loop")
-    print(f"{'':7}{'size':>5}{'batch':>7}{'filters':>9}   {'ours float32':31}", end="")
-    print(f"{'ours bfloat16':31}classic float32")
-    for name, configuration in CONFIGURATIONS.items():
-        if options.only not in (None, name):
-            continue
-        seconds = measure(configuration, options.rounds)
-        line = f"{name:7}{configuration['image_size']:5}{configuration['batch_size']:7}"
-        line += f"{configuration['filters']:9}   "
-        for ours in seconds[:2]:
-            ratios = np.sort(seconds[2] / ours)
-            text = f"{1000 * np.median(ours):.1f} ms {np.median(ratios):.2f} x"
-            line += f"{text} ({ratios[0]:.2f} to {ratios[-1]:.2f})".ljust(31)
-        print(f"{line}{1000 * np.median(seconds[2]):.1f} ms")
+    if options.worker:
+        work(options.worker, CONFIGURATIONS[options.only])
+        return
+    from utils import backend
+
+    print(f"{backend.describe_device()}; medians of {options.rounds} turns")
+    for name in CONFIGURATIONS if options.only is None else (options.only,):
+        report(name, measure(name, options.rounds))
 
 
 if __name__ == "__main__":
