@@ -124,8 +124,9 @@ class ImagesOnDisk:
     def _by_blocks(self, wanted: np.ndarray) -> np.ndarray:
         found = np.empty((len(wanted), *self.shape[1:]), np.uint8)
         blocks, starts = np.unique(self.blocks[wanted], return_index=True)
-        for block, part in zip(blocks, np.split(np.arange(len(wanted)), starts[1:]), strict=True):
-            found[part] = self._block(int(block))[wanted[part] - self._starts[block]]
+        for block, start, end in zip(blocks, starts, [*starts[1:], len(wanted)], strict=False):
+            places = wanted[start:end] - self._starts[block]
+            found[start:end] = self._block(int(block))[places]
         return found
 
     def _block(self, block: int) -> np.ndarray:
