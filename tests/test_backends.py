@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -101,3 +102,21 @@ def test_a_run_goes_on_under_another_backend_and_back(backend, tmp_path, data_fi
     rows = read_history(tmp_path / "images" / "dcgan-1")
     assert [row["step"] for row in rows] == ["3", "6", "9"]
     assert all(0 < float(row["g_loss"]) < 5 for row in rows)
+
+
+@pytest.mark.parametrize("backend", OTHERS)
+def test_streamed_or_in_memory_a_run_is_the_same(backend, tmp_path, data_file):
+    arguments = [*NOISY, "--data", data_file, "--steps", 6]
+    run_on(backend, *arguments, "--run-name", "memory", folder=tmp_path)
+    run_on(backend, *arguments, "--memory-budget", 1e-5, "--run-name", "disk", folder=tmp_path)
+    models = tmp_path / "saved_models"
+    last = Path("checkpoints", "step_0000006.npz")
+    assert_same_state(models / "memory" / last, models / "disk" / last)
+    # The networks beside the state are of the same step. (Seeds of dropout are not weights.)
+    with np.load(models / "disk" / last) as state:
+        for name in ("generator", "discriminator"):
+            network = keras.models.load_model(models / "disk" / f"{name}.keras")
+            expected = [state[key] for key in sorted(state.files) if key.startswith(f"{name}/")]
+            expected = [array for array in expected if array.dtype.kind == "f"]
+            for weight, array in zip(network.weights, expected, strict=True):
+                np.testing.assert_array_equal(np.array(weight), array)

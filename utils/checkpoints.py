@@ -90,7 +90,7 @@ class Checkpoints:
             if not np.isfinite(array).all():
                 raise RunError(
                     f"{variables[name].path} is no longer finite at step {step}: lower the "
-                    f"learning rates; {self.kept()}"
+                    "learning rates"
                 )
         return arrays
 
@@ -177,13 +177,30 @@ def _assign(arrays: dict[str, np.ndarray], state: State, path: Path) -> None:
         variable.assign(arrays[name])
 
 
-def save_network(path: Path, network: keras.Model) -> None:
+def copy_weights(network: keras.Model) -> list[np.ndarray]:
+    """Copy the variables of a network from the device, for `save_network`."""
+    return [ops.convert_to_numpy(variable) for variable in network.variables]
+
+
+def save_network(path: Path, network: keras.Model, weights: Sequence[np.ndarray]) -> None:
     """Write a network that plain Keras loads without this project's code.
+
+    Another thread may go on to train it: its variables are not looked at.
+
+    Args:
+        path: the file, ``.keras``.
+        network: what to write, but for its variables.
+        weights: their values, as `copy_weights` returned them.
 
     Raises:
         OSError: the file could not be written; what stood there before is untouched.
     """
-    with atomic_path(path) as temporary:
+    # In the scope, which is this thread's alone, the variables have these values.
+    with keras.device("cpu:0"):
+        scope = keras.StatelessScope(
+            list(zip(network.variables, weights, strict=True)), initialize_variables=False
+        )
+    with atomic_path(path) as temporary, scope:
         network.save(temporary)
 
 

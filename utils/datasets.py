@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import sys
@@ -18,6 +19,7 @@ from tqdm import tqdm
 from utils import mechas, pictures
 from utils.errors import RunError, UserError
 from utils.files import atomic_path
+from utils.streaming import ImagesOnDisk
 
 FORMAT_VERSION = 1
 IMAGE_SIZES = (32, 64, 128, 256)
@@ -29,14 +31,18 @@ MAX_PICTURES = 10_000_000
 MAX_ATTRIBUTES = 256
 MAX_COLUMN_BYTES = 256 * 2**20
 
+# Of a larger set, the fingerprint is that of so many runs of so many neighbouring pictures.
+FINGERPRINT_RUNS = 64
+FINGERPRINT_RUN = 64
+
 WANTED = "wanted a folder of pictures or a prepared .h5 file"
 
 
 @dataclass
 class Dataset:
-    """Pictures in memory, and what is known of them."""
+    """Pictures, in memory or on disk, and what is known of them."""
 
-    images: np.ndarray
+    images: np.ndarray | ImagesOnDisk
     """uint8 (N, H, W, 3), RGB, H = W."""
     names: list[str]
     """N names, of files or as drawn."""
@@ -55,10 +61,43 @@ class Dataset:
         """Height and width in pixels."""
         return self.images.shape[1]
 
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the pictures stay on disk."""
+        return isinstance(self.images, ImagesOnDisk)
+
+    def take(self, indices: np.ndarray) -> np.ndarray:
+        """The pictures at ``indices`` (n,), uint8 (n, H, W, 3), wherever they are.
+
+        Raises:
+            RunError: they are on disk and cannot be read.
+        """
+        return self.images.take(indices) if self.is_streamed else self.images[indices]
+
+    def order(self, mirror: bool, seed: int) -> BatchOrder:
+        """In which order training sees them; with ``mirror``, N + i is picture i mirrored."""
+        blocks, window = (self.images.blocks, self.images.window) if self.is_streamed else (None, 0)
+        if blocks is not None and mirror:
+            blocks = np.concatenate([blocks, blocks + blocks[-1] + 1])
+        return BatchOrder(len(self) * (2 if mirror else 1), seed, blocks, window)
+
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the pictures, so that a resumed run notices that they changed."""
+        """SHA-256 (hex) of the pictures, so that a resumed run notices that they changed.
+
+        Of a set of more than 4,096, it is that of the shape and of 4,096 pictures, in runs that are
+        spread evenly: reading millions would take longer than many a training.
+
+        Raises:
+            RunError: they are on disk and cannot be read.
+        """
+        count, run = len(self), FINGERPRINT_RUN
+        if count <= FINGERPRINT_RUNS * run:
+            starts = np.arange(0, count, run)
+        else:
+            starts = np.linspace(0, count - run, FINGERPRINT_RUNS).astype(int)
         digest = hashlib.sha256(repr(self.images.shape).encode())
-        digest.update(np.ascontiguousarray(self.images).data)
+        for start in starts:
+            digest.update(self.take(np.arange(start, min(start + run, count))).data)
         return digest.hexdigest()
 
 
@@ -67,13 +106,29 @@ class BatchOrder:
 
     The stream of pictures is one fresh permutation of ``range(count)`` for each epoch, one after
     the other, without end. Nothing but the place in it needs saving for a run to go on exactly.
+
+    With blocks, pictures that are stored together, a permutation keeps to windows: the blocks are
+    shuffled and dealt out to windows, and within each the pictures are shuffled. So no more than a
+    window of blocks is needed at a time.
     """
 
-    def __init__(self, count: int, seed: int) -> None:
+    def __init__(
+        self, count: int, seed: int, blocks: np.ndarray | None = None, window: int = 0
+    ) -> None:
+        """Make the order.
+
+        Args:
+            count: how many pictures there are, at least 1.
+            seed: of the shuffling.
+            blocks: the number of each picture's block, (count,), if they are to stay together.
+            window: blocks in a window.
+        """
         if count < 1:
             raise ValueError(f"count must be at least 1, found {count}")
         self.count = count
         self.seed = seed
+        self.blocks = blocks
+        self.window = window
         self._permutations: dict[int, np.ndarray] = {}
 
     def indices(self, start: int, length: int) -> np.ndarray:
@@ -95,7 +150,12 @@ class BatchOrder:
             while len(self._permutations) >= 2:
                 del self._permutations[next(iter(self._permutations))]
             generator = np.random.default_rng([self.seed, epoch])
-            self._permutations[epoch] = generator.permutation(self.count).astype(np.int32)
+            permutation = generator.permutation(self.count).astype(np.int32)
+            if self.blocks is not None:
+                windows = generator.permutation(self.blocks.max() + 1) // self.window
+                by_window = np.argsort(windows[self.blocks[permutation]], kind="stable")
+                permutation = permutation[by_window]
+            self._permutations[epoch] = permutation
         return self._permutations[epoch]
 
 
@@ -105,6 +165,7 @@ def open_dataset(
     limit: int | None = None,
     seed: int = 0,
     cache_dir: str | Path = "data",
+    memory_budget: int | None = None,
 ) -> Dataset:
     """Open what ``--data`` names: a built-in data set, an HDF5 file or a folder of pictures.
 
@@ -115,6 +176,8 @@ def open_dataset(
         limit: take only this many pictures, chosen by ``seed``.
         seed: of the choice.
         cache_dir: where drawn data sets are kept.
+        memory_budget: bytes of pictures that may be in memory; of a file with more, they stay on
+            disk. None: no bound. Folders are always read whole.
 
     Raises:
         UserError: there is no such data set, or it does not fit what was asked for.
@@ -125,7 +188,9 @@ def open_dataset(
     if limit is not None and limit < 1:
         raise UserError(f"--limit {limit}: wanted at least 1 picture")
     if data in BUILT_IN:
-        return _open_mechas(image_size or DEFAULT_IMAGE_SIZE, limit, seed, Path(cache_dir))
+        return _open_mechas(
+            image_size or DEFAULT_IMAGE_SIZE, limit, seed, Path(cache_dir), memory_budget
+        )
     path = Path(os.path.expanduser(data))
     if data and os.path.isdir(path):
         return _read_folder(path, data, image_size or DEFAULT_IMAGE_SIZE, limit, seed)
@@ -134,7 +199,7 @@ def open_dataset(
             f"--data {printable(data)}: no built-in data set ({', '.join(BUILT_IN)}), "
             "file or folder of that name"
         )
-    dataset = read_dataset(path, limit, seed)
+    dataset = read_dataset(path, limit, seed, memory_budget)
     if image_size not in (None, dataset.image_size):
         raise UserError(
             f"--image-size {image_size}: {printable(data)} holds pictures of "
@@ -200,8 +265,20 @@ def write_dataset(
                 group.create_dataset(name, data=values)
 
 
-def read_dataset(path: str | Path, limit: int | None = None, seed: int = 0) -> Dataset:
-    """Read a data set file into memory.
+def automatic_budget() -> int:
+    """Bytes of pictures that are held in memory where nobody says how many.
+
+    A quarter of the machine's: without a GPU, a set in memory is there twice, as it was read and
+    as the backend has it.
+    """
+    memory = _machine_memory()
+    return 4 * 10**9 if memory is None else memory // 4
+
+
+def read_dataset(
+    path: str | Path, limit: int | None = None, seed: int = 0, memory_budget: int | None = None
+) -> Dataset:
+    """Read a data set file into memory, or open it where its pictures need more than the budget.
 
     Files of other programs will do if they hold ``images`` of the right kind; without ``names`` the
     pictures are numbered. Nothing outside the file is read: links to other files, virtual data sets
@@ -211,6 +288,7 @@ def read_dataset(path: str | Path, limit: int | None = None, seed: int = 0) -> D
         path: the file.
         limit: read only this many pictures, the first of a shuffle by ``seed``, in file order.
         seed: of the shuffle.
+        memory_budget: bytes of pictures that may be in memory; None: as many as there are.
 
     Raises:
         UserError: no such file, not HDF5, damaged, or not a data set of pictures.
@@ -219,8 +297,12 @@ def read_dataset(path: str | Path, limit: int | None = None, seed: int = 0) -> D
     shown = printable(str(path))
     _check_is_hdf5(path, shown)
     try:
-        with h5py.File(path, "r") as file:
-            return _read_hdf5(file, shown, limit, seed)
+        with contextlib.ExitStack() as closing:
+            file = closing.enter_context(h5py.File(path, "r"))
+            dataset = _read_hdf5(file, shown, limit, seed, memory_budget)
+            if dataset.is_streamed:
+                closing.pop_all()
+            return dataset
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         reason = printable(" ".join(str(error).split()))
         raise UserError(f"{shown}: damaged or cut short: {reason}") from error
@@ -261,7 +343,9 @@ def _images_problem(shape: tuple[int, ...] | None, dtype: np.dtype) -> str | Non
     )
 
 
-def _read_hdf5(file: h5py.File, shown: str, limit: int | None, seed: int) -> Dataset:
+def _read_hdf5(
+    file: h5py.File, shown: str, limit: int | None, seed: int, memory_budget: int | None
+) -> Dataset:
     version = int(file.attrs.get("format_version", FORMAT_VERSION))
     if version > FORMAT_VERSION:
         raise UserError(
@@ -278,10 +362,20 @@ def _read_hdf5(file: h5py.File, shown: str, limit: int | None, seed: int) -> Dat
     if count > MAX_PICTURES:
         raise UserError(f"{shown}: images: {count} pictures, more than {MAX_PICTURES:,}")
     chosen = _choose(count, limit, seed)
-    _check_memory(len(chosen), images.shape[1], shown)
-    if len(chosen) == count:
+    pixels: np.ndarray | ImagesOnDisk
+    if memory_budget is not None and _memory(len(chosen), images.shape[1]) > memory_budget:
+        try:
+            pixels = ImagesOnDisk(images, shown, chosen, memory_budget)
+        except ValueError as error:
+            raise UserError(
+                f"{shown}: {error}, too much for a budget of {memory_budget / 1e9:.3g} GB; raise "
+                "--memory-budget, or prepare the set again with a chunk for each picture"
+            ) from None
+    elif len(chosen) == count:
+        _check_memory(count, images.shape[1], shown)
         pixels = images[...]
     else:
+        _check_memory(len(chosen), images.shape[1], shown)
         # Picture by picture: h5py takes ten times as long for a list of indices.
         pixels = np.empty((len(chosen), *images.shape[1:]), np.uint8)
         for row, index in enumerate(chosen):
@@ -349,26 +443,37 @@ def _choose(count: int, limit: int | None, seed: int) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).permutation(count)[:limit])
 
 
-def _check_memory(count: int, size: int, shown: str) -> None:
-    """Refuse pictures that cannot be held in memory before the machine starts to swap."""
+def _machine_memory() -> int | None:
+    """Bytes of memory of this machine; None on a system that does not say."""
     try:
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # not on this system: let it try
-        return
-    needed = count * size * size * 3
-    if needed > 0.7 * memory:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _memory(count: int, size: int) -> int:
+    """Bytes that so many pictures take."""
+    return count * size * size * 3
+
+
+def _check_memory(count: int, size: int, shown: str, remedy: str = "") -> None:
+    """Refuse pictures that cannot be held in memory before the machine starts to swap."""
+    memory, needed = _machine_memory(), _memory(count, size)
+    if memory is not None and needed > 0.7 * memory:
         raise UserError(
             f"{shown}: {count} pictures of {size} px need {needed / 2**30:.1f} GB and this machine "
-            f"has {memory / 2**30:.1f} GB; take fewer with --limit"
+            f"has {memory / 2**30:.1f} GB; take fewer with --limit{remedy}"
         )
 
 
-def _open_mechas(size: int, limit: int | None, seed: int, cache_dir: Path) -> Dataset:
+def _open_mechas(
+    size: int, limit: int | None, seed: int, cache_dir: Path, memory_budget: int | None
+) -> Dataset:
     if size not in mechas.SIZES:
         raise UserError(f"--image-size {size}: mechas are drawn at {_any_of(mechas.SIZES)}")
     made_by = f"mechas version {mechas.VERSION}, count {mechas.DEFAULT_COUNT}, seed 0, {size} px"
     cache = cache_dir / f"mechas-{size}.h5"
-    dataset = _read_cache(cache, made_by, limit, seed)
+    dataset = _read_cache(cache, made_by, limit, seed, memory_budget)
     if dataset is None:
         try:
             cache_dir.mkdir(parents=True, exist_ok=True)
@@ -385,21 +490,25 @@ def _open_mechas(size: int, limit: int | None, seed: int, cache_dir: Path) -> Da
             write_dataset(cache, *drawn, made_by)
         except OSError as error:
             raise RunError(f"{printable(str(cache))}: cannot be written: {error}") from error
-        dataset = read_dataset(cache, limit, seed)
+        dataset = read_dataset(cache, limit, seed, memory_budget)
     dataset.source = "mechas"
     return dataset
 
 
-def _read_cache(cache: Path, made_by: str, limit: int | None, seed: int) -> Dataset | None:
+def _read_cache(
+    cache: Path, made_by: str, limit: int | None, seed: int, memory_budget: int | None
+) -> Dataset | None:
     """What the cache holds if that is what would be drawn; says so where it is not."""
     if not os.path.exists(cache):
         return None
     try:
-        dataset = read_dataset(cache, limit, seed)
+        dataset = read_dataset(cache, limit, seed, memory_budget)
     except UserError as error:
         print(f"{error}; drawing the mechas again", file=sys.stderr)
         return None
     if dataset.made_by != made_by:
+        if dataset.is_streamed:
+            dataset.images.close()
         print(
             f"{printable(str(cache))}: of another version; drawing the mechas again",
             file=sys.stderr,
@@ -412,7 +521,7 @@ def _read_folder(folder: Path, data: str, size: int, limit: int | None, seed: in
     found, paths, problems = _find_pictures(folder)
     shown = f"--data {printable(data)}"
     wanted = len(paths) if limit is None else min(limit, len(paths))
-    _check_memory(wanted, size, shown)
+    _check_memory(wanted, size, shown, ", or prepare an .h5 file, which is read as it is needed")
     order = np.arange(len(paths))
     if wanted < len(paths):
         order = np.random.default_rng(seed).permutation(len(paths))

@@ -37,6 +37,9 @@ class RunOptions:
     """Train on every picture's mirror image as well."""
     limit: int = 0
     """Train on that many pictures only; 0 takes all."""
+    memory_budget: float = 0.0
+    """Gigabytes of pictures to hold in memory; from an .h5 file with more, pictures are read while
+    the training goes on. 0 takes a quarter of the machine's memory."""
     epochs: int = 200
     """Passes over the data set, counted from the run's beginning; 0 goes on until stopped."""
     steps: int = 0
@@ -85,6 +88,7 @@ class RunOptions:
         if self.image_size not in (0, *IMAGE_SIZES):
             raise UserError(f"--image-size {self.image_size}: must be 32, 64, 128 or 256")
         self.require_between(0, math.inf, "limit", "epochs", "steps")
+        self.require_between(0, 1e6, "memory_budget")
         self.require_between(0, 2**32 - 1, "seed")
         self.require_between(2, math.inf, "batch_size")
         self.require_between(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import itertools
 import math
 import os
 import signal
@@ -25,6 +26,8 @@ from utils import backend, checkpoints, datasets, pictures
 from utils.errors import RunError, UserError
 from utils.monitor import History
 from utils.options import RunOptions, option_name, parse_command_line
+from utils.streaming import ReadAhead
+from utils.writer import BackgroundWriter, Job, Waiting
 
 # isort: split
 import keras
@@ -60,7 +63,13 @@ def run(
     check_folders(h)
     backend.seed_everything(h.seed, h.deterministic)
     backend.use_devices(h.devices, h.batch_size)
-    dataset = datasets.open_dataset(h.data, h.image_size or None, h.limit or None, seed=h.seed)
+    dataset = datasets.open_dataset(
+        h.data,
+        h.image_size or None,
+        h.limit or None,
+        seed=h.seed,
+        memory_budget=int(h.memory_budget * 1e9) or datasets.automatic_budget(),
+    )
     h.image_size = dataset.image_size
     h.check()
     check_data(h, method_class, dataset, config)
@@ -250,31 +259,44 @@ def explained_disk(h: RunOptions, saved: checkpoints.Checkpoints) -> Iterator[No
 
 
 class Trainer:
-    """A method, its data on the device, and the compiled functions that bring them together."""
+    """A method, its data, and the compiled functions that bring them together.
+
+    Pictures in memory are on the device as a whole, and a step takes its batch from there; those on
+    disk are read ahead of the steps, batch by batch.
+    """
 
     def __init__(self, method: Method, h: RunOptions, dataset: datasets.Dataset) -> None:
         self.method = method
         self.h = h
         self.dataset = dataset
         self.state = method.state()
-        # With --mirror, number N + i is the mirror image of picture i.
-        self.count = len(dataset) * (2 if h.mirror else 1)
+        self.order = dataset.order(h.mirror, h.seed)
+        self.count = self.order.count
         self.images_per_step = method.batches_per_step * h.batch_size
-        self.images = backend.images_to_device(dataset.images)
-        self.order = datasets.BatchOrder(self.count, h.seed)
+        self.waiting = Waiting("data", "disk")
 
         variables = [variable for group in self.state.values() for variable in group]
-        self.compiled_step = backend.compile_step(self._step, variables)
+        self.reader: ReadAhead | None = None
+        if dataset.is_streamed:
+            batch_bytes = self.images_per_step * dataset.images.picture_bytes
+            batches = max(2, dataset.images.bytes_ahead // batch_bytes)
+            self.reader = ReadAhead(self._read_batch, self.images_per_step, batches)
+            self.compiled_step = backend.compile_step(self._step, variables)
+        else:
+            self.images = backend.images_to_device(dataset.images)
+            self.compiled_step = backend.compile_step(self._step_on_device, variables)
         self.compiled_sample = backend.compile_step(self._sample, variables)
 
         self.step = 0
         self.seconds = 0.0
         # Of the stream of images. It begins anew, after whole or broken epochs, where a resumed
-        # run is given another number of images.
+        # run is given another number of images, or another way to shuffle them.
         self.images_seen = 0
         self.epochs_before = 0.0
         self.pending: list[dict[str, float]] = []  # of the steps since the last row of history
         self.history: History | None = None
+        self.next_plot = 0.0
+        self.writer = BackgroundWriter()
         shape = (h.sample_rows * h.sample_columns, h.latent_dim)
         self.fixed_latents = np.random.default_rng(h.seed).standard_normal(shape, dtype=np.float32)
 
@@ -292,23 +314,45 @@ class Trainer:
             return self.step + max(0, math.ceil(missing / self.images_per_step))
         return None
 
-    def _step(self, images: backend.Tensor, indices: backend.Tensor) -> dict[str, backend.Tensor]:
+    def _step(self, batch: backend.Tensor) -> dict[str, backend.Tensor]:
         h, size = self.h, self.h.image_size
-        batch = backend.take_images(images, indices % len(self.dataset), size)
-        if h.mirror:
-            is_mirrored = ops.reshape(indices >= len(self.dataset), (-1, 1, 1, 1))
-            batch = ops.where(is_mirrored, ops.flip(batch, axis=2), batch)
         return self.method.train_step(
             ops.reshape(batch, (self.method.batches_per_step, h.batch_size, size, size, 3))
         )
+
+    def _step_on_device(
+        self, images: backend.Tensor, indices: backend.Tensor
+    ) -> dict[str, backend.Tensor]:
+        batch = backend.take_images(images, indices % len(self.dataset), self.h.image_size)
+        if self.h.mirror:
+            is_mirrored = ops.reshape(indices >= len(self.dataset), (-1, 1, 1, 1))
+            batch = ops.where(is_mirrored, ops.flip(batch, axis=2), batch)
+        return self._step(batch)
+
+    def _read_batch(self, start: int) -> np.ndarray:
+        """What `_step_on_device` takes from the device, read from the disk."""
+        indices = self.order.indices(start, self.images_per_step)
+        batch = self.dataset.take(indices % len(self.dataset))
+        is_mirrored = indices >= len(self.dataset)
+        batch[is_mirrored] = batch[is_mirrored, :, ::-1]
+        return batch
 
     def _sample(self, latents: backend.Tensor) -> dict[str, backend.Tensor]:
         return {"images": self.method.networks["generator"](latents, training=False)}
 
     def one_step(self) -> dict[str, backend.Tensor]:
-        """Make one alternation; the scalars it returns are still on the device."""
-        indices = self.order.indices(self.images_seen, self.images_per_step)
-        scalars = self.compiled_step(self.images, indices)
+        """Make one alternation; the scalars it returns are still on the device.
+
+        Raises:
+            RunError: the pictures are on disk and cannot be read.
+        """
+        if self.reader is not None:
+            with self.waiting.on("data"):
+                batch = self.reader.batch(self.images_seen)
+            scalars = self.compiled_step(batch)
+        else:
+            indices = self.order.indices(self.images_seen, self.images_per_step)
+            scalars = self.compiled_step(self.images, indices)
         self.step += 1
         self.images_seen += self.images_per_step
         return scalars
@@ -331,11 +375,12 @@ class Trainer:
 
         Raises:
             UserError: there is nothing left to do, or the checkpoints are of other networks.
-            RunError: a loss became NaN, or a file could not be written.
+            RunError: a loss became NaN, a file could not be written, or a picture could not be
+                read.
         """
         h = self.h
         self.folders = folders
-        self.fingerprint = self.dataset.fingerprint()  # once: it reads every picture
+        self.fingerprint = self.dataset.fingerprint()  # once: it reads thousands of pictures
         self.saved = checkpoints.Checkpoints(folders.checkpoints, h.keep_checkpoints)
         self._restore()
         total = self.total_steps()
@@ -344,12 +389,19 @@ class Trainer:
                 f"--resume {h.run_name}: it has made its {self.step} steps "
                 f"({self.epoch:.1f} epochs); give more --epochs or --steps"
             )
-        with explained_disk(h, self.saved), StopRequest() as stop, self._progress_bar(total) as bar:
+        with (
+            explained_disk(h, self.saved),
+            StopRequest() as stop,
+            self._progress_bar(total) as bar,
+            self.writer,
+            self.reader or contextlib.nullcontext(),
+        ):
             if not self.step:
                 self._write_config()
+            streamed = ", streamed from disk" if self.dataset.is_streamed else ""
             bar.write(
                 f"{backend.describe_device(h.devices)} in {h.precision}; "
-                f"{len(self.dataset)} pictures, {h.image_size} px\n"
+                f"{len(self.dataset)} pictures, {h.image_size} px{streamed}\n"
                 f"run {h.run_name}: pictures in {folders.images}/, networks in {folders.models}/",
                 file=sys.stdout,
             )
@@ -363,6 +415,7 @@ class Trainer:
             except RunError:
                 # The curves show how it came about.
                 with contextlib.suppress(OSError, ValueError):
+                    self._flush()
                     self._draw_summary()
                 raise
             self._draw_summary()
@@ -382,9 +435,14 @@ class Trainer:
         h = self.h
         on_device: list[dict[str, backend.Tensor]] = []  # scalars of the last steps
         started = time.monotonic() - self.seconds
-        next_plot = 0.0
         while not stop.requested and (total is None or self.step < total):
-            on_device.append(self.one_step())
+            try:
+                on_device.append(self.one_step())
+            except RunError as error:
+                self._flush()
+                raise RunError(
+                    f"{error}; {self.saved.kept()}; go on with: {h.resume_command()}"
+                ) from None
             if self.history is None:
                 self.history = History(self.folders.history, list(on_device[0]))
                 self.history.resume(self.step - 1)
@@ -398,20 +456,18 @@ class Trainer:
                 self._write_history()
             if self.step % h.sample_interval == 0:
                 self._save_sample()
-                if time.monotonic() > next_plot:
-                    plotting = time.monotonic()
-                    self._plot_history()
-                    # Where steps are quick, drawing must not take more than a fiftieth of the time.
-                    next_plot = time.monotonic() + 50 * (time.monotonic() - plotting)
+                self._submit(self._plot_now_and_then)
             if saves:
                 self._save_checkpoint()
         bar.set_description("saving")
         self._fetch(on_device, bar)
         self.seconds = time.monotonic() - started
+        self._flush()
         if self.step not in self.folders.samples():
             self._save_sample()
         if self.step not in self.saved.steps():
             self._save_checkpoint()
+        self._flush()
         bar.set_description("")
 
     def _fetch(self, on_device: list[dict[str, backend.Tensor]], bar: tqdm) -> None:
@@ -427,6 +483,7 @@ class Trainer:
                         for field in dataclasses.fields(self.h)
                         if field.name.endswith("learning_rate")
                     ]
+                    self._flush()
                     raise RunError(
                         f"{name} became {value} at step {first + number}: lower "
                         f"{' or '.join(rates)}; {self.saved.kept()}; go on with: "
@@ -436,22 +493,35 @@ class Trainer:
         if rows:
             shown = {name: f"{value:.3f}" for name, value in rows[-1].items()}
             rate = bar.format_dict["rate"] or 0.0
-            bar.set_postfix(shown | {"images/s": f"{rate * self.images_per_step:.0f}"}, False)
+            shown["images/s"] = f"{rate * self.images_per_step:.0f}"
+            # Waiting for the device is no waiting: it is at work.
+            shown |= {f"{name} wait": f"{x:.0%}" for name, x in self.waiting.shares().items()}
+            bar.set_postfix(shown, False)
 
     def _write_history(self) -> None:
         means = {name: np.mean([row[name] for row in self.pending]) for name in self.pending[-1]}
-        self.history.append([(self.step, self.epoch, self.seconds, *map(float, means.values()))])
+        row = (self.step, self.epoch, self.seconds, *map(float, means.values()))
+        self._submit(lambda: self.history.append([row]))
         self.pending.clear()
 
     def _save_reals(self) -> None:
-        columns, rows = self.h.sample_columns, self.h.sample_rows
-        chosen = self.order.indices(0, min(columns * rows, self.count)) % len(self.dataset)
-        grid = pictures.tile(self.dataset.images[np.sort(chosen)], columns)
-        pictures.save_png(self.folders.images / "reals.png", grid)
+        number = min(self.h.sample_columns * self.h.sample_rows, self.count)
+        chosen = self.order.indices(0, number) % len(self.dataset)
+        self._submit_grid(self.folders.images / "reals.png", self.dataset.take(np.sort(chosen)))
 
     def _save_sample(self) -> None:
-        grid = pictures.tile(self.sample(self.fixed_latents), self.h.sample_columns)
-        pictures.save_png(self.folders.sample(self.step), grid)
+        self._submit_grid(self.folders.sample(self.step), self.sample(self.fixed_latents))
+
+    def _submit_grid(self, path: Path, images: np.ndarray) -> None:
+        columns = self.h.sample_columns
+        self._submit(lambda: pictures.save_png(path, pictures.tile(images, columns)), images.nbytes)
+
+    def _plot_now_and_then(self) -> None:
+        # Where steps are quick, drawing must not take more than a fiftieth of the time.
+        started = time.monotonic()
+        if started > self.next_plot:
+            self._plot_history()
+            self.next_plot = time.monotonic() + 50 * (time.monotonic() - started)
 
     def _plot_history(self) -> None:
         self.history.plot(self.folders.images / "history.png", self.h.run_name)
@@ -463,6 +533,16 @@ class Trainer:
         pictures.save_gif(self.folders.images / "training.gif", frames)
 
     # --------------------------------------------------------------------------------------------
+
+    def _submit(self, job: Job, size: int = 0) -> None:
+        """Have something written in the background; the job must not read what a step changes."""
+        with self.waiting.on("disk"):
+            self.writer.submit(job, size)
+
+    def _flush(self) -> None:
+        """Wait until all that was submitted is on the disk."""
+        with self.waiting.on("disk"):
+            self.writer.flush()
 
     def _write_config(self) -> None:
         checkpoints.write_config(
@@ -481,24 +561,35 @@ class Trainer:
 
     def _save_checkpoint(self) -> None:
         """Write the networks, then the state: where there is a checkpoint, all the rest is."""
-        arrays = self.saved.collect(self.step, self.state)
-        for name, network in self.method.networks.items():
-            checkpoints.save_network(self.folders.models / f"{name}.keras", network)
-        self._write_config()
-        self.saved.save(
-            self.step,
-            arrays,
-            {
-                "step": self.step,
-                "images_seen": self.images_seen,
-                "count": self.count,
-                "epochs_before": self.epochs_before,
-                "seconds": self.seconds,
-                "fixed_latents": self.fixed_latents,
-                "pending": [list(scalars.values()) for scalars in self.pending],
-                "pending_names": list(self.pending[-1]) if self.pending else [],
-            },
-        )
+        try:
+            arrays = self.saved.collect(self.step, self.state)
+        except RunError as error:
+            self._flush()
+            raise RunError(f"{error}; {self.saved.kept()}") from None
+        networks = self.method.networks
+        weights = {name: checkpoints.copy_weights(network) for name, network in networks.items()}
+        step = self.step
+        loop = {
+            "step": step,
+            "images_seen": self.images_seen,
+            "count": self.count,
+            "window": self.order.window,
+            "epochs_before": self.epochs_before,
+            "seconds": self.seconds,
+            "fixed_latents": self.fixed_latents,
+            "pending": [list(scalars.values()) for scalars in self.pending],
+            "pending_names": list(self.pending[-1]) if self.pending else [],
+        }
+
+        def write() -> None:
+            for name, network in networks.items():
+                path = self.folders.models / f"{name}.keras"
+                checkpoints.save_network(path, network, weights[name])
+            self._write_config()
+            self.saved.save(step, arrays, loop)
+
+        copies = [*arrays.values(), *itertools.chain.from_iterable(weights.values())]
+        self._submit(write, sum(copy.nbytes for copy in copies))
 
     def _restore(self) -> None:
         """Go back to the newest checkpoint that is whole; without any, the run begins at step 0.
@@ -512,7 +603,7 @@ class Trainer:
         self.seconds = float(loop["seconds"])
         self.images_seen = int(loop["images_seen"])
         self.epochs_before = float(loop["epochs_before"])
-        if int(loop["count"]) != self.count:
+        if (int(loop["count"]), int(loop.get("window", 0))) != (self.count, self.order.window):
             self.epochs_before += self.images_seen / int(loop["count"])
             self.images_seen = 0
         self.fixed_latents = loop["fixed_latents"]
@@ -542,7 +633,11 @@ class Trainer:
         # Weights, their gradients, and Adam's two moments.
         weights = 4 * 4 * sum(parameters.values())
         activations = 3 * 4 * h.batch_size * sum(map(_values_per_image, networks.values()))
-        data = self.dataset.images.nbytes
+        images = self.dataset.images
+        data = images.bytes_held if self.dataset.is_streamed else images.nbytes
+        streamed = (
+            f" streamed from disk ({_size(images.nbytes)})" if self.dataset.is_streamed else ""
+        )
 
         seconds = []
         for _ in range(timed_steps + 2):
@@ -551,6 +646,8 @@ class Trainer:
             seconds.append(time.perf_counter() - started)
         step_seconds = float(np.median(seconds[2:]))  # the first ones compile
         self.step = self.images_seen = 0
+        if self.reader is not None:
+            self.reader.close()
         total = self.total_steps()
         mirrored = f", {self.count} with mirror images" if h.mirror else ""
         whole = f"; {total} steps take {_duration(total * step_seconds)}" if total else ""
@@ -560,7 +657,7 @@ class Trainer:
             f"networks    {shares}\n"
             f"memory      about {_size(weights + activations + data)}: {_size(weights)} weights, "
             f"gradients and optimizers, {_size(activations)} activations at batch size "
-            f"{h.batch_size}, {_size(data)} data\n"
+            f"{h.batch_size}, {_size(data)} data{streamed}\n"
             f"disk        {_size(checkpoints.state_bytes(self.state))} a checkpoint, "
             f"{h.keep_checkpoints} kept, and {_size(4 * sum(parameters.values()))} for the "
             "networks\n"

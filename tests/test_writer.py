@@ -1,0 +1,258 @@
+"""Files written in the background: in order, of the right moment, and never silently not."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import dcgan
+from tests.conftest import REPOSITORY, TINY, blobs
+from tests.test_runs import assert_same_state, read_state
+from utils import training
+from utils.checkpoints import Checkpoints
+from utils.datasets import Dataset
+from utils.errors import RunError
+from utils.writer import BackgroundWriter, Waiting
+
+
+def until(condition) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def test_jobs_are_done_in_order_by_one_thread():
+    done = []
+    with BackgroundWriter() as writer:
+        for number in range(50):
+            writer.submit(lambda number=number: done.append((number, threading.get_ident())))
+        writer.flush()
+        assert [number for number, _ in done] == list(range(50))
+        writer.submit(lambda: done.append((50, threading.get_ident())))
+    assert [number for number, _ in done] == list(range(51))
+    assert len({thread for _, thread in done}) == 1
+    assert done[0][1] != threading.get_ident()
+
+
+def fail() -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_failed_job_is_raised_from_then_on_and_the_rest_is_not_done():
+    done = []
+    writer = BackgroundWriter()
+    go = threading.Event()
+    writer.submit(go.wait)
+    writer.submit(fail)
+    writer.submit(lambda: done.append(1))
+    go.set()
+    for _ in range(2):
+        with pytest.raises(OSError, match="No space left"):
+            writer.flush()
+        with pytest.raises(OSError, match="No space left"):
+            writer.submit(lambda: done.append(2))
+    writer.close()
+    assert done == []
+
+
+def test_leaving_the_block_raises_what_failed():
+    with pytest.raises(OSError, match="No space left"), BackgroundWriter() as writer:
+        writer.submit(fail)
+
+
+def test_another_error_is_told_after_what_was_submitted_is_done():
+    done = []
+
+    def submit_and_raise() -> None:
+        with BackgroundWriter() as writer:
+            writer.submit(lambda: time.sleep(0.05))
+            writer.submit(lambda: done.append(1))
+            writer.submit(fail)
+            raise RunError("a loss became nan")
+
+    with pytest.raises(RunError, match="became nan"):
+        submit_and_raise()
+    assert done == [1]
+
+
+def test_a_second_ctrl_c_drops_what_waits():
+    done, go = [], threading.Event()
+
+    def interrupt() -> None:
+        with BackgroundWriter() as writer:
+            writer.submit(go.wait)
+            writer.submit(lambda: done.append(1))
+            threading.Timer(0.1, go.set).start()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
+    assert done == []
+    until(lambda: not [thread for thread in threading.enumerate() if thread.name == "writer"])
+
+
+def test_no_more_than_so_many_bytes_wait():
+    go = threading.Event()
+    with BackgroundWriter(most_waiting=10 * 2**20) as writer:
+        writer.submit(go.wait, 6 * 2**20)
+        writer.submit(lambda: None, 4 * 2**20)
+        submitted = []
+        for size in (2**20, 100 * 2**20):  # one too many, and one that has to be alone
+            thread = threading.Thread(
+                target=lambda size=size: submitted.append(writer.submit(lambda: None, size))
+            )
+            thread.start()
+        time.sleep(0.05)
+        assert submitted == []
+        go.set()
+        until(lambda: len(submitted) == 2)
+
+
+def test_waiting_is_a_share_of_the_last_seconds(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    waiting = Waiting("data", "disk", over=10.0)
+    for _ in range(8):
+        with waiting.on("data"):
+            now += 1.0
+        now += 3.0
+        shares = waiting.shares()
+    assert shares == {"data": 0.25, "disk": 0.0}
+    for _ in range(4):
+        now += 3.0
+        with waiting.on("disk"):
+            now += 1.0
+        shares = waiting.shares()
+    assert shares == {"data": 0.0, "disk": 0.25}
+
+
+@pytest.fixture
+def trainer(tmp_path) -> training.Trainer:
+    """Tiny networks on a few pictures, with folders to write to."""
+    h = dcgan.Hyperparameters(
+        image_size=32, batch_size=4, latent_dim=5, generator_filters=(3,),
+        discriminator_filters=(3,), images_dir=str(tmp_path / "images"),
+        models_dir=str(tmp_path / "models"), discriminator_dropout=0.1,
+    )  # fmt: skip
+    trainer = training.Trainer(dcgan.DCGAN(h), h, Dataset(blobs(8), []))
+    trainer.folders = training.Folders(h, is_new=True)
+    trainer.saved = Checkpoints(trainer.folders.checkpoints, keep=3)
+    trainer.fingerprint = ""
+    return trainer
+
+
+def test_what_is_written_is_of_the_moment_it_was_submitted(trainer):
+    go = threading.Event()
+    trainer.one_step()
+    trainer.writer.submit(go.wait)
+    trainer._save_checkpoint()
+    trainer._save_sample()
+    expected = trainer.saved.collect(1, trainer.state)
+    sample = trainer.sample(trainer.fixed_latents)
+    weights = {
+        name: [np.array(v) for v in network.weights]
+        for name, network in trainer.method.networks.items()
+    }
+    for _ in range(3):
+        trainer.one_step()
+    go.set()
+    for _ in range(20):  # while it is being written
+        trainer.one_step()
+    trainer.writer.flush()
+    state = read_state(trainer.saved.path(1))
+    for name, values in expected.items():
+        np.testing.assert_array_equal(state[name], values, err_msg=name)
+    assert (state["loop/step"], state["loop/images_seen"]) == (1, 4)
+    for name, values in weights.items():
+        network = keras.models.load_model(trainer.folders.models / f"{name}.keras")
+        for variable, value in zip(network.weights, values, strict=True):
+            np.testing.assert_array_equal(np.array(variable), value, err_msg=variable.path)
+        moved = [np.array(v) for v in trainer.method.networks[name].weights]
+        assert not all(np.array_equal(a, b) for a, b in zip(values, moved, strict=True))
+    assert trainer.folders.sample(1).exists()
+    assert not np.array_equal(trainer.sample(trainer.fixed_latents), sample)
+    trainer.writer.close()
+
+
+def test_weights_that_are_not_finite_are_told_after_the_last_checkpoint_is_whole(trainer):
+    slow = trainer.saved.save
+    trainer.saved.save = lambda *arguments: (time.sleep(0.2), slow(*arguments))
+    trainer.one_step()
+    trainer._save_checkpoint()
+    kernel = trainer.method.generator.trainable_variables[0]
+    kernel.assign(np.full(kernel.shape, np.nan, np.float32))
+    trainer.step = 2
+    with pytest.raises(RunError, match=r"at step 2: .*; the checkpoint of step 1 is intact$"):
+        trainer._save_checkpoint()
+    assert trainer.saved.steps() == [1]
+    trainer.writer.close()
+
+
+SLOW_DISK = """
+import sys, time
+sys.path.insert(0, sys.argv.pop(1))
+import dcgan
+from utils import checkpoints
+
+save = checkpoints.Checkpoints.save
+
+def slow_save(self, step, *rest):
+    if step:
+        print("saving", step, flush=True)
+        time.sleep(1)
+    save(self, step, *rest)
+
+checkpoints.Checkpoints.save = slow_save
+dcgan.main()
+"""
+
+
+@pytest.mark.parametrize("interrupts", [1, 2])
+def test_ctrl_c_during_a_slow_write(tmp_path, data_file, interrupts):
+    arguments = [*TINY, "--data", data_file, "--epochs", "0", "--checkpoint-interval", "10"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW_DISK, REPOSITORY, *map(str, arguments)],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
+    )  # fmt: skip
+    while not process.stdout.readline().startswith("saving 10"):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    if interrupts == 2:
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert "Traceback" not in errors
+    saved = tmp_path / "saved_models" / "dcgan-1"
+    steps = [int(path.stem[5:]) for path in sorted((saved / "checkpoints").glob("step_*.npz"))]
+    if interrupts == 1:
+        assert process.returncode == 0, errors
+        assert f"stopped by SIGINT at step {steps[-1]} " in output
+        network = keras.models.load_model(saved / "generator.keras")
+        state = read_state(saved / "checkpoints" / f"step_{steps[-1]:07d}.npz")
+        np.testing.assert_array_equal(state["generator/0000"], np.array(network.variables[0]))
+    else:
+        assert process.returncode == 1
+        assert "stopped at once; the checkpoint of step " in errors
+    assert not list(saved.rglob(".*"))
+
+
+def test_a_slow_disk_changes_nothing(tmp_path, data_file):
+    arguments = [*TINY, "--data", data_file, "--steps", "12", "--checkpoint-interval", "5"]
+    for name, start in (
+        ("quick", [REPOSITORY / "dcgan.py"]),
+        ("slow", ["-c", SLOW_DISK, REPOSITORY]),
+    ):
+        command = [sys.executable, *start, *arguments, "--run-name", name]
+        subprocess.run([*map(str, command)], cwd=tmp_path, check=True, capture_output=True)
+    last = Path("checkpoints", "step_0000012.npz")
+    assert_same_state(tmp_path / "saved_models/quick" / last, tmp_path / "saved_models/slow" / last)
