@@ -288,24 +288,35 @@ def test_a_copied_run_is_a_run_of_its_own(short_run, monkeypatch, capsys):
 
 def test_a_loss_that_becomes_nan(refused, short_run, monkeypatch):
     config = (short_run / "config.json").read_text()
-    arguments = ["--resume", "short", "--steps", 60, "--generator-learning-rate", 1e9,
-                 "--history-interval", 1]  # fmt: skip
-    message = refused(*arguments, "--discriminator-learning-rate", 1e9, code=1)
-    assert re.fullmatch(
-        r"[dg]_\w+ became \S+ at step \d+: lower --generator-learning-rate or "
-        r"--discriminator-learning-rate; the checkpoint of step 3 is intact; go on with: "
-        r"python dcgan\.py --resume short --generator-learning-rate \.\.\.",
-        message,
+    with monkeypatch.context() as broken:
+        loss = dcgan.binary_cross_entropy
+        broken.setattr(dcgan, "binary_cross_entropy", lambda *given: loss(*given) * np.nan)
+        message = refused("--resume", "short", "--steps", 60, "--history-interval", 1, code=1)
+    assert message == (
+        "d_loss became nan at step 4: lower --generator-learning-rate or "
+        "--discriminator-learning-rate; the checkpoint of step 3 is intact; go on with: "
+        "python dcgan.py --resume short --generator-learning-rate ..."
     )
     saved = checkpoints.Checkpoints(short_run / "checkpoints", keep=3)
     assert saved.steps()[-1] == 3
-    # The curves show how it came about.
-    assert (short_run.parent.parent / "images" / "short" / "history.png").exists()
     # And the run is as it was, with the learning rates that were good.
     assert (short_run / "config.json").read_text() == config
     monkeypatch.setattr(sys, "argv", ["dcgan.py", "--resume", "short", "--steps", "4"])
     dcgan.main()
     assert saved.steps()[-1] == 4
+
+
+def test_learning_rates_that_blow_everything_up(refused, short_run):
+    """Losses can stay finite behind a normalisation that divides by infinity."""
+    message = refused(
+        "--resume", "short", "--steps", 60, "--generator-learning-rate", 1e9,
+        "--discriminator-learning-rate", 1e9, "--history-interval", 1, code=1,
+    )  # fmt: skip
+    assert re.match(r"[dg]_\w+ became \S+ at step \d+: lower |\S+ is no longer finite at ", message)
+    assert "; the checkpoint of step 3 is intact" in message
+    assert checkpoints.Checkpoints(short_run / "checkpoints", keep=3).steps()[-1] == 3
+    # The curves show how it came about.
+    assert (short_run.parent.parent / "images" / "short" / "history.png").exists()
 
 
 def test_weights_that_are_not_finite_are_not_saved(tmp_path):
