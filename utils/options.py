@@ -48,9 +48,9 @@ class RunOptions:
     """The same seed gives the same run on the same machine."""
     deterministic: bool = True
     """Keep to GPU kernels that give the same bits every time; they can be slower."""
-    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    precision: Literal["float32", "bfloat16", "auto"] = "auto"
     """Numbers that the networks compute with; auto takes bfloat16 where this device multiplies
-    matrices faster in it. Weights, losses, optimizers and images stay float32."""
+    matrices clearly faster in it. Weights, losses, optimizers and images stay float32."""
     devices: Literal["one", "all"] = "one"
     """Split every batch among all GPUs (or TPUs) there are; all needs the JAX backend."""
     sample_interval: int = 200
