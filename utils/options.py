@@ -5,17 +5,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import difflib
-import io
 import math
 import re
-import sys
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import tyro
-
-from utils import checkpoints
+from utils import checkpoints, command_line
+from utils.command_line import option_name
 from utils.datasets import IMAGE_SIZES
 from utils.errors import UserError
 
@@ -94,12 +90,7 @@ class RunOptions:
 
     def require_between(self, lowest: float, highest: float, *fields: str) -> None:
         """Raise UserError for the first field whose value, or one of whose values, is outside."""
-        wanted = f"{lowest:g} or more" if highest == math.inf else f"from {lowest:g} to {highest:g}"
-        for field in fields:
-            value = getattr(self, field)
-            for number in value if isinstance(value, tuple) else (value,):
-                if not lowest <= number <= highest:  # true for a NaN as well
-                    raise UserError(f"{option_name(field)} {number}: must be {wanted}")
+        command_line.require_between(self, lowest, highest, *fields)
 
     def resume_command(self) -> str:
         """What goes on with this run."""
@@ -107,11 +98,6 @@ class RunOptions:
             "" if self.models_dir == RunOptions.models_dir else f" --models-dir {self.models_dir}"
         )
         return f"python {self.METHOD}.py --resume {self.run_name}{folder}"
-
-
-def option_name(field: str) -> str:
-    """The option of a field: ``latent_dim`` is ``--latent-dim``."""
-    return "--" + field.replace("_", "-")
 
 
 def check_run_name(option: str, name: str) -> None:
@@ -135,12 +121,7 @@ def parse_command_line(
         UserError: an option that does not exist, a value it cannot take, a run to resume that is
             not there, or an option that would change what a resumed run has to keep.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
-    # --latent_dim is as good as --latent-dim.
-    arguments = [
-        re.sub(r"^--[^=]+", lambda found: found[0].replace("_", "-"), argument)
-        for argument in arguments
-    ]
+    arguments = command_line.given_arguments(arguments)
     resumed, models_dir = _resumed_run(arguments)
     config, default = None, hyperparameters()
     if resumed:
@@ -149,7 +130,9 @@ def parse_command_line(
         default = _from_config(hyperparameters, config, resumed)
         default.run_name, default.models_dir = resumed, models_dir
 
-    chosen = _parse(hyperparameters, description, arguments, default)
+    chosen = command_line.parse_options(
+        default, f"{hyperparameters.METHOD}.py", description, arguments
+    )
     chosen.check()
     if config is None:
         return chosen, None
@@ -175,41 +158,6 @@ def _resumed_run(arguments: list[str]) -> tuple[str, str]:
     with contextlib.suppress(argparse.ArgumentError):  # a missing value is reported later
         known, _ = parser.parse_known_args(arguments)
     return known.resume.rstrip("/"), known.models_dir
-
-
-def _parse(
-    hyperparameters: type[RunOptions], description: str, arguments: list[str], default: RunOptions
-) -> RunOptions:
-    standard_error = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(standard_error):
-            chosen, unknown = tyro.cli(
-                hyperparameters,
-                prog=f"{hyperparameters.METHOD}.py",
-                args=arguments,
-                default=default,
-                description=description,
-                return_unknown_args=True,
-            )
-    except SystemExit as stop:
-        if stop.code:
-            raise UserError(_one_line(standard_error.getvalue())) from None
-        raise
-    if unknown:
-        names = [option_name(field.name) for field in dataclasses.fields(hyperparameters)]
-        close = difflib.get_close_matches(unknown[0].split("=")[0], names, n=1)
-        hint = f"did you mean {close[0]}?" if close else "--help lists the options"
-        raise UserError(f"{unknown[0]}: no such option; {hint}")
-    return chosen
-
-
-def _one_line(message: str) -> str:
-    """The sentence in the message that tyro prints, without its frame, headline and help."""
-    parts = re.split(r"[-─]{4,}", re.sub(r"[│╭╮╰╯|]", " ", message))
-    parts = [" ".join(part.strip(" -─\n").split()) for part in parts]
-    headline_and_sentence = [part for part in parts if part][:2]
-    sentence = headline_and_sentence[-1].split("Got errors:")[0].strip()
-    return sentence.removeprefix("Error parsing ")
 
 
 def _from_config(hyperparameters: type[RunOptions], config: dict[str, Any], run: str) -> RunOptions:
