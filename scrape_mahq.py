@@ -203,7 +203,9 @@ class Run:
                     before = self.kept
                     self.take(suit)
                     bar.update(self.kept - before if limit else 1)
-                    bar.set_postfix(kept=self.kept, refused=self.refused, failed=len(self.failures))
+                    bar.set_postfix_str(
+                        f"{self.kept} kept, {self.refused} refused, {len(self.failures)} failed"
+                    )
                     if time.monotonic() - self._saved > self.save_interval:
                         self.save()
                     if limit and self.kept >= limit:
