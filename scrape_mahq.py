@@ -265,19 +265,20 @@ class Run:
 
     def _take(self, suit: Suit) -> None:
         page = self.source.read(suit)
-        self.pages_read += 1
-        self.last_page = suit.address
         more = self.source.more_suits(suit, page)
         if more:
             self.queue.extendleft(reversed(more))
             return
         unit_type = page.value("unit type")
         model_number = page.value("model number", "model")
+        self.pages_read += 1
+        self.last_page = suit.address
         self.unit_types_seen += bool(unit_type)
         about = {
             "page_url": suit.address,
             "title": page.title
             or pages.one_line(f"{model_number} {page.value('code name')}")
+            or page.headline
             or sources.last_part(suit.address),
             "model_number": model_number,
             "show": suit.show,

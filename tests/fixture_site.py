@@ -74,6 +74,7 @@ class FixtureServer:
 
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.http.daemon_threads = True
+        self.http.handle_error = lambda request, address: None  # clients are killed here
         self.port = self.http.server_address[1]
         self.host = f"127.0.0.1:{self.port}"
         self.root = f"http://{self.host}"

@@ -280,7 +280,8 @@ class Collection:
             try:
                 entry.width, entry.height, entry.format = inspect_picture(body)
             except FetchError as error:
-                self._refuse(request, error)
+                # With what lets the next round ask whether it still is none.
+                self._refuse(request, error, entry)
                 raise
             entry.image_url = image_url
             entry.file = self._file_for(entry, show)
@@ -334,9 +335,10 @@ class Collection:
             )
         ):
             raise _with_kept(FetchError(entry.reason, final=True, status=entry.status), have)
+        known = good if have is not None else entry if entry and entry.status != 200 else None
         condition = {}
-        if good and have is not None:
-            condition = {"If-None-Match": good.etag, "If-Modified-Since": good.last_modified}
+        if known:
+            condition = {"If-None-Match": known.etag, "If-Modified-Since": known.last_modified}
             condition = {name: value for name, value in condition.items() if value}
         try:
             answer = session.get(request, max_bytes, headers=condition, **get)
@@ -346,6 +348,10 @@ class Collection:
             if error.final:
                 self._refuse(request, error)
             raise _with_kept(error, have) from None
+        if answer.status == 304 and known is not good:
+            error = FetchError(known.reason, final=True)
+            self._refuse(request, error, known)
+            raise _with_kept(error, have)
         if answer.status == 304:
             same = dataclasses.replace(good, round=self.round)
             self._record(request, same)
@@ -366,11 +372,12 @@ class Collection:
             raise _with_kept(error, have) from None
         return stored(new)
 
-    def _refuse(self, request: str, error: FetchError) -> None:
+    def _refuse(self, request: str, error: FetchError, answer: Entry | None = None) -> None:
         """Note an answer that would be the same if asked for again."""
-        entry = Entry(self.round, error.status, reason=str(error)[:500], limits=self.limits)
-        if entry.status == 200:
-            entry.status = 0
+        status = 0 if error.status == 200 else error.status
+        entry = Entry(self.round, status, reason=str(error)[:500], limits=self.limits)
+        if answer:
+            entry.etag, entry.last_modified = answer.etag, answer.last_modified
         self._record(request, entry)
 
     def _page_file(self, sha256: str) -> Path:

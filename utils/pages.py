@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urldefrag, urljoin, urlsplit
@@ -49,7 +50,8 @@ class Page:
 
     Attributes:
         layout: "old", "wordpress", "wiki", "unknown" (but with data), or "" (nothing recognised).
-        title: may be empty.
+        title: the heading of the page; may be empty.
+        headline: the <title>, which the old pages took less care of; may be empty.
         fields: the labels (without colon) and values of the data block, in the page's order.
         pictures: main picture first; each a list of addresses to try, the best first.
         links: in the content of the page.
@@ -59,6 +61,7 @@ class Page:
 
     layout: str = ""
     title: str = ""
+    headline: str = ""
     fields: dict[str, str] = field(default_factory=dict)
     pictures: list[list[str]] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
@@ -142,7 +145,10 @@ def _read(text: str, address: str) -> Page:
     from bs4 import BeautifulSoup
 
     # An XML declaration makes the parser refuse text that is decoded already.
-    soup = BeautifulSoup(re.sub(r"^\s*<\?xml[^>]*\?>", "", text), "lxml")
+    text = re.sub(r"^\s*<\?xml[^>]*\?>", "", text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pages that look like XML, or like an address
+        soup = BeautifulSoup(text, "lxml")
     base_tag = soup.find("base", href=True)
     base = urljoin(address, str(base_tag["href"])) if base_tag else address
     for tag in soup(["script", "style", "template"]):
@@ -173,11 +179,9 @@ def _read(text: str, address: str) -> Page:
     page.title = _title(soup, roots)
     if page.layout == "unknown" and not page.value("unit type"):
         page.layout = ""
-    headline = one_line(soup.title.get_text())[:80] if soup.title else ""
-    page.found = (
-        f"{f'a page titled {headline!r}' if headline else 'a page without title'} with "
-        f"{len(page.links)} links and {len(page.fields)} labels"
-    )
+    page.headline = one_line(soup.title.get_text())[:300] if soup.title else ""
+    named = f"a page titled {page.headline[:80]!r}" if page.headline else "a page without title"
+    page.found = f"{named} with {len(page.links)} links and {len(page.fields)} labels"
     return page
 
 
@@ -203,8 +207,7 @@ def _title(soup: BeautifulSoup, roots: list[Tag]) -> str:
         )
         if heading and one_line(heading.get_text(" ")):
             return one_line(heading.get_text(" "))
-    title = one_line(soup.title.get_text()) if soup.title else ""
-    return re.split(r"\s+[|\u2013\u2014-]\s+(?=[^|]*MAHQ)", title)[0]
+    return ""
 
 
 def _fields(root: Tag) -> dict[str, str]:

@@ -505,7 +505,7 @@ class Wiki(Site):
         parts = urlsplit(self.index)
         path = f"/wiki/{quote(title.replace(' ', '_'))}"
         address = urlunsplit((parts.scheme, parts.netloc, path, "", ""))
-        return Page("wiki", title, fields, pictures), address
+        return Page("wiki", title=title, fields=fields, pictures=pictures), address
 
 
 WIKI_LABELS = {
