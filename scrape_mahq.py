@@ -61,7 +61,8 @@ class Options:
     dry_run: bool = False
     """List what would be fetched. Reads (and keeps) the pages that list suits, nothing else."""
     refresh: bool = False
-    """Ask for everything again, if changed, even though the last run left something missing."""
+    """Ask for everything again, if changed, even though the last run left something missing; left
+    out, the same command goes on with that."""
 
     # Manners.
     delay: float = 1.0
@@ -158,10 +159,12 @@ class Run:
         self.manifest = {
             line["file"]: line
             for line in self.collection.read_lines("manifest.jsonl")
-            if isinstance(line.get("file"), str) and isinstance(line.get("shows"), list)
+            if isinstance(line.get("file"), str)
+            and isinstance(line.get("shows"), list)
+            and Path(options.output, line["file"]).exists()
         }
         self.rejected = {
-            (line.get("page_url"), line.get("image_url")): line
+            (str(line.get("page_url")), str(line.get("image_url"))): line
             for line in self.collection.read_lines("rejected.jsonl")
         }
         self.shows_of: dict[str, list[list[str]]] = {}
@@ -362,7 +365,7 @@ class Run:
         }
         if known:
             # The folder it has lies where it is, and an earlier run may have read other shows.
-            line["show"] = known["show"]
+            line["show"] = known.get("show", line["show"])
             self.shows_of.setdefault(entry.file, []).append(known["shows"])
         self.shows_of.setdefault(entry.file, []).append(about["shows"])
         self.manifest[entry.file] = line
@@ -379,7 +382,8 @@ class Run:
 
     def put_aside(self, page_url: str) -> None:
         """Take out pictures of a page that had been accepted and now is not."""
-        for file in [file for file, line in self.manifest.items() if line["page_url"] == page_url]:
+        of_page = [file for file, line in self.manifest.items() if line.get("page_url") == page_url]
+        for file in of_page:
             if self.collection.owns(file):
                 self.collection.set_aside(file)
                 del self.manifest[file]

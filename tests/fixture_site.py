@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote_plus, urlsplit
 
 from PIL import Image
 
@@ -444,7 +444,7 @@ class WaybackDouble:
     to another one that was made a second later, and one request is answered with 429.
     """
 
-    def __init__(self, server: FixtureServer, page_size: int = 20) -> None:
+    def __init__(self, server: FixtureServer, page_size: int = 7) -> None:
         self.site = old_site("mahq.net")
         self.site[f"{BASE}/msgundam/moved.htm"] = Reply(status=302)
         self.paths = sorted(self.site)
@@ -505,12 +505,13 @@ class WaybackDouble:
                     kind = "text/html" if path.endswith("htm") else "image/jpeg"
                     original = f"http://www.mahq.net:80{path}"
                     rows.append([timestamp, original, kind, "200", f"SHA{len(rows)}"])
-        start = int(question.get("resumeKey", "mahq +0").split("+")[1])
+        keys = [f"net,mahq){row[1].split(':80')[1]} {row[0]}!" for row in rows]
+        start = keys.index(question["resumeKey"]) if "resumeKey" in question else 0
         size = min(self.page_size, int(question["limit"]))
         table: list[list[str]] = [["timestamp", "original", "mimetype", "statuscode", "digest"]]
         table += rows[start : start + size]
         if start + size < len(rows):
-            table += [[], [f"mahq +{start + size}"]]
+            table += [[], [quote_plus(keys[start + size])]]
         return Reply(json.dumps(table).encode(), headers={"Content-Type": "application/json"})
 
 

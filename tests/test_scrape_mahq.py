@@ -6,8 +6,10 @@ import gzip
 import hashlib
 import itertools
 import json
+import os
 import random
 import re
+import resource
 import signal
 import socket
 import struct
@@ -111,10 +113,12 @@ def stable(folder: Path) -> list[dict]:
 
 def test_help_starts_at_once_and_without_keras(tmp_path):
     seconds = []
-    for _ in range(4):
-        start = time.perf_counter()
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         result = scrape(tmp_path, "--help")
-        seconds.append(time.perf_counter() - start)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        # What it takes by itself, however busy the machine is; nothing in it waits.
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert "--index-url" in result.stdout
     assert result.returncode == 0
     assert min(seconds) < 0.5
@@ -403,7 +407,7 @@ def test_a_server_that_misbehaves(server, tmp_path):
     )
     started = time.monotonic()
     result = scrape(
-        tmp_path, *arguments, "--retries", "1", "--timeout", "0.3", "--longest-answer", "0.6",
+        tmp_path, *arguments, "--retries", "1", "--timeout", "0.5", "--longest-answer", "1",
         "--max-picture-mb", "2",
     )  # fmt: skip
     assert time.monotonic() - started < 20
@@ -412,7 +416,7 @@ def test_a_server_that_misbehaves(server, tmp_path):
     reasons = {name: line["reason"] for name, line in failed.items()}
     final = {name for name, line in failed.items() if line["final"]}
     assert "connection broken" in reasons["drop"]
-    assert "no answer for 0.3 s" in reasons["stall"]
+    assert "no answer for 0.5 s" in reasons["stall"]
     assert "does not end" in reasons["drip"]
     for name in ("endless", "zip", "encoded"):
         assert "more than 2 MB" in reasons[name], (name, reasons[name])
@@ -501,6 +505,48 @@ def test_killed_at_random_moments(site, tmp_path):
     assert set(asked) == set(expected)
     assert sum(asked.values()) - sum(expected.values()) <= kills
     site.requests.clear()
+
+
+DIES = """
+import os, sys
+import scrape_mahq
+function, calls = getattr(os, sys.argv[1]), int(sys.argv[2])
+def dying(*arguments):
+    global calls
+    calls -= 1
+    if calls == 0:
+        os._exit(9)
+    return function(*arguments)
+setattr(os, sys.argv[1], dying)
+sys.argv = ["scrape_mahq.py", *sys.argv[3:]]
+scrape_mahq.main()
+"""
+
+
+@pytest.mark.parametrize("function", ["fsync", "replace"])
+def test_killed_at_the_worst_moments(server, tmp_path, function):
+    """Between the lines of the journal, the files and their names."""
+    arguments = small_site(server, one=picture(2), two=picture(3, "PNG"), three=Reply(status=404))
+    lives = 0
+    for calls in range(1, 12):
+        result = subprocess.run(
+            [sys.executable, "-c", DIES, function, str(calls), *arguments],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+            capture_output=True,
+            text=True,
+        )
+        if result.returncode != 9:
+            break
+        lives += 1
+    assert lives > 2
+    scrape(tmp_path, *arguments, "--limit", "1000")
+    check_pictures(
+        tmp_path,
+        {"show/good.jpg": (1, "JPEG"), "show/one.jpg": (2, "JPEG"), "show/two.png": (3, "PNG")},
+    )
+    assert [line["reason"] for line in lines(tmp_path, "failed.jsonl")] == ["HTTP 404"]
+    assert sum(server.count().values()) - len(server.count()) <= lives
 
 
 def test_ctrl_c(site, tmp_path):

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, unquote_plus, urlencode, urlsplit, urlunsplit
 
 from utils import pages
 from utils.collection import Collection, Entry, folder_name
@@ -354,6 +354,7 @@ class Wayback(Site):
             "limit": "5000",
             "showResumeKey": "true",
         }
+        self.run.say(f"{self.archive}: reading its list of captures of {question['url']}")
         seen = set()
         while True:
             rows, key = self._captures_page(
@@ -366,7 +367,7 @@ class Wayback(Site):
             if not key or key in seen:
                 break
             seen.add(key)
-            question["resumeKey"] = key
+            question["resumeKey"] = unquote_plus(key)  # it comes as it stands in an address
         if not self.captures:
             raise RunError(
                 f"{self.archive}: has no captures of {question['url']} from "
