@@ -27,10 +27,10 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
-from utils import command_line, pages, sources
+from utils import commandline, pages, sites
 from utils.collection import Collection, Entry
 from utils.errors import RunError, UserError, one_line_errors
-from utils.sources import Suit
+from utils.sites import Suit
 from utils.web import FetchError, host_of
 
 # ------------------------------------------------------------------------------------------------
@@ -102,20 +102,27 @@ class Options:
 
     def check(self) -> None:
         """Raise UserError for values that cannot be meant."""
-        between = command_line.require_between
-        between(self, 0, math.inf, "limit", "retries")
-        between(self, 0, 3600, "delay", "backoff", "too_many_pause", "longest_pause")
-        between(self, 0.01, 86400, "timeout", "longest_answer")
-        between(self, 1, math.inf, "give_up_after")
-        between(self, 0.001, 256, "max_page_mb", "max_picture_mb")
-        between(self, 1996, 2100, "captures_from", "captures_to")
+        for lowest, highest, fields in (
+            (0, math.inf, ("limit", "retries")),
+            (0, 3600, ("delay", "backoff", "too_many_pause", "longest_pause")),
+            (0.01, 86400, ("timeout", "longest_answer")),
+            (1, math.inf, ("give_up_after",)),
+            (0.001, 256, ("max_page_mb", "max_picture_mb")),
+            (1996, 2100, ("captures_from", "captures_to")),
+        ):
+            wanted = f"from {lowest} to {highest}" if highest < math.inf else f"{lowest} or more"
+            for field in fields:
+                value = getattr(self, field)
+                if not lowest <= value <= highest:  # true for a NaN as well
+                    option = commandline.option_name(field)
+                    raise UserError(f"{option} {value}: must be {wanted}")
         if self.captures_from > self.captures_to:
             raise UserError(
                 f"--captures-from {self.captures_from}: is later than --captures-to "
                 f"{self.captures_to}"
             )
         for option, address in (
-            ("--index-url", self.index_url or sources.DEFAULT_INDEX[self.source]),
+            ("--index-url", self.index_url or sites.DEFAULT_INDEX[self.source]),
             ("--archive-url", self.archive_url),
         ):
             try:
@@ -169,7 +176,7 @@ class Run:
         }
         self.shows_of: dict[str, list[list[str]]] = {}
         """For each file of the manifest the lists of shows that grow while shows are read."""
-        self.source = sources.SOURCES[options.source](options, self.collection, self)
+        self.source = sites.SOURCES[options.source](options, self.collection, self)
         self._saved = time.monotonic()
 
     def run(self) -> int:
@@ -207,7 +214,8 @@ class Run:
                     self.take(suit)
                     bar.update(self.kept - before if limit else 1)
                     bar.set_postfix_str(
-                        f"{self.kept} kept, {self.refused} refused, {len(self.failures)} failed"
+                        f"{self.kept} kept, {self.refused} refused, {len(self.failures)} failed",
+                        refresh=False,
                     )
                     if time.monotonic() - self._saved > self.save_interval:
                         self.save()
@@ -240,7 +248,9 @@ class Run:
         if not self.options.limit:
             for suit in listed:
                 self.queue.append(suit)
-                bar.set_description_str(f"reading the shows, {len(self.queue)} suits")
+                bar.set_description_str(
+                    f"reading the shows, {len(self.queue)} suits", refresh=sys.stderr.isatty()
+                )
             bar.set_description_str("suits")
             bar.reset(total=len(self.queue))
         seen: set[str] = set()
@@ -282,7 +292,7 @@ class Run:
             "title": page.title
             or pages.one_line(f"{model_number} {page.value('code name')}")
             or page.headline
-            or sources.last_part(suit.address),
+            or sites.last_part(suit.address),
             "model_number": model_number,
             "show": suit.show,
             "shows": suit.shows,
@@ -497,9 +507,7 @@ class Run:
 def main() -> None:
     """Collect what the command line says."""
     try:
-        options = command_line.parse_options(
-            Options(), "scrape_mahq.py", __doc__, command_line.given_arguments()
-        )
+        options = commandline.parse(Options, "scrape_mahq.py", __doc__)
         options.check()
         code = Run(options).run()
     except KeyboardInterrupt:

@@ -397,11 +397,14 @@ def wordpress_site(host: str) -> dict[str, Reply]:
     return {
         "/gundammain/": wordpress_page(content, "Gundam", menu),
         "/mobile-suit-gundam/": wordpress_page(
-            '<p><a href="/rx-78-2/">RX-78-2</a> <a href="/ms-06/">Zaku</a></p>',
+            """<p><a href="/rx-78-2/">RX-78-2</a> <a href="/ms-06/">Zaku</a>
+<a href="/removed/">removed</a></p>""",
             "Mobile Suit Gundam",
             menu,
         ),
         "/wing/": wordpress_page('<h2>Suits</h2><a href="/wing-suits/">all</a>', "Wing", menu),
+        "/removed/": Reply(status=301, headers={"Location": "/"}),
+        "/": wordpress_page('<a href="/news-of-today/">News</a>', "Home", menu),
         "/wing-suits/": wordpress_page(
             '<a href="/wing-zero/">Zero</a><a href="/shining/">Shining</a>', "Wing suits", menu
         ),

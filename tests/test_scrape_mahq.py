@@ -125,7 +125,7 @@ def test_help_starts_at_once_and_without_keras(tmp_path):
     probe = (
         "import sys, contextlib, scrape_mahq; sys.argv = ['scrape_mahq.py', '--help']\n"
         "with contextlib.suppress(SystemExit): scrape_mahq.main()\n"
-        "import utils.sources, utils.pictures, requests, bs4\n"
+        "import utils.sites, utils.pictures, requests, bs4\n"
         "print({'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules))"
     )
     result = subprocess.run(
@@ -292,11 +292,13 @@ def test_the_wordpress_layout(server, tmp_path):
     assert set(server.count().values()) == {1}
     assert result.returncode == 0
     assert manifest(tmp_path)["wing/shining.jpg"]["unit_type"] == "mobile fighter"
-    (refused,) = lines(tmp_path, "rejected.jsonl")
-    assert refused["unit_type"] == "land battleship"
+    refused = {line["title"]: line for line in lines(tmp_path, "rejected.jsonl")}
+    assert set(refused) == {"Dabude", "Home"}
+    assert refused["Dabude"]["unit_type"] == "land battleship"
+    assert refused["Home"]["reason"] == "no unit type on the page"
     # The guess at the full size was wrong; what is shown on the page is there.
     assert "/wp-content/uploads/2022/03/wing-zero.jpg" in server.count(status=404)
-    assert not {"/contact/", "/", "/news/?page=2"} & set(server.count())
+    assert not {"/contact/", "/news-of-today/", "/news/?page=2"} & set(server.count())
 
 
 def test_the_wayback_machine(server, tmp_path):

@@ -7,11 +7,12 @@ import contextlib
 import dataclasses
 import math
 import re
+import sys
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from utils import checkpoints, command_line
-from utils.command_line import option_name
+from utils import checkpoints
+from utils.commandline import option_name, parse, with_hyphens
 from utils.datasets import IMAGE_SIZES
 from utils.errors import UserError
 
@@ -90,7 +91,12 @@ class RunOptions:
 
     def require_between(self, lowest: float, highest: float, *fields: str) -> None:
         """Raise UserError for the first field whose value, or one of whose values, is outside."""
-        command_line.require_between(self, lowest, highest, *fields)
+        wanted = f"{lowest:g} or more" if highest == math.inf else f"from {lowest:g} to {highest:g}"
+        for field in fields:
+            value = getattr(self, field)
+            for number in value if isinstance(value, tuple) else (value,):
+                if not lowest <= number <= highest:  # true for a NaN as well
+                    raise UserError(f"{option_name(field)} {number}: must be {wanted}")
 
     def resume_command(self) -> str:
         """What goes on with this run."""
@@ -121,7 +127,8 @@ def parse_command_line(
         UserError: an option that does not exist, a value it cannot take, a run to resume that is
             not there, or an option that would change what a resumed run has to keep.
     """
-    arguments = command_line.given_arguments(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    arguments = [with_hyphens(argument) for argument in arguments]
     resumed, models_dir = _resumed_run(arguments)
     config, default = None, hyperparameters()
     if resumed:
@@ -130,9 +137,7 @@ def parse_command_line(
         default = _from_config(hyperparameters, config, resumed)
         default.run_name, default.models_dir = resumed, models_dir
 
-    chosen = command_line.parse_options(
-        default, f"{hyperparameters.METHOD}.py", description, arguments
-    )
+    chosen = parse(hyperparameters, f"{default.METHOD}.py", description, arguments, default)
     chosen.check()
     if config is None:
         return chosen, None

@@ -50,6 +50,7 @@ class Page:
 
     Attributes:
         layout: "old", "wordpress", "wiki", "unknown" (but with data), or "" (nothing recognised).
+        address: its own.
         title: the heading of the page; may be empty.
         headline: the <title>, which the old pages took less care of; may be empty.
         fields: the labels (without colon) and values of the data block, in the page's order.
@@ -60,6 +61,7 @@ class Page:
     """
 
     layout: str = ""
+    address: str = ""
     title: str = ""
     headline: str = ""
     fields: dict[str, str] = field(default_factory=dict)
@@ -156,14 +158,14 @@ def _read(text: str, address: str) -> Page:
 
     old = soup.select("td.shadow-horizontal") or soup.select(".mahqbody, .mahqtitle")
     if old:
-        page = Page("old")
+        page = Page("old", address)
         cells = {id(tag) for tag in old}
         roots = [tag for tag in old if not any(id(parent) in cells for parent in tag.parents)]
     elif _is_wordpress(soup):
-        page = Page("wordpress")
+        page = Page("wordpress", address)
         roots = [_wordpress_content(soup)]
     else:
-        page = Page("unknown")
+        page = Page("unknown", address)
         roots = [soup]
     for root in roots:
         for label, value in _fields(root).items():

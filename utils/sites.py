@@ -202,6 +202,8 @@ class Site:
         """The suits on a page that had been taken for a suit's, but lists some."""
         if page.layout != "wordpress" or suit.from_listing or page.fields:
             return []
+        if self._canonical(page.address).rstrip("/") != suit.address.rstrip("/"):
+            return []  # what is gone is often redirected to the front page, which lists anything
         return [
             Suit(address, suit.show, suit.shows, from_listing=True)
             for address in self._suit_links(page)
