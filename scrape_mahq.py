@@ -31,7 +31,7 @@ from utils import commandline, pages, sites
 from utils.collection import Collection, Entry
 from utils.errors import RunError, UserError, one_line_errors
 from utils.sites import Suit
-from utils.web import FetchError, host_of
+from utils.web import FetchError, host_of, printable
 
 # ------------------------------------------------------------------------------------------------
 # Options
@@ -81,7 +81,7 @@ class Options:
     """Stop if a server wants a longer pause than that, in seconds."""
     give_up_after: int = 10
     """Stop when that many addresses in a row could not be reached."""
-    max_page_mb: float = 5.0
+    max_page_mb: float = 2.0
     """Longer pages are refused, in MB."""
     max_picture_mb: float = 20.0
     """Longer pictures are refused, in MB."""
@@ -135,6 +135,8 @@ class Options:
             raise UserError("--unit-types: must name at least one")
         if not re.fullmatch(r"[ -~]+", self.user_agent):
             raise UserError(f"--user-agent {self.user_agent!r}: must be plain ASCII, not empty")
+        if not self.output.strip():
+            raise UserError("--output: must name a folder")
         if Path(self.output).exists() and not Path(self.output).is_dir():
             raise UserError(f"--output {self.output}: is a file, must be a folder")
 
@@ -161,6 +163,10 @@ class Run:
         self.unit_types_seen = 0
         self.unreached = 0
         self.last_page = ""
+        self.queue: deque[Suit] = deque()
+        self.seen: set[str] = set()
+        self.twins: dict[str, list[Suit]] = {}
+        """Suits that were refused because a file of the manifest shows the same."""
         self.collection = Collection(Path(options.output))
         self.collection.limits = f"{options.max_page_mb:g}/{options.max_picture_mb:g} MB"
         self.manifest = {
@@ -244,7 +250,6 @@ class Run:
         as many as it takes, because who wants twenty pictures wants them soon.
         """
         listed = self.source.suits()
-        self.queue: deque[Suit] = deque()
         if not self.options.limit:
             for suit in listed:
                 self.queue.append(suit)
@@ -253,15 +258,13 @@ class Run:
                 )
             bar.set_description_str("suits")
             bar.reset(total=len(self.queue))
-        seen: set[str] = set()
         while True:
             suit = self.queue.popleft() if self.queue else next(listed, None)
             if suit is None:
                 return
-            if suit.address in seen:
-                continue
-            seen.add(suit.address)
-            yield suit
+            if suit.address not in self.seen:
+                self.seen.add(suit.address)
+                yield suit
 
     def take(self, suit: Suit) -> None:
         """Look at one suit and keep, refuse or miss its pictures. Only RunError gets out."""
@@ -312,16 +315,18 @@ class Run:
         elif not wanted:
             reason = "no picture on the page"
         if reason:
-            addresses = [choices[0] for choices in wanted]
-            self.refuse(about, addresses[0] if addresses else "", reason)
+            image_url = self.source.picture_address(wanted[0][0]) if wanted else ""
+            self.refuse(about, image_url, reason)
             self.put_aside(suit.address)
             return
-        self.rejected.pop((suit.address, wanted[0][0]), None)
+        self.rejected.pop((suit.address, self.source.picture_address(wanted[0][0])), None)
         self.rejected.pop((suit.address, ""), None)
         for choices in wanted:
             entry = self.fetch_picture(suit, choices)
             if entry is not None:
-                self.keep(about, entry)
+                self.keep(suit, about, entry)
+            if self.options.limit and self.kept >= self.options.limit:
+                break
 
     def fetch_picture(self, suit: Suit, choices: list[str]) -> Entry | None:
         """The picture at the first of a few addresses that has one; a failure if none has."""
@@ -350,13 +355,14 @@ class Run:
 
     # The account.
 
-    def keep(self, about: dict[str, Any], entry: Entry) -> None:
+    def keep(self, suit: Suit, about: dict[str, Any], entry: Entry) -> None:
         """Note a picture that is there."""
         known = self.manifest.get(entry.file)
         place = (about["page_url"], entry.image_url)
         if known and (known.get("page_url"), known.get("image_url")) != place:
             self.shows_of.setdefault(entry.file, []).append(about["shows"])
             self.refuse(about, entry.image_url, f"the same picture as {entry.file}")
+            self.twins.setdefault(entry.file, []).append(suit)
             return
         self.rejected.pop(place, None)
         self.kept += 1
@@ -397,6 +403,10 @@ class Run:
             if self.collection.owns(file):
                 self.collection.set_aside(file)
                 del self.manifest[file]
+                # Who was refused because of it gets its turn again.
+                for twin in self.twins.pop(file, []):
+                    self.seen.discard(twin.address)
+                    self.queue.append(twin)
 
     def fail(
         self, address: str, what: str, error: FetchError, kept: bool = False, page_url: str = ""
@@ -415,7 +425,7 @@ class Run:
         self.unreached = 0 if error.final else self.unreached + 1
         if self.unreached >= self.options.give_up_after:
             raise RunError(
-                f"{self.unreached} addresses in a row could not be reached, the last: {address}: "
+                f"{self.unreached} addresses failed one after the other, the last: {address}: "
                 f"{error}"
             )
 
@@ -437,7 +447,7 @@ class Run:
 
     def say(self, line: str) -> None:
         """A line on stderr, without tearing the bar."""
-        tqdm.write(line, file=sys.stderr)
+        tqdm.write(printable(line), file=sys.stderr)
 
     def account(self) -> str:
         """What the run did, in a few words."""
@@ -482,7 +492,7 @@ class Run:
         for suit in suits:
             page_known = suit.page or have(source.page_request(suit.address), source.unchanging)
             if not suit.page and (not page_known or word == "again"):
-                print(f"{word} page {suit.address}")
+                print(printable(f"{word} page {suit.address}"))
                 number += 1
             if not page_known:
                 continue
@@ -492,7 +502,7 @@ class Run:
             for choices in page.pictures if self.options.variants else page.pictures[:1]:
                 address = source.picture_address(choices[0])
                 if word == "again" or not have(source.picture_request(address), source.unchanging):
-                    print(f"{word} picture {address}")
+                    print(printable(f"{word} picture {address}"))
                     number += 1
         minutes = number * source.session.delay / 60
         print(

@@ -588,6 +588,24 @@ def test_a_picture_that_a_person_changed_or_deleted(server, tmp_path):
     assert (folder / "other~2.jpg").read_bytes() == robot(2)
 
 
+def test_the_same_picture_on_a_page_that_is_refused_later(server, tmp_path):
+    arguments = small_site(server, one=picture(1), two=picture(2))
+    server.routes[f"{BASE}/show/good.htm"] = suit_page("Good", "mobile armor", "good.jpg")
+    both = ["--unit-types", "mobile suit", "mobile armor"]
+    server.routes[f"{BASE}/show/index.htm"] = old_page(
+        '<a href="good.htm">good</a><a href="one.htm">one</a>'
+    )
+    scrape(tmp_path, *arguments, *both)
+    assert manifest(tmp_path)["show/good.jpg"]["title"] == "Good"
+    assert [line["title"] for line in lines(tmp_path, "rejected.jsonl")] == ["one"]
+    server.routes[f"{BASE}/show/index.htm"] = old_page(
+        '<a href="one.htm">one</a><a href="good.htm">good</a>'
+    )
+    scrape(tmp_path, *arguments, "--refresh")
+    assert [line["title"] for line in manifest(tmp_path).values()] == ["one"]
+    assert [line["title"] for line in lines(tmp_path, "rejected.jsonl")] == ["Good"]
+
+
 def test_robots(server, tmp_path):
     arguments = small_site(server, secret=picture(2))
     server.routes["/robots.txt"] = Reply(
@@ -651,7 +669,7 @@ def test_a_server_that_goes_away(server, tmp_path):
     arguments = small_site(server, **bad)
     result = scrape(tmp_path, *arguments, "--retries", "0", "--give-up-after", "4")
     assert result.returncode == 1
-    assert "4 addresses in a row could not be reached" in result.stderr.splitlines()[-1]
+    assert "4 addresses failed one after the other" in result.stderr.splitlines()[-1]
     assert len(lines(tmp_path, "failed.jsonl")) == 4
 
 
@@ -663,8 +681,11 @@ def test_a_site_that_has_changed(server, tmp_path):
     assert "layout not recognised: expected a cell" in last
     assert "found a page titled 'Soon' with 0 links and 0 labels" in last
     assert (tmp_path / re.search(r"saved as (\S+)", last)[1]).exists()
-    # And one in which only the labels have new names.
+    # What was of no use is asked for again, and when the site is well, so is the collection.
     routes = small_site(server)
+    assert scrape(tmp_path, *routes).returncode == 0
+    assert set(manifest(tmp_path)) == {"show/good.jpg"}
+    # A site in which only the labels have new names.
     server.routes[f"{BASE}/show/good.htm"] = old_page("<b>Kind of robot:</b> mobile suit<br>")
     result = scrape(tmp_path, "--output", "second", *routes)
     assert result.returncode == 1
@@ -789,6 +810,7 @@ def test_hosts():
         ("shift_jis", "ザク".encode("shift_jis"), "ザク"),
         ("no-such-thing", b"Zaku", "Zaku"),
         ("base64", b"Zaku", "Zaku"),
+        ("punycode", b"Zaku", "Zaku"),
     ],
 )
 def test_encodings(declared, data, title):
@@ -810,8 +832,11 @@ def test_hostile_pages_are_read_quickly():
         body = b"".join(chance.choices(pieces, k=chance.randint(1, 40)))
         pages.read_page(body, "http://x/y.htm", "text/html; charset=utf-8")
     started = time.monotonic()
-    for piece in (b"<div>", b"<li><ul>", b"<strong>a:</strong>", b"<td class=shadow-horizontal>"):
-        pages.read_page(piece * 5000, "http://x/y.htm")
+    for piece in (
+        b"<div>", b"<li><ul>", b"<strong>a:</strong>", b"<td class=shadow-horizontal>", b"<br>",
+        b"<li><a href=x.htm>x</a>", b"<h2>", b"<div class=entry-content>x", b"<p class=mahqbody>",
+    ):  # fmt: skip
+        pages.read_page(b"<h1>\n" + piece * 4000, "http://x/y.htm")
     wikitext = "{{" * 20_000 + "<!--" * 10_000 + "\n| a = b" * 1000 + "[[" * 10_000
     pages.read_infobox(wikitext)
     pages.is_accepted("." * 10**6 + "(" * 10**6 + "x", ("mobile suit",))

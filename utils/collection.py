@@ -45,6 +45,7 @@ MAX_NAME_BYTES = 120
 # The suffixes that fit a format; the first is given to files that have none of them.
 SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "MPO": (".jpg", ".jpeg", ".mpo"),
     "PNG": (".png",),
     "GIF": (".gif",),
     "WEBP": (".webp",),
@@ -423,6 +424,11 @@ class Collection:
         if entry is None or (entry is good and unchanging):
             return entry is not None
         return entry.round == self.round
+
+    def ask_again(self, request: str) -> None:
+        """What came was of no use, so that it is not to count as the answer of this round."""
+        if request in self.entries:
+            self._record(request, dataclasses.replace(self.entries[request], round=0))
 
     def owns(self, file: str) -> bool:
         """Whether the journal knows of this file."""

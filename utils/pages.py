@@ -8,6 +8,7 @@ out as a Page with an empty ``layout``.
 from __future__ import annotations
 
 import codecs
+import itertools
 import re
 import warnings
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 if TYPE_CHECKING:
-    from bs4 import BeautifulSoup, Tag
+    from bs4 import BeautifulSoup, PageElement, Tag
 
 PICTURE_SUFFIX = re.compile(r"\.(jpe?g|jpe|gif|png|webp|bmp|avif|tiff?)$", re.IGNORECASE)
 # The size that WordPress adds to the names of reduced copies.
@@ -26,7 +27,15 @@ BLOCKS = re.compile(
     r"(address|article|aside|blockquote|center|d[dlt]|div|fieldset|figure|footer|form|h[1-6]|header"
     r"|hr|li|main|nav|[ou]l|p|pre|section|table|t(body|d|h|head|r))"
 )
+# Encodings of pages. Python knows others, such as punycode, that take for ever on hostile bytes.
+ENCODINGS = re.compile(
+    r"(utf-(8|16|32)|iso8859|cp\d|koi8|mac|shift_jis|euc_|gb|big5|iso2022|hz|ascii|tis).*"
+)
 MAX_VALUE = 1000  # characters of a value that are read
+MAX_NODES = 100  # tags and texts in a heading, a label or a link
+# Beyond all pages that people write, even those who never close a tag.
+MAX_DEPTH = 1000
+MAX_TAGS = 100_000
 ENCODINGS_THAT_MEAN_WINDOWS = ("iso8859-1", "ascii", "cp1252")
 
 EXPECTED = (
@@ -127,9 +136,9 @@ def _decoded(body: bytes, content_type: str) -> str:
     elif declared:
         try:
             encoding = codecs.lookup(declared[1]).name
-            "".encode(encoding)
-        except (LookupError, ValueError):  # no such encoding, or one that makes no text
+        except (LookupError, ValueError):
             encoding = ""
+        encoding = encoding if ENCODINGS.fullmatch(encoding) else ""
     if encoding in ENCODINGS_THAT_MEAN_WINDOWS:
         encoding = "cp1252"  # as browsers do: the apostrophes of such pages are 0x92
     elif not encoding:
@@ -151,6 +160,8 @@ def _read(text: str, address: str) -> Page:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of pages that look like XML, or like an address
         soup = BeautifulSoup(text, "lxml")
+    if _is_tangled(soup):
+        return Page(found="tags in tags in tags without end")
     base_tag = soup.find("base", href=True)
     base = urljoin(address, str(base_tag["href"])) if base_tag else address
     for tag in soup(["script", "style", "template"]):
@@ -187,6 +198,16 @@ def _read(text: str, address: str) -> Page:
     return page
 
 
+def _is_tangled(soup: BeautifulSoup) -> bool:
+    """Whether there are so many tags, so deep, that reading them would take minutes."""
+    depths = {id(soup): 0}
+    for tag in soup.find_all(True):
+        depth = depths[id(tag)] = depths[id(tag.parent)] + 1
+        if depth > MAX_DEPTH or len(depths) > MAX_TAGS:
+            return True
+    return False
+
+
 def _is_wordpress(soup: BeautifulSoup) -> bool:
     generator = soup.find("meta", attrs={"name": "generator"})
     if generator and "wordpress" in str(generator.get("content", "")).casefold():
@@ -196,9 +217,9 @@ def _is_wordpress(soup: BeautifulSoup) -> bool:
 
 def _wordpress_content(soup: BeautifulSoup) -> Tag:
     for selector in (".entry-content", "article", "main", "#content", "body"):
-        found = soup.select(selector)
+        found = soup.select_one(selector)
         if found:
-            return max(found, key=lambda tag: len(tag.get_text()))
+            return found
     return soup
 
 
@@ -207,8 +228,8 @@ def _title(soup: BeautifulSoup, roots: list[Tag]) -> str:
         heading = root.select_one(".mahqtitle, .entry-title") or (
             root.select_one("h1") if root is soup else None
         )
-        if heading and one_line(heading.get_text(" ")):
-            return one_line(heading.get_text(" "))
+        if heading and _text(heading):
+            return _text(heading)
     return ""
 
 
@@ -228,7 +249,7 @@ def _fields(root: Tag) -> dict[str, str]:
 
     labels = {}
     for tag in root.find_all(["strong", "b", "th", "dt"]):
-        text = one_line(tag.get_text(" "))
+        text = _text(tag)
         following = tag.next_sibling
         colon_after = isinstance(following, NavigableString) and following.lstrip().startswith(":")
         in_table = tag.name in ("th", "dt") and bool(text)
@@ -266,26 +287,41 @@ def _fields(root: Tag) -> dict[str, str]:
 
 def _links(root: Tag, base: str) -> list[Link]:
     links = []
-    for anchor in root.find_all("a", href=True):
-        address = _joined(base, str(anchor["href"]))
-        if address:
-            links.append(Link(address, one_line(anchor.get_text(" ")), _group(anchor)))
+    heading = ""
+    for tag in root.find_all(["a", "h2", "h3", "h4"]):
+        if tag.name != "a":
+            heading = _text(tag)
+        elif tag.has_attr("href"):
+            address = _joined(base, str(tag["href"]))
+            if address:
+                links.append(Link(address, _text(tag), _group(tag, heading)))
     return links
 
 
-def _group(anchor: Tag) -> str:
+def _group(anchor: Tag, heading: str) -> str:
     """What a link stands under: the entry of the outer menu, or the heading before its list."""
-    item = anchor.find_parent("li")
-    outer = item.find_parent("li") if item else None
-    while outer is not None and outer.find_parent("li") is not None:
-        outer = outer.find_parent("li")
-    if outer is not None:
-        own = [child for child in outer.children if getattr(child, "name", "") not in ("ul", "ol")]
-        return one_line(" ".join(child.get_text(" ") for child in own))
-    if item is None:
-        return ""
-    heading = item.find_previous(["h2", "h3", "h4"])
-    return one_line(heading.get_text(" ")) if heading else ""
+    items = [tag for tag in itertools.islice(anchor.parents, MAX_DEPTH) if tag.name == "li"]
+    if len(items) < 2:
+        return heading if items else ""
+    own = [
+        child
+        for child in itertools.islice(items[-1].children, 20)
+        if getattr(child, "name", "") not in ("ul", "ol")
+    ]
+    return one_line(" ".join(map(_text, own)))
+
+
+def _text(node: PageElement) -> str:
+    """The text of a small part of a page, and no more than the beginning of a large one.
+
+    Tags that nobody closes stand in each other, and all their texts together have no end.
+    """
+    from bs4 import NavigableString, Tag
+
+    if not isinstance(node, Tag):
+        return str(node) if type(node) is NavigableString else ""
+    inside = itertools.islice(node.descendants, MAX_NODES)
+    return one_line(" ".join(str(each) for each in inside if type(each) is NavigableString))
 
 
 def _joined(base: str, href: str) -> str:

@@ -164,9 +164,11 @@ class Site:
         try:
             index = self.fetch_page(self.index)
         except FetchError as error:
+            self.collection.ask_again(self.page_request(self.index))
             raise RunError(f"{self.index}: {error}") from None
         shows = dict(self._shows(index))
         if not shows:
+            self.collection.ask_again(self.page_request(self.index))
             raise RunError(
                 f"{self.index}: lists no shows: expected links to pages below "
                 f"{_directory(self.index)}; found {index.found}"
@@ -396,6 +398,7 @@ class Wayback(Site):
             rows = [(str(row[0]), _clean_original(str(row[1]))) for row in table[1:] if row]
         except (ValueError, TypeError, IndexError, KeyError, RecursionError):
             path = self.collection.save_unrecognised("captures", body)
+            self.collection.ask_again(request)
             raise RunError(
                 f"the list of captures, {request}: expected a JSON table of timestamps and "
                 f"addresses; found something else; saved as {path}"
@@ -479,12 +482,14 @@ class Wiki(Site):
         try:
             answer = json.loads(body)
             if "error" in answer:
+                self.collection.ask_again(request)
                 raise RunError(f"{self.index}: {str(answer['error'])[:300]}")
             if not all(isinstance(each, dict) for each in answer.get("query", {}).get("pages", [])):
                 raise TypeError
             dict(answer.get("continue", {}))
         except (ValueError, TypeError, AttributeError, RecursionError):
             path = self.collection.save_unrecognised("wiki", body)
+            self.collection.ask_again(request)
             raise RunError(
                 f"{self.index}: expected the answer of a MediaWiki API, found something else; "
                 f"saved as {path}"

@@ -41,7 +41,7 @@ class FetchError(Exception):
     kept: Any = None
 
     def __init__(self, reason: str, final: bool, status: int = 0) -> None:
-        super().__init__(" ".join(reason.split()))
+        super().__init__(printable(reason))
         self.final = final
         self.status = status
 
@@ -333,6 +333,11 @@ class _AskLaterError(FetchError):
     def __init__(self, reason: str, status: int, seconds: float | None) -> None:
         super().__init__(reason, final=False, status=status)
         self.seconds = seconds
+
+
+def printable(text: str) -> str:
+    """The text in one line, without what would move the cursor or change a terminal's colours."""
+    return "".join(each if each.isprintable() else "?" for each in " ".join(text.split()))
 
 
 def host_of(address: str) -> str:
