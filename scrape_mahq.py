@@ -264,6 +264,8 @@ class Run:
                 return
             if suit.address not in self.seen:
                 self.seen.add(suit.address)
+                if not self.options.limit:
+                    bar.total = max(bar.total, bar.n + 1 + len(self.queue))
                 yield suit
 
     def take(self, suit: Suit) -> None:
@@ -431,6 +433,8 @@ class Run:
 
     def save(self) -> None:
         """Write manifest.jsonl, rejected.jsonl and failed.jsonl; Ctrl-C has to wait."""
+        if self.options.dry_run:
+            return
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             for file, lists in self.shows_of.items():

@@ -44,7 +44,7 @@ from tests.fixture_site import (
 )
 from utils import pages
 from utils.collection import folder_name, picture_name, plain_name
-from utils.web import host_of, is_on
+from utils.web import FetchError, host_of, is_on
 
 QUICK = ["--delay", "0", "--backoff", "0.01", "--too-many-pause", "0.2"]
 
@@ -800,6 +800,10 @@ def test_hosts():
     assert host_of("http://127.0.0.1:8000/x") == "127.0.0.1:8000"
 
 
+def test_messages_leave_the_terminal_alone():
+    assert str(FetchError("a\x1b[31m\u202eb\r\nc", final=True)) == "a?[31m?b c"
+
+
 @pytest.mark.parametrize(
     ("declared", "data", "title"),
     [
@@ -814,6 +818,7 @@ def test_hosts():
     ],
 )
 def test_encodings(declared, data, title):
+    assert pages.read_page(b"", "http://x/").layout == ""
     body = b'<meta charset="%s"><span class=mahqtitle>%s</span>' % (declared.encode(), data)
     assert pages.read_page(body, "http://x/").title == title
 
