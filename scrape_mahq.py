@@ -319,7 +319,9 @@ class Run:
         if reason:
             image_url = self.source.picture_address(wanted[0][0]) if wanted else ""
             self.refuse(about, image_url, reason)
-            self.put_aside(suit.address)
+            # A page that says nothing any more takes nothing away: the site may have changed.
+            if unit_type and wanted:
+                self.put_aside(suit.address)
             return
         self.rejected.pop((suit.address, self.source.picture_address(wanted[0][0])), None)
         self.rejected.pop((suit.address, ""), None)

@@ -195,6 +195,8 @@ def test_a_second_run_downloads_only_what_changed(site, tmp_path):
     site.routes[f"{BASE}/wing/new.htm"] = suit_page("New", "mobile suit", "new.jpg")
     site.routes[f"{BASE}/wing/new.jpg"] = picture(51)
     site.routes[f"{BASE}/msgundam/rx-78-2.jpg"] = Reply(status=404)
+    emptied = f"{BASE}/zgundam/msz-006"
+    site.routes[f"{emptied}.htm"] = old_page('<a href="index.htm">We have moved</a>')
     result = scrape(tmp_path, *old(site))
     downloaded = set(site.count(status=200))
     assert downloaded == {
@@ -202,13 +204,14 @@ def test_a_second_run_downloads_only_what_changed(site, tmp_path):
         f"{BASE}/wing/new.htm",
         f"{BASE}/wing/new.jpg",
         f"{BASE}/zgundam/rms-106.jpg",
+        f"{emptied}.htm",
         # The same picture had been kept once for both addresses; now it needs a file of its own.
         f"{BASE}/zgundam/copy.jpg",
         # Refused for its size before it comes, so that there is nothing to compare.
         f"{BASE}/msgundam/huge.jpg",
     }
     assert set(site.count().values()) == {1}
-    assert set(first) <= set(site.count())
+    assert set(first) - set(site.count()) == {f"{emptied}.png"}
     changed = {"zgundam/rms-106.jpg": 50, "wing/new.jpg": 51, "zgundam/copy.jpg": 4}
     check_pictures(
         tmp_path, OLD_KEPT | {name: (number, "JPEG") for name, number in changed.items()}
