@@ -1,0 +1,414 @@
+"""Reading pages of mahq.net, of the old layout and of the WordPress one, and of the Gundam Wiki.
+
+Knows nothing of the network and of files: bytes of a page in, what it says out. Lenient, because
+pages written by hand over fifteen years keep to no rule; what cannot be understood at all comes
+out as a Page with an empty ``layout``.
+"""
+
+from __future__ import annotations
+
+import codecs
+import itertools
+import re
+import warnings
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import urldefrag, urljoin, urlsplit
+
+if TYPE_CHECKING:
+    from bs4 import BeautifulSoup, PageElement, Tag
+
+PICTURE_SUFFIX = re.compile(r"\.(jpe?g|jpe|gif|png|webp|bmp|avif|tiff?)$", re.IGNORECASE)
+# The size that WordPress adds to the names of reduced copies.
+SIZED = re.compile(r"-\d{2,4}x\d{2,4}(?=\.\w{3,4}$)")
+# What stands between the text and the edges of a page.
+DECORATION = re.compile(r"(^|/)(spacer|blank|pixel|clear|trans|dot|bullet|logo|header)[^/]*$", re.I)
+BLOCKS = re.compile(
+    r"(address|article|aside|blockquote|center|d[dlt]|div|fieldset|figure|footer|form|h[1-6]|header"
+    r"|hr|li|main|nav|[ou]l|p|pre|section|table|t(body|d|h|head|r))"
+)
+# Encodings of pages. Python knows others, such as punycode, that take for ever on hostile bytes.
+ENCODINGS = re.compile(
+    r"(utf-(8|16|32)|iso8859|cp\d|koi8|mac|shift_jis|euc_|gb|big5|iso2022|hz|ascii|tis).*"
+)
+MAX_VALUE = 1000  # characters of a value that are read
+MAX_NODES = 100  # tags and texts in a heading, a label or a link
+# Beyond all pages that people write, even those who never close a tag.
+MAX_DEPTH = 1000
+MAX_TAGS = 100_000
+ENCODINGS_THAT_MEAN_WINDOWS = ("iso8859-1", "ascii", "cp1252")
+
+EXPECTED = (
+    "a cell <td class='shadow-horizontal'> (old layout) or a WordPress page, with links to other "
+    "pages or with 'Label: value' lines, 'Unit type:' among them"
+)
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link of a page: where to, what it says, and the menu or heading it stands under."""
+
+    address: str
+    text: str
+    group: str = ""
+
+
+@dataclass
+class Page:
+    """What one page says.
+
+    Attributes:
+        layout: "old", "wordpress", "wiki", "unknown" (but with data), or "" (nothing recognised).
+        address: its own.
+        title: the heading of the page; may be empty.
+        headline: the <title>, which the old pages took less care of; may be empty.
+        fields: the labels (without colon) and values of the data block, in the page's order.
+        pictures: main picture first; each a list of addresses to try, the best first.
+        links: in the content of the page.
+        menu_links: outside of it.
+        found: what there is instead, for a message.
+    """
+
+    layout: str = ""
+    address: str = ""
+    title: str = ""
+    headline: str = ""
+    fields: dict[str, str] = field(default_factory=dict)
+    pictures: list[list[str]] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
+    menu_links: list[Link] = field(default_factory=list)
+    found: str = ""
+
+    def value(self, *labels: str) -> str:
+        """The value of the first of these labels that the page has; letter case is no matter."""
+        known = {label.casefold(): value for label, value in reversed(self.fields.items())}
+        return next((known[label] for label in labels if label in known), "")
+
+
+def one_line(text: str) -> str:
+    """The text with every run of white space, non-breaking spaces included, as one space."""
+    text = text.encode("utf-8", "replace").decode()  # JSON can hold halves of characters
+    return " ".join(text.replace("\u200b", "").split())
+
+
+def is_accepted(unit_type: str, accepted: tuple[str, ...]) -> bool:
+    """Whether one of the ``accepted`` phrases ends the unit type, letter case aside.
+
+    "mass production mobile suit" is a "mobile suit", a "mobile suit carrier" is not. A remark in
+    brackets at the end does not count.
+    """
+    plain = one_line(unit_type[-MAX_VALUE:]).casefold()
+    plain = re.sub(r"\s*[(\[][^()\[\]]*[)\]]$", "", plain.rstrip(" .,;")).rstrip(" .,;")
+    return any(
+        re.search(rf"(?<!\w){re.escape(one_line(phrase).casefold())}$", plain)
+        for phrase in accepted
+        if phrase.strip()
+    )
+
+
+def read_page(body: bytes, address: str, content_type: str = "") -> Page:
+    """Read a page.
+
+    Args:
+        body: the bytes as they came.
+        address: its own, against which links are joined.
+        content_type: of the HTTP header, for its charset.
+
+    Returns:
+        The page; with an empty ``layout`` if it cannot be made sense of. Never raises for what is
+        in ``body``.
+    """
+    text = _decoded(body, content_type)
+    try:
+        return _read(text, address)
+    except (RecursionError, ValueError, AssertionError, TypeError, LookupError) as error:
+        # Broken markup reaches the darker corners of the parsers.
+        return Page(found=f"a page that cannot be parsed ({type(error).__name__})")
+
+
+def _decoded(body: bytes, content_type: str) -> str:
+    declared = re.search(r"charset\s*=\s*[\"']?([\w.:-]+)", content_type, re.I) or re.search(
+        r"charset\s*=\s*[\"']?([\w.:-]+)", body[:2048].decode("latin-1"), re.I
+    )
+    encoding = ""
+    if body.startswith(codecs.BOM_UTF8):
+        encoding = "utf-8-sig"
+    elif declared:
+        try:
+            encoding = codecs.lookup(declared[1]).name
+        except (LookupError, ValueError):
+            encoding = ""
+        encoding = encoding if ENCODINGS.fullmatch(encoding) else ""
+    if encoding in ENCODINGS_THAT_MEAN_WINDOWS:
+        encoding = "cp1252"  # as browsers do: the apostrophes of such pages are 0x92
+    elif not encoding:
+        try:
+            return body.decode("utf-8").replace("\0", "")
+        except UnicodeDecodeError:
+            encoding = "cp1252"
+    try:
+        return body.decode(encoding, "replace").replace("\0", "")
+    except (LookupError, ValueError):
+        return body.decode("cp1252", "replace").replace("\0", "")
+
+
+def _read(text: str, address: str) -> Page:
+    from bs4 import BeautifulSoup
+
+    # An XML declaration makes the parser refuse text that is decoded already.
+    text = re.sub(r"^\s*<\?xml[^>]*\?>", "", text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pages that look like XML, or like an address
+        soup = BeautifulSoup(text, "lxml")
+    if _is_tangled(soup):
+        return Page(found="tags in tags in tags without end")
+    base_tag = soup.find("base", href=True)
+    base = urljoin(address, str(base_tag["href"])) if base_tag else address
+    for tag in soup(["script", "style", "template"]):
+        tag.decompose()
+
+    old = soup.select("td.shadow-horizontal") or soup.select(".mahqbody, .mahqtitle")
+    if old:
+        page = Page("old", address)
+        cells = {id(tag) for tag in old}
+        roots = [tag for tag in old if not any(id(parent) in cells for parent in tag.parents)]
+    elif _is_wordpress(soup):
+        page = Page("wordpress", address)
+        roots = [_wordpress_content(soup)]
+    else:
+        page = Page("unknown", address)
+        roots = [soup]
+    for root in roots:
+        for label, value in _fields(root).items():
+            page.fields.setdefault(label, value)
+    links = [_links(root, base) for root in roots]
+    page.links = list(dict.fromkeys(link for some in links for link in some))
+    if page.layout == "wordpress":
+        inside = {link.address for link in page.links}
+        page.menu_links = [link for link in _links(soup, base) if link.address not in inside]
+        page.pictures = _wordpress_pictures(soup, roots[0], base)
+    else:
+        page.pictures = [[picture] for picture in _old_pictures(roots, base)]
+    page.title = _title(soup, roots)
+    if page.layout == "unknown" and not page.value("unit type"):
+        page.layout = ""
+    page.headline = one_line(soup.title.get_text())[:300] if soup.title else ""
+    named = f"a page titled {page.headline[:80]!r}" if page.headline else "a page without title"
+    page.found = f"{named} with {len(page.links)} links and {len(page.fields)} labels"
+    return page
+
+
+def _is_tangled(soup: BeautifulSoup) -> bool:
+    """Whether there are so many tags, so deep, that reading them would take minutes."""
+    depths = {id(soup): 0}
+    for tag in soup.find_all(True):
+        depth = depths[id(tag)] = depths[id(tag.parent)] + 1
+        if depth > MAX_DEPTH or len(depths) > MAX_TAGS:
+            return True
+    return False
+
+
+def _is_wordpress(soup: BeautifulSoup) -> bool:
+    generator = soup.find("meta", attrs={"name": "generator"})
+    if generator and "wordpress" in str(generator.get("content", "")).casefold():
+        return True
+    return bool(soup.select_one(".entry-content, [href*='/wp-content/'], [src*='/wp-content/']"))
+
+
+def _wordpress_content(soup: BeautifulSoup) -> Tag:
+    for selector in (".entry-content", "article", "main", "#content", "body"):
+        found = soup.select_one(selector)
+        if found:
+            return found
+    return soup
+
+
+def _title(soup: BeautifulSoup, roots: list[Tag]) -> str:
+    for root in (*roots, soup):
+        heading = root.select_one(".mahqtitle, .entry-title") or (
+            root.select_one("h1") if root is soup else None
+        )
+        if heading and _text(heading):
+            return _text(heading)
+    return ""
+
+
+def _fields(root: Tag) -> dict[str, str]:
+    """The data block: bold labels that end with a colon, or lines that start with one."""
+    from bs4 import CData, NavigableString
+
+    fields: dict[str, str] = {}
+    lines: list[str] = [""]
+    label, value = "", ""
+
+    def finish() -> None:
+        nonlocal label, value
+        if label and label not in fields:
+            fields[label] = one_line(value[:MAX_VALUE]).lstrip(": ")
+        label, value = "", ""
+
+    labels = {}
+    for tag in root.find_all(["strong", "b", "th", "dt"]):
+        text = _text(tag)
+        following = tag.next_sibling
+        colon_after = isinstance(following, NavigableString) and following.lstrip().startswith(":")
+        in_table = tag.name in ("th", "dt") and bool(text)
+        if 1 < len(text) <= 60 and (text.endswith(":") or colon_after or in_table):
+            labels[id(tag)] = text.rstrip(": ")
+    inside: Tag | None = None
+    for node in root.descendants:
+        # By identity: tags are equal when all that is in them is.
+        if inside is not None and not any(parent is inside for parent in node.parents):
+            inside = None
+        if id(node) in labels:
+            finish()
+            label = labels[id(node)]
+            inside = node
+        elif type(node) in (NavigableString, CData):
+            lines[-1] += str(node)
+            if inside is None:
+                value += str(node)
+        elif getattr(node, "name", None) == "br":
+            lines.append("")
+            value += " "
+        elif BLOCKS.fullmatch(getattr(node, "name", None) or ""):
+            lines.append("")
+            if one_line(value).strip(": "):
+                finish()
+    finish()
+    if not any(label.casefold() == "unit type" for label in fields):
+        for line in lines:
+            known = r"(unit type|model number|code name) ?: ?(.+)"
+            found = re.match(known, one_line(line[:MAX_VALUE]), re.I)
+            if found:
+                fields.setdefault(found[1], found[2])
+    return {label: value for label, value in fields.items() if value}
+
+
+def _links(root: Tag, base: str) -> list[Link]:
+    links = []
+    heading = ""
+    for tag in root.find_all(["a", "h2", "h3", "h4"]):
+        if tag.name != "a":
+            heading = _text(tag)
+        elif tag.has_attr("href"):
+            address = _joined(base, str(tag["href"]))
+            if address:
+                links.append(Link(address, _text(tag), _group(tag, heading)))
+    return links
+
+
+def _group(anchor: Tag, heading: str) -> str:
+    """What a link stands under: the entry of the outer menu, or the heading before its list."""
+    items = [tag for tag in itertools.islice(anchor.parents, MAX_DEPTH) if tag.name == "li"]
+    if len(items) < 2:
+        return heading if items else ""
+    own = [
+        child
+        for child in itertools.islice(items[-1].children, 20)
+        if getattr(child, "name", "") not in ("ul", "ol")
+    ]
+    return one_line(" ".join(map(_text, own)))
+
+
+def _text(node: PageElement) -> str:
+    """The text of a small part of a page, and no more than the beginning of a large one.
+
+    Tags that nobody closes stand in each other, and all their texts together have no end.
+    """
+    from bs4 import NavigableString, Tag
+
+    if not isinstance(node, Tag):
+        return str(node) if type(node) is NavigableString else ""
+    inside = itertools.islice(node.descendants, MAX_NODES)
+    return one_line(" ".join(str(each) for each in inside if type(each) is NavigableString))
+
+
+def _joined(base: str, href: str) -> str:
+    """The address of a link without its fragment, or "" for no page (mailto, javascript)."""
+    try:
+        address = urldefrag(urljoin(base, href.strip()))[0]
+        scheme = urlsplit(address).scheme
+    except ValueError:
+        return ""
+    return address if scheme in ("http", "https") and address != urldefrag(base)[0] else ""
+
+
+def _old_pictures(roots: list[Tag], base: str) -> list[str]:
+    """The first picture that is no decoration, then those that radio buttons name."""
+    pictures = []
+    for image in (image for root in roots for image in root.find_all("img", src=True)):
+        address = _joined(base, str(image["src"]))
+        path = urlsplit(address).path
+        if address and "/picts/" not in path and not DECORATION.search(path):
+            pictures.append(address)
+            break
+    for button in (button for root in roots for button in root.find_all("input", value=True)):
+        value = str(button["value"]).strip()
+        if str(button.get("type", "")).casefold() == "radio" and PICTURE_SUFFIX.search(value):
+            pictures.append(_joined(base, value))
+    return list(dict.fromkeys(filter(None, pictures)))
+
+
+def _wordpress_pictures(soup: BeautifulSoup, content: Tag, base: str) -> list[list[str]]:
+    pictures = []
+    for image in content.find_all("img"):
+        choices = _wordpress_choices(image, base)
+        if choices and not DECORATION.search(urlsplit(choices[0]).path):
+            pictures.append(choices)
+            break
+    if not pictures:
+        shared = soup.find("meta", property="og:image", content=True)
+        address = _joined(base, str(shared["content"])) if shared else ""
+        if address:
+            pictures.append([address])
+    return pictures + [[each] for each in _old_pictures([content], base)[1:]]
+
+
+def _wordpress_choices(image: Tag, base: str) -> list[str]:
+    """Where the picture may be in full size, the likeliest first."""
+    known: list[tuple[int, str]] = []
+    for attribute in ("data-srcset", "data-lazy-srcset", "srcset"):
+        for entry in str(image.get(attribute, "")).split(", "):
+            parts = entry.split()
+            if parts:
+                width = parts[1][:-1] if len(parts) > 1 and parts[1].endswith("w") else ""
+                known.append((int(width[:6]) if width.isdecimal() else 0, parts[0].rstrip(",")))
+    known.sort(key=lambda entry: -entry[0])
+    for attribute in ("data-large-file", "data-orig-file", "data-src", "data-lazy-src", "src"):
+        known.append((0, str(image.get(attribute, "")).strip()))
+    addresses = [_joined(base, each) for _, each in known if each and not each.startswith("data:")]
+    addresses = [each for each in addresses if each]
+    if not addresses:
+        return []
+    full = [each for each in addresses if not SIZED.search(each)]
+    anchor = image.find_parent("a", href=True)
+    linked = _joined(base, str(anchor["href"])) if anchor else ""
+    if linked and PICTURE_SUFFIX.search(urlsplit(linked).path):
+        full.insert(0, linked)
+    guessed = [SIZED.sub("", each) for each in addresses]
+    return list(dict.fromkeys([*full, *guessed, *addresses]))
+
+
+# ------------------------------------------------------------------------------------------------
+# The wiki
+# ------------------------------------------------------------------------------------------------
+
+
+def read_infobox(wikitext: str) -> dict[str, str]:
+    """The parameters of the first template of a page that has more than two, as plain text."""
+    text = re.sub(r"<!--.*?-->|<ref[^>]*/>|<ref.*?</ref>", "", wikitext[:50_000], flags=re.S)
+    text = re.sub(r"\{\{[^{}|]*(?:\|[^{}=]*)?\}\}", " ", text)
+    text = text[: text.rfind("\n}}") + 3]  # what is never closed would be searched over and over
+    for template in re.findall(r"\{\{(.*?)\n\}\}", text, flags=re.S):
+        found = re.findall(r"^\s*\|\s*([^=|\n]+?)\s*=[ \t]*(.*(?:\n(?!\s*\|).*)*)", template, re.M)
+        fields = {one_line(name): _plain(value) for name, value in found}
+        if len(fields) > 2:
+            return {name: value for name, value in fields.items() if value}
+    return {}
+
+
+def _plain(wikitext: str) -> str:
+    text = re.sub(r"\[\[(?:[^\[\]|]*\|)?([^\[\]|]*)\]\]", r"\1", wikitext)
+    text = re.sub(r"<br\s*/?>", ", ", text, flags=re.I)
+    return one_line(re.sub(r"<[^>]*>|'{2,}", "", text))
