@@ -53,6 +53,9 @@ class RunOptions:
     matrices faster in it. Weights, losses, optimizers and images stay float32."""
     devices: Literal["one", "all"] = "one"
     """Split every batch among all GPUs (or TPUs) there are; all needs the JAX backend."""
+    average_half_life: int = 10_000
+    """Generated images after which a weight counts half in the generator's moving average, which
+    grids and generator.keras are made of; 0 makes them of the weights as they are."""
     sample_interval: int = 200
     """Steps from one sample grid to the next."""
     sample_rows: int = 6
@@ -87,7 +90,7 @@ class RunOptions:
         """Raise UserError for values that cannot be meant."""
         if self.image_size not in (0, *IMAGE_SIZES):
             raise UserError(f"--image-size {self.image_size}: must be 32, 64, 128 or 256")
-        self.require_between(0, math.inf, "limit", "epochs", "steps")
+        self.require_between(0, math.inf, "limit", "epochs", "steps", "average_half_life")
         self.require_between(0, 1e6, "memory_budget")
         self.require_between(0, 2**32 - 1, "seed")
         self.require_between(2, math.inf, "batch_size")

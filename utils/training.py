@@ -23,6 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from utils import backend, checkpoints, datasets, pictures
+from utils.adversarial import AveragedNetwork
 from utils.errors import RunError, UserError
 from utils.monitor import History
 from utils.options import RunOptions, option_name, parse_command_line
@@ -33,6 +34,9 @@ from utils.writer import BackgroundWriter, Job, Waiting
 import keras
 from keras import ops
 
+REFRESHING_BATCHES = 8
+"""Batches of generated images that the statistics of the averaged generator are made from."""
+
 
 class Method(Protocol):
     """What a script hands over: networks, and one alternation between them."""
@@ -41,7 +45,9 @@ class Method(Protocol):
     """Batches of real images that one step takes."""
     networks: dict[str, keras.Model]
     """By the names under which they are saved; ``generator``, (B, latent_dim) to images in
-    [-1, 1], is among them."""
+    [-1, 1], is among them: the average."""
+    average: AveragedNetwork
+    """Of the generator that is trained."""
 
     def state(self) -> dict[str, list[keras.Variable]]:
         """Every variable that a step reads or changes: what a checkpoint must hold."""
@@ -286,6 +292,12 @@ class Trainer:
             self.images = backend.images_to_device(dataset.images)
             self.compiled_step = backend.compile_step(self._step_on_device, variables)
         self.compiled_sample = backend.compile_step(self._sample, variables)
+        self.compiled_refresh = backend.compile_step(self._refresh, variables)
+        random = np.random.default_rng([h.seed, 1])
+        self.refreshing_latents = random.standard_normal(
+            (REFRESHING_BATCHES, h.batch_size, h.latent_dim), dtype=np.float32
+        )
+        self.refreshed_at = -1
 
         self.step = 0
         self.seconds = 0.0
@@ -340,6 +352,16 @@ class Trainer:
     def _sample(self, latents: backend.Tensor) -> dict[str, backend.Tensor]:
         return {"images": self.method.networks["generator"](latents, training=False)}
 
+    def _refresh(self, latents: backend.Tensor) -> dict[str, backend.Tensor]:
+        self.method.average.recompute_statistics(latents)
+        return {}
+
+    def refresh_average(self) -> None:
+        """Make the averaged generator ready for use, unless it is."""
+        if self.refreshed_at != self.step:
+            self.compiled_refresh(self.refreshing_latents)
+            self.refreshed_at = self.step
+
     def one_step(self) -> dict[str, backend.Tensor]:
         """Make one alternation; the scalars it returns are still on the device.
 
@@ -359,6 +381,7 @@ class Trainer:
 
     def sample(self, latents: np.ndarray) -> np.ndarray:
         """Generate uint8 (N, H, W, 3) from (N, latent_dim), never more than a batch at once."""
+        self.refresh_average()
         batches = []
         for start in range(0, len(latents), self.h.batch_size):
             batch = latents[start : start + self.h.batch_size]
@@ -561,6 +584,7 @@ class Trainer:
 
     def _save_checkpoint(self) -> None:
         """Write the networks, then the state: where there is a checkpoint, all the rest is."""
+        self.refresh_average()
         try:
             arrays = self.saved.collect(self.step, self.state)
         except RunError as error:
