@@ -206,8 +206,11 @@ def save_network(path: Path, network: keras.Model, weights: Sequence[np.ndarray]
 
 def write_config(path: Path, config: Mapping[str, Any]) -> None:
     """Write ``config.json``: the hyperparameters of a run and what it was trained on."""
+    text = json.dumps(config, indent=2)
+    # Numbers in a row, such as those of the pictures held out, take a line and not a thousand.
+    text = re.sub(r"\[\s+(\d[\d,\s]*\d|\d)\s+\]", lambda list_: re.sub(r"\s+", " ", list_[0]), text)
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def read_config(run: str, path: Path) -> dict[str, Any]:

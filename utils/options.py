@@ -40,6 +40,9 @@ class RunOptions:
     memory_budget: float = 0.0
     """Gigabytes of pictures to hold in memory; from an .h5 file with more, pictures are read while
     the training goes on. 0 takes a quarter of the machine's memory."""
+    holdout: float = 0.2
+    """Share of the pictures kept from training, to score with: a generator that only knows the
+    training pictures by heart must not win."""
     epochs: int = 200
     """Passes over the data set, counted from the run's beginning; 0 goes on until stopped."""
     steps: int = 0
@@ -82,7 +85,7 @@ class RunOptions:
     METHOD: ClassVar[str] = ""
     """The name of the script without .py."""
     FIXED_FIELDS: ClassVar[tuple[str, ...]] = (
-        "image_size", "latent_dim", "sample_rows", "sample_columns",
+        "image_size", "latent_dim", "sample_rows", "sample_columns", "holdout",
     )  # fmt: skip
     """What cannot change when a run is resumed; a method adds what shapes its networks."""
 
@@ -93,6 +96,7 @@ class RunOptions:
         self.require_between(0, math.inf, "limit", "epochs", "steps", "average_half_life")
         self.require_between(0, 1e6, "memory_budget")
         self.require_between(0, 2**32 - 1, "seed")
+        self.require_between(0, 0.5, "holdout")
         self.require_between(2, math.inf, "batch_size")
         self.require_between(
             1, math.inf, "latent_dim",

@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -78,12 +78,12 @@ def run(
     )
     h.image_size = dataset.image_size
     h.check()
-    check_data(h, method_class, dataset, config)
+    chosen = check_data(h, method_class, dataset, config)
     folders = None if h.dry_run else Folders(h, is_new=config is None)
     h.precision = backend.set_precision(h.precision)
     with explained_memory(h):
         method = method_class(h)
-        trainer = Trainer(method, h, dataset)
+        trainer = Trainer(method, h, dataset, chosen)
         if folders is None:
             trainer.dry_run()
         else:
@@ -95,25 +95,42 @@ def check_data(
     method_class: type[Method],
     dataset: datasets.Dataset,
     config: dict[str, Any] | None,
-) -> None:
-    """Raise UserError where the data set is too small, or not the one a resumed run began with."""
+) -> np.ndarray:
+    """Check the data set, and say which of its pictures are kept from training.
+
+    A resumed run keeps those that it began with: others would have been trained on.
+
+    Raises:
+        UserError: it is too small, or not the one that a resumed run began with.
+    """
+    held_out = datasets.held_out(len(dataset), h.holdout)
+    if config is not None:
+        was, now = config["hyperparameters"], dataclasses.asdict(h)
+        # With --limit, the seed decides which pictures are taken.
+        same_choice = all(was.get(name) == now[name] for name in ("data", "limit", "seed"))
+        known = config["data_set"].get("fingerprint")
+        if same_choice and known != dataset.fingerprint():
+            raise UserError(
+                f"--data {h.data}: its pictures are no longer those that run {h.run_name} began "
+                "with; bring them back, or give another --data to go on with that"
+            )
+        kept = config["data_set"].get("held_out")
+        if same_choice and isinstance(kept, list):
+            if not set(kept) <= set(range(len(dataset))):
+                raise UserError(
+                    f"--resume {h.run_name}: its config.json is damaged: held_out names pictures "
+                    f"beyond the {len(dataset)} there are"
+                )
+            held_out = np.array(sorted(kept), np.int64)
     wanted = h.batch_size * method_class.batches_per_step
-    if wanted > len(dataset):
+    number = len(dataset) - len(held_out)
+    if wanted > number:
+        kept_out = f" besides {len(held_out)} held out" if len(held_out) else ""
         raise UserError(
             f"--batch-size {h.batch_size}: a step takes {wanted} pictures, and {h.data} has "
-            f"{len(dataset)}; wanted is at most {len(dataset) // method_class.batches_per_step}"
+            f"{number}{kept_out}; wanted is at most {number // method_class.batches_per_step}"
         )
-    if config is None:
-        return
-    was, now = config["hyperparameters"], dataclasses.asdict(h)
-    # With --limit, the seed decides which pictures are taken.
-    same_choice = all(was.get(name) == now[name] for name in ("data", "limit", "seed"))
-    known = config.get("data_set", {}).get("fingerprint")
-    if same_choice and known != dataset.fingerprint():
-        raise UserError(
-            f"--data {h.data}: its pictures are no longer those that run {h.run_name} began "
-            "with; bring them back, or give another --data to go on with that"
-        )
+    return held_out
 
 
 # ------------------------------------------------------------------------------------------------
@@ -271,10 +288,28 @@ class Trainer:
     disk are read ahead of the steps, batch by batch.
     """
 
-    def __init__(self, method: Method, h: RunOptions, dataset: datasets.Dataset) -> None:
+    def __init__(
+        self,
+        method: Method,
+        h: RunOptions,
+        dataset: datasets.Dataset,
+        held_out: Sequence[int] = (),
+    ) -> None:
+        """Bring them together.
+
+        Args:
+            method: networks and their alternation.
+            h: the options of the run.
+            dataset: all pictures.
+            held_out: numbers of those that are kept from training, ascending.
+        """
         self.method = method
         self.h = h
+        self.whole = dataset
+        self.held_out = np.asarray(held_out, np.int64)
         self.dataset = dataset
+        if len(self.held_out):
+            self.dataset = dataset.part(np.delete(np.arange(len(dataset)), self.held_out))
         self.state = method.state()
         self.order = dataset.order(h.mirror, h.seed)
         self.count = self.order.count
@@ -403,7 +438,7 @@ class Trainer:
         """
         h = self.h
         self.folders = folders
-        self.fingerprint = self.dataset.fingerprint()  # once: it reads thousands of pictures
+        self.fingerprint = self.whole.fingerprint()  # once: it reads thousands of pictures
         self.saved = checkpoints.Checkpoints(folders.checkpoints, h.keep_checkpoints)
         self._restore()
         total = self.total_steps()
@@ -424,7 +459,7 @@ class Trainer:
             streamed = ", streamed from disk" if self.dataset.is_streamed else ""
             bar.write(
                 f"{backend.describe_device(h.devices)} in {h.precision}; "
-                f"{len(self.dataset)} pictures, {h.image_size} px{streamed}\n"
+                f"{self._counted()}, {h.image_size} px{streamed}\n"
                 f"run {h.run_name}: pictures in {folders.images}/, networks in {folders.models}/",
                 file=sys.stdout,
             )
@@ -446,6 +481,11 @@ class Trainer:
         print(
             f"{end} at step {self.step} ({self.epoch:.1f} epochs); go on with: {h.resume_command()}"
         )
+
+    def _counted(self) -> str:
+        if not len(self.held_out):
+            return f"{len(self.dataset)} pictures"
+        return f"{len(self.dataset)} pictures and {len(self.held_out)} held out"
 
     def _progress_bar(self, total: int | None) -> tqdm:
         options: dict[str, Any] = {"mininterval": 0.2, "dynamic_ncols": True}
@@ -574,8 +614,9 @@ class Trainer:
                 "method": self.h.METHOD,
                 "hyperparameters": dataclasses.asdict(self.h) | {"resume": "", "dry_run": False},
                 "data_set": {
-                    "made_by": self.dataset.made_by,
-                    "pictures": len(self.dataset),
+                    "made_by": self.whole.made_by,
+                    "pictures": len(self.whole),
+                    "held_out": self.held_out.tolist(),
                     "fingerprint": self.fingerprint,
                 },
                 "versions": {"keras": keras.__version__, "numpy": np.__version__},
@@ -677,7 +718,7 @@ class Trainer:
         whole = f"; {total} steps take {_duration(total * step_seconds)}" if total else ""
         print(
             f"device      {backend.describe_device(h.devices)} in {h.precision}\n"
-            f"data set    {h.data}: {len(self.dataset)} pictures, {h.image_size} px{mirrored}\n"
+            f"data set    {h.data}: {self._counted()}, {h.image_size} px{mirrored}\n"
             f"networks    {shares}\n"
             f"memory      about {_size(weights + activations + data)}: {_size(weights)} weights, "
             f"gradients and optimizers, {_size(activations)} activations at batch size "
