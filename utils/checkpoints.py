@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 import zipfile
 import zlib
@@ -204,11 +205,52 @@ def save_network(path: Path, network: keras.Model, weights: Sequence[np.ndarray]
         network.save(temporary)
 
 
+def save_best(
+    folder: Path,
+    networks: Mapping[str, keras.Model],
+    weights: Mapping[str, Sequence[np.ndarray]],
+    score: Mapping[str, float],
+) -> None:
+    """Write the best networks so far and ``score.json``, all of them or none.
+
+    They are written to a folder of another name, which then takes the place of the one before.
+
+    Raises:
+        OSError: a file could not be written; the networks that were the best before are there.
+    """
+    new, old = folder.with_name(f"{folder.name}.new"), folder.with_name(f"{folder.name}.old")
+    shutil.rmtree(new, ignore_errors=True)
+    for name, network in networks.items():
+        save_network(new / f"{name}.keras", network, weights[name])
+    write_config(new / "score.json", score)
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    new.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def read_best(folder: Path, name: str) -> dict[str, float]:
+    """What ``score.json`` says, by which the best networks were chosen.
+
+    Returns:
+        The step and the score called ``name``; empty where there are none, or none of that name.
+    """
+    old = folder.with_name(f"{folder.name}.old")
+    if old.exists() and not folder.exists():  # a kill came between the two renames
+        old.rename(folder)
+    try:
+        score = json.loads((folder / "score.json").read_text(encoding="utf-8"))
+        return {key: float(score[key]) for key in ("step", name)}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
 def write_config(path: Path, config: Mapping[str, Any]) -> None:
     """Write ``config.json``: the hyperparameters of a run and what it was trained on."""
     text = json.dumps(config, indent=2)
     # Numbers in a row, such as those of the pictures held out, take a line and not a thousand.
-    text = re.sub(r"\[\s+(\d[\d,\s]*\d|\d)\s+\]", lambda list_: re.sub(r"\s+", " ", list_[0]), text)
+    text = re.sub(r"\[[\d,\s]+\]", lambda found: "[" + " ".join(found[0][1:-1].split()) + "]", text)
     with atomic_path(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 

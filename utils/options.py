@@ -59,6 +59,11 @@ class RunOptions:
     average_half_life: int = 10_000
     """Generated images after which a weight counts half in the generator's moving average, which
     grids and generator.keras are made of; 0 makes them of the weights as they are."""
+    score: Literal["kid", "swd", "coverage", "none"] = "kid"
+    """What decides which networks are the best so far, in best/: measured on as many averaged
+    samples as pictures are held out (see docs/metrics.md)."""
+    score_interval: int = 1000
+    """Steps from one score to the next."""
     sample_interval: int = 200
     """Steps from one sample grid to the next."""
     sample_rows: int = 6
@@ -100,7 +105,7 @@ class RunOptions:
         self.require_between(2, math.inf, "batch_size")
         self.require_between(
             1, math.inf, "latent_dim",
-            "sample_interval", "sample_rows", "sample_columns",
+            "score_interval", "sample_interval", "sample_rows", "sample_columns",
             "checkpoint_interval", "keep_checkpoints", "history_interval",
         )  # fmt: skip
         check_run_name("--run-name", self.run_name)

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from tqdm import tqdm
 
-from utils import backend, checkpoints, datasets, pictures
+from utils import backend, checkpoints, datasets, metrics, pictures
 from utils.adversarial import AveragedNetwork
 from utils.errors import RunError, UserError
 from utils.monitor import History
@@ -36,6 +36,14 @@ from keras import ops
 
 REFRESHING_BATCHES = 8
 """Batches of generated images that the statistics of the averaged generator are made from."""
+
+
+FEWEST_SCORED = 50
+"""With fewer pictures held out, a score would be mostly chance."""
+MOST_SCORED = 500
+"""More would take longer and hardly change the order of two scores."""
+SCORES = {"kid": ("kid", -1), "swd": ("swd", -1), "coverage": ("neighbours", 1)}
+"""By name: the group of `metrics.GROUPS` that it belongs to, and -1 where less is better."""
 
 
 class Method(Protocol):
@@ -191,6 +199,7 @@ class Folders:
                     f"{error.filename} cannot be made ({error.strerror})"
                 ) from None
         self.checkpoints = self.models / "checkpoints"
+        self.best = self.models / "best"
         self.config = self.models / "config.json"
         self.history = self.images / "history.csv"
 
@@ -333,6 +342,16 @@ class Trainer:
             (REFRESHING_BATCHES, h.batch_size, h.latent_dim), dtype=np.float32
         )
         self.refreshed_at = -1
+        self.scorer: metrics.Scorer | None = None
+        if h.score != "none" and len(self.held_out) >= FEWEST_SCORED:
+            number = min(len(self.held_out), MOST_SCORED)
+            spread = np.linspace(0, len(self.held_out) - 1, number).astype(int)
+            self.scorer = metrics.Scorer(dataset.take(self.held_out[spread]))
+            self.scoring_latents = np.random.default_rng([h.seed, 2]).standard_normal(
+                (number, h.latent_dim), dtype=np.float32
+            )
+        self.best: dict[str, float] = {}  # step and score
+        self.last_score = math.nan  # since the last row of history
 
         self.step = 0
         self.seconds = 0.0
@@ -507,7 +526,8 @@ class Trainer:
                     f"{error}; {self.saved.kept()}; go on with: {h.resume_command()}"
                 ) from None
             if self.history is None:
-                self.history = History(self.folders.history, list(on_device[0]))
+                names = [*on_device[0], *([h.score] if self.scorer else [])]
+                self.history = History(self.folders.history, names)
                 self.history.resume(self.step - 1)
             bar.update()
             saves = self.step % h.checkpoint_interval == 0
@@ -515,6 +535,8 @@ class Trainer:
                 # Only here does the host wait for the device.
                 self._fetch(on_device, bar)
                 self.seconds = time.monotonic() - started
+            if self.scorer is not None and self.step % h.score_interval == 0:
+                self._score()
             if self.step % h.history_interval == 0:
                 self._write_history()
             if self.step % h.sample_interval == 0:
@@ -563,9 +585,28 @@ class Trainer:
 
     def _write_history(self) -> None:
         means = {name: np.mean([row[name] for row in self.pending]) for name in self.pending[-1]}
-        row = (self.step, self.epoch, self.seconds, *map(float, means.values()))
+        row = [self.step, self.epoch, self.seconds, *map(float, means.values())]
+        if self.scorer is not None:
+            row.append(self.last_score)
+            self.last_score = math.nan
         self._submit(lambda: self.history.append([row]))
         self.pending.clear()
+
+    def _score(self) -> None:
+        """Score the averaged generator, and keep the networks if it is the best so far."""
+        name = self.h.score
+        group, sign = SCORES[name]
+        self.last_score = self.scorer.score(self.sample(self.scoring_latents), [group])[name]
+        if self.best and sign * self.last_score <= sign * self.best[name]:
+            return
+        self.best = {"step": self.step, name: self.last_score}
+        networks = self.method.networks
+        weights = {name: checkpoints.copy_weights(network) for name, network in networks.items()}
+        best = dict(self.best)
+        self._submit(
+            lambda: checkpoints.save_best(self.folders.best, networks, weights, best),
+            sum(copy.nbytes for copy in itertools.chain.from_iterable(weights.values())),
+        )
 
     def _save_reals(self) -> None:
         number = min(self.h.sample_columns * self.h.sample_rows, self.count)
@@ -641,6 +682,7 @@ class Trainer:
             "window": self.order.window,
             "epochs_before": self.epochs_before,
             "seconds": self.seconds,
+            "last_score": self.last_score,
             "fixed_latents": self.fixed_latents,
             "pending": [list(scalars.values()) for scalars in self.pending],
             "pending_names": list(self.pending[-1]) if self.pending else [],
@@ -672,6 +714,8 @@ class Trainer:
             self.epochs_before += self.images_seen / int(loop["count"])
             self.images_seen = 0
         self.fixed_latents = loop["fixed_latents"]
+        self.last_score = float(loop.get("last_score", math.nan))
+        self.best = checkpoints.read_best(self.folders.best, self.h.score)
         names = [str(name) for name in loop["pending_names"]]
         self.pending = [dict(zip(names, map(float, row), strict=True)) for row in loop["pending"]]
         for step, path in self.folders.samples().items():
