@@ -255,8 +255,13 @@ def write_config(path: Path, config: Mapping[str, Any]) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def read_config(run: str, path: Path) -> dict[str, Any]:
-    """Read the ``config.json`` of a run that is to be resumed.
+def read_config(run: str, path: Path, option: str = "--resume") -> dict[str, Any]:
+    """Read the ``config.json`` of a run.
+
+    Args:
+        run: its name.
+        path: of the file.
+        option: by which the person gave the name.
 
     Raises:
         UserError: there is no such run, or its file is damaged.
@@ -266,7 +271,7 @@ def read_config(run: str, path: Path) -> dict[str, Any]:
         found = (
             f"there are {', '.join(runs)}" if runs else f"there is no run in {path.parent.parent}"
         )
-        raise UserError(f"--resume {run}: {path} does not exist; {found}")
+        raise UserError(f"{option} {run}: {path} does not exist; {found}")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         for part in ("hyperparameters", "data_set"):
@@ -274,6 +279,6 @@ def read_config(run: str, path: Path) -> dict[str, Any]:
                 raise ValueError(f"{part} is no object")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
-            f"--resume {run}: {path} is damaged ({type(error).__name__}: {error})"
+            f"{option} {run}: {path} is damaged ({type(error).__name__}: {error})"
         ) from None
     return config
