@@ -88,6 +88,9 @@ class History:
                 axis.set_ylim(
                     min(0.0, np.nanmin(values)), 1.3 * np.nanpercentile(values, 99) + 1e-9
                 )
+            scores = table[:, self.columns.index(group[0])]
+            if label not in ("loss", "mean answer") and np.nanmin(scores, initial=1) > 0:
+                axis.set_yscale("log")  # a score falls by orders of magnitude, most of it at first
             if label == "mean answer":
                 axis.set_ylim(0, 1)
                 axis.axhline(0.5, color="grey", linewidth=0.6)

@@ -682,7 +682,7 @@ class Trainer:
             "window": self.order.window,
             "epochs_before": self.epochs_before,
             "seconds": self.seconds,
-            "last_score": self.last_score,
+            "last_score": [] if math.isnan(self.last_score) else [self.last_score],
             "fixed_latents": self.fixed_latents,
             "pending": [list(scalars.values()) for scalars in self.pending],
             "pending_names": list(self.pending[-1]) if self.pending else [],
@@ -714,7 +714,7 @@ class Trainer:
             self.epochs_before += self.images_seen / int(loop["count"])
             self.images_seen = 0
         self.fixed_latents = loop["fixed_latents"]
-        self.last_score = float(loop.get("last_score", math.nan))
+        self.last_score = float(next(iter(loop.get("last_score", ())), math.nan))
         self.best = checkpoints.read_best(self.folders.best, self.h.score)
         names = [str(name) for name in loop["pending_names"]]
         self.pending = [dict(zip(names, map(float, row), strict=True)) for row in loop["pending"]]
