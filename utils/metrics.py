@@ -410,6 +410,7 @@ def _descriptors(
     random = np.random.default_rng([seed, level, 0])
     result = np.empty((len(images) * patches, 3, PATCH, PATCH), np.float32)
     sums = np.zeros((2, 3))
+    places = random.integers(0, level - PATCH + 1, (len(images), 2, patches), np.int16)
     rows = max(1, IMAGE_BYTES // (images[0].size * 4))
     for start in range(0, len(order), rows):
         chunk = _channels_first(images[order[start : start + rows]], np.float32)
@@ -418,9 +419,9 @@ def _descriptors(
         if level > COARSEST_LEVEL:
             chunk = _detail(chunk)
         count = len(chunk)
-        places = random.integers(0, level - PATCH + 1, (2, count * patches))
+        top, left = places[start : start + count].transpose(1, 0, 2).reshape(2, -1)
         windows = np.lib.stride_tricks.sliding_window_view(chunk, (PATCH, PATCH), (2, 3))
-        part = windows[np.repeat(np.arange(count), patches), :, places[0], places[1]]
+        part = windows[np.repeat(np.arange(count), patches), :, top, left]
         sums += part.sum((0, 2, 3), dtype=np.float64), (part.astype(np.float64) ** 2).sum((0, 2, 3))
         result[start * patches : (start + count) * patches] = part
     mean, square = sums / (len(result) * PATCH**2)
