@@ -82,7 +82,7 @@ def test_identical_sets_get_the_best_scores(scorer, halves) -> None:
 
 def test_disjoint_sets_get_the_worst_scores(scorer) -> None:
     scores = scorer.score(noise(180, 64))
-    assert scores["precision"] == scores["recall"] == 0
+    assert scores["precision"] == scores["recall"] == scores["f_score"] == 0
     assert scores["density"] == scores["coverage"] == 0
     assert scores["kid"] > 1e6
     assert scores["swd"] > 100
@@ -244,7 +244,16 @@ def test_the_reals_are_computed_once(scorer, monkeypatch) -> None:
 def test_scores_have_names_and_are_plain_numbers() -> None:
     images = noise(48, 64)
     scores = metrics.Scorer(images[:12], images[24:], pairs=10).score(images[12:24])
-    networks = ("kid", "precision", "recall", "density", "coverage", "copies", "closeness")
+    networks = (
+        "kid",
+        "f_score",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "copies",
+        "closeness",
+    )
     assert set(scores) == {
         *networks, *(f"{name}_spread" for name in networks), "swd", "swd_64", "swd_32", "swd_16",
         "diversity", "diversity_spread", "diversity_reals", "sharpness",
@@ -361,10 +370,13 @@ def test_neighbour_scores_are_what_loops_find() -> None:
         [np.linalg.norm(fake - real) <= r for fake, r in zip(fakes, fake_radii, strict=True)]
         for real in reals
     ]
+    precision = np.mean([any(row) for row in in_real_ball])
+    recall = np.mean([any(row) for row in in_fake_ball])
     assert metrics.neighbour_scores(fakes, reals, k) == pytest.approx(
         {
-            "precision": np.mean([any(row) for row in in_real_ball]),
-            "recall": np.mean([any(row) for row in in_fake_ball]),
+            "f_score": 2 / (1 / precision + 1 / recall),
+            "precision": precision,
+            "recall": recall,
             "density": sum(map(sum, in_real_ball)) / (k * len(fakes)),
             "coverage": np.mean([any(column) for column in zip(*in_real_ball, strict=True)]),
         }
