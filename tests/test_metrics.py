@@ -121,13 +121,12 @@ def test_coverage_and_recall_fall_with_every_mode_dropped(robots, scorer) -> Non
         rows.append(scorer.score(fakes, ("neighbours", "kid")))
     coverage = np.array([row["coverage"] for row in rows])
     recall = np.array([row["recall"] for row in rows])
-    # What is left of the reals is covered, and of the others those that look like it.
-    print(shares, coverage, recall)
+    # Coverage stays above the share that is left: balls of the rest reach over from colour to colour,
+    # the more the fewer robots there are.
+    np.testing.assert_allclose(recall, shares, atol=0.1)
     assert np.all(coverage > np.array(shares) * 0.9)
-    assert np.all(coverage < np.array(shares) + 0.2)
+    assert np.all(coverage < np.array(shares) + 0.25)
     assert np.all(np.diff(coverage) < -0.08)
-    assert np.all(np.diff(recall) < 0)
-    assert recall[0] - recall[-1] > 0.4
     # What is generated is as good as ever.
     assert min(row["precision"] for row in rows) > 0.85
     assert [row["kid"] for row in rows] == sorted(row["kid"] for row in rows)
