@@ -121,7 +121,7 @@ def test_coverage_and_recall_fall_with_every_mode_dropped(robots, scorer) -> Non
         rows.append(scorer.score(fakes, ("neighbours", "kid")))
     coverage = np.array([row["coverage"] for row in rows])
     recall = np.array([row["recall"] for row in rows])
-    # Coverage stays above the share that is left: balls of the rest reach over from colour to colour,
+    # Coverage stays above the share that is left: balls of the rest reach over to other colours,
     # the more the fewer robots there are.
     np.testing.assert_allclose(recall, shares, atol=0.1)
     assert np.all(coverage > np.array(shares) * 0.9)
