@@ -400,6 +400,8 @@ def swd(
             difference -= np.sort(some @ second.T, axis=1)
             total += float(np.abs(difference, out=difference).sum(dtype=np.float64))
         result[level] = 1000 * total / (len(lines) * len(first))
+        # Or they would be held while those of the next level are made.
+        del first, second
         level //= 2
     return result
 
