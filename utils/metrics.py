@@ -13,8 +13,9 @@ generators on one data set, never data sets or papers. ``inception`` features ar
 if Keras already has the weights.
 
 The order of the images does not matter: whatever is drawn at random (patches, pairs) is drawn after
-sorting them by content. Sums are in float64. Memory stays bounded: 10,000 against 10,000 images of
-128 px (0.98 GB as they come) take at most 1.9 GB more for SWD and 0.8 GB for anything else.
+sorting them by content. Sums are in float64. Memory stays bounded, whatever the size of the
+images: 10,000 against 10,000 take about 2 GB for SWD (all patches of a level, in float32) and
+1.5 GB for anything else; a `Scorer` holds the images once more, in order.
 """
 
 from __future__ import annotations
@@ -399,6 +400,8 @@ def swd(
             difference -= np.sort(some @ second.T, axis=1)
             total += float(np.abs(difference, out=difference).sum(dtype=np.float64))
         result[level] = 1000 * total / (len(lines) * len(first))
+        # Or they would be held while those of the next level are made.
+        del first, second
         level //= 2
     return result
 
@@ -410,6 +413,7 @@ def _descriptors(
     random = np.random.default_rng([seed, level, 0])
     result = np.empty((len(images) * patches, 3, PATCH, PATCH), np.float32)
     sums = np.zeros((2, 3))
+    places = random.integers(0, level - PATCH + 1, (len(images), 2, patches), np.int16)
     rows = max(1, IMAGE_BYTES // (images[0].size * 4))
     for start in range(0, len(order), rows):
         chunk = _channels_first(images[order[start : start + rows]], np.float32)
@@ -418,9 +422,9 @@ def _descriptors(
         if level > COARSEST_LEVEL:
             chunk = _detail(chunk)
         count = len(chunk)
-        places = random.integers(0, level - PATCH + 1, (2, count * patches))
+        top, left = places[start : start + count].transpose(1, 0, 2).reshape(2, -1)
         windows = np.lib.stride_tricks.sliding_window_view(chunk, (PATCH, PATCH), (2, 3))
-        part = windows[np.repeat(np.arange(count), patches), :, places[0], places[1]]
+        part = windows[np.repeat(np.arange(count), patches), :, top, left]
         sums += part.sum((0, 2, 3), dtype=np.float64), (part.astype(np.float64) ** 2).sum((0, 2, 3))
         result[start * patches : (start + count) * patches] = part
     mean, square = sums / (len(result) * PATCH**2)
@@ -518,7 +522,7 @@ def radii(features: np.ndarray, k: int = 5) -> np.ndarray:
 def neighbour_scores(
     fakes: np.ndarray, reals: np.ndarray, k: int = 5, real_radii: np.ndarray | None = None
 ) -> dict[str, float]:
-    """Precision, recall, density and coverage from balls around the features.
+    """Precision, recall, their harmonic mean, density and coverage from balls around the features.
 
     The ball of a feature reaches to its k-th nearest neighbour in its own set.
 
@@ -526,6 +530,9 @@ def neighbour_scores(
       in the ball of any fake. In [0, 1], 1 is best. Kynkäänniemi, Karras, Laine, Lehtinen, Aila:
       Improved Precision and Recall Metric, 2019, equations 1 and 2. Both believe outliers, whose
       balls are large.
+    * ``f_score``: the harmonic mean of these two, in [0, 1]; 1 is best. It is low where either is:
+      for the same good picture again and again, and for noise. Of all scores here it follows best
+      what one sees late in a training; early on it is 0 for good and bad alike.
     * ``density``: how many balls of reals a fake is in, over k; 0 at worst, 1 expected for a
       perfect generator, more where fakes crowd in dense regions. ``coverage``: share of the reals
       with a fake in their ball; 1 - 2 ** -k expected at best for equal large numbers (0.969 for
@@ -554,9 +561,11 @@ def neighbour_scores(
         hits += int(inside.sum())
         covered |= inside.any(0)
         recalled |= (distances <= fake_radii[rows, None]).any(0)
+    precision, recall = precise / len(fakes), float(recalled.mean())
     return {
-        "precision": precise / len(fakes),
-        "recall": float(recalled.mean()),
+        "f_score": 2 * precision * recall / (precision + recall) if precise else 0.0,
+        "precision": precision,
+        "recall": recall,
         "density": hits / (k * len(fakes)),
         "coverage": float(covered.mean()),
     }
@@ -926,13 +935,13 @@ class Scorer:
 
         Args:
             fakes: uint8 (N, H, H, 3), as many as there are reals.
-            groups: names of `GROUPS`; by default `groups`. ``("kid",)`` alone is cheap enough to be
-                called during a training.
+            groups: names of `GROUPS`; by default `groups`. ``("neighbours", "kid")`` are cheap
+                enough to be called during a training.
 
         Returns:
-            ``kid`` (x 1000), ``fid``, ``precision``, ``recall``, ``density``, ``coverage``,
-            ``copies`` and ``closeness``, each the mean over the random networks and, as
-            ``..._spread``, the standard deviation over them (none with Inception); ``swd`` and
+            ``kid`` (x 1000), ``fid``, ``f_score``, ``precision``, ``recall``, ``density``,
+            ``coverage``, ``copies`` and ``closeness``, each the mean over the random networks and,
+            as ``..._spread``, the standard deviation over them (none with Inception); ``swd`` and
             ``swd_64``, ``swd_32``, ... its levels; ``diversity`` with ``diversity_spread``, the
             error of the mean, and ``diversity_reals``; ``sharpness``.
 
