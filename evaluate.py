@@ -75,6 +75,7 @@ GENERATORS = {
 MEANINGS = {
     "kid": "distance of the distributions, x 1000; less is better",
     "fid": "distance of the distributions, of papers; less is better",
+    "f_score": "precision and recall in one; more is better",
     "precision": "share of images that look real; more is better",
     "recall": "share of reals that could be generated; more is better",
     "density": "how deep among the reals; 1 is right",

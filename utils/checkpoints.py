@@ -13,7 +13,7 @@ import shutil
 import sys
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -230,18 +230,18 @@ def save_best(
     shutil.rmtree(old, ignore_errors=True)
 
 
-def read_best(folder: Path, name: str) -> dict[str, float]:
+def read_best(folder: Path, names: Iterable[str]) -> dict[str, float]:
     """What ``score.json`` says, by which the best networks were chosen.
 
     Returns:
-        The step and the score called ``name``; empty where there are none, or none of that name.
+        The step and the scores of these names; empty where one of them is missing.
     """
     old = folder.with_name(f"{folder.name}.old")
     if old.exists() and not folder.exists():  # a kill came between the two renames
         old.rename(folder)
     try:
         score = json.loads((folder / "score.json").read_text(encoding="utf-8"))
-        return {key: float(score[key]) for key in ("step", name)}
+        return {key: float(score[key]) for key in ("step", *names)}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 

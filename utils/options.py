@@ -59,7 +59,7 @@ class RunOptions:
     average_half_life: int = 10_000
     """Generated images after which a weight counts half in the generator's moving average, which
     grids and generator.keras are made of; 0 makes them of the weights as they are."""
-    score: Literal["kid", "swd", "coverage", "none"] = "kid"
+    score: Literal["f_score", "kid", "swd", "coverage", "none"] = "f_score"
     """What decides which networks are the best so far, in best/: measured on as many averaged
     samples as pictures are held out (see docs/metrics.md)."""
     score_interval: int = 1000

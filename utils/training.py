@@ -42,8 +42,15 @@ FEWEST_SCORED = 50
 """With fewer pictures held out, a score would be mostly chance."""
 MOST_SCORED = 500
 """More would take longer and hardly change the order of two scores."""
-SCORES = {"kid": ("kid", -1), "swd": ("swd", -1), "coverage": ("neighbours", 1)}
-"""By name: the group of `metrics.GROUPS` that it belongs to, and -1 where less is better."""
+SCORES = {
+    "f_score": {"f_score": 1, "kid": -1},
+    "kid": {"kid": -1},
+    "swd": {"swd": -1},
+    "coverage": {"coverage": 1, "kid": -1},
+}
+"""What ranks two networks, and what does where they are equal; -1 where less is better."""
+GROUPS = {"f_score": "neighbours", "coverage": "neighbours", "kid": "kid", "swd": "swd"}
+"""The group of `metrics.GROUPS` that a score belongs to."""
 
 
 class Method(Protocol):
@@ -594,12 +601,13 @@ class Trainer:
 
     def _score(self) -> None:
         """Score the averaged generator, and keep the networks if it is the best so far."""
-        name = self.h.score
-        group, sign = SCORES[name]
-        self.last_score = self.scorer.score(self.sample(self.scoring_latents), [group])[name]
-        if self.best and sign * self.last_score <= sign * self.best[name]:
+        ranks = SCORES[self.h.score]
+        groups = {GROUPS[name] for name in ranks}
+        found = self.scorer.score(self.sample(self.scoring_latents), groups)
+        self.last_score = found[self.h.score]
+        if self.best and not self._is_better(found, self.best):
             return
-        self.best = {"step": self.step, name: self.last_score}
+        self.best = {"step": self.step} | {name: found[name] for name in ranks}
         networks = self.method.networks
         weights = {name: checkpoints.copy_weights(network) for name, network in networks.items()}
         best = dict(self.best)
@@ -607,6 +615,12 @@ class Trainer:
             lambda: checkpoints.save_best(self.folders.best, networks, weights, best),
             sum(copy.nbytes for copy in itertools.chain.from_iterable(weights.values())),
         )
+
+    def _is_better(self, found: dict[str, float], best: dict[str, float]) -> bool:
+        ranks = SCORES[self.h.score]
+        return [sign * found[name] for name, sign in ranks.items()] > [
+            sign * best[name] for name, sign in ranks.items()
+        ]
 
     def _save_reals(self) -> None:
         number = min(self.h.sample_columns * self.h.sample_rows, self.count)
@@ -715,7 +729,7 @@ class Trainer:
             self.images_seen = 0
         self.fixed_latents = loop["fixed_latents"]
         self.last_score = float(next(iter(loop.get("last_score", ())), math.nan))
-        self.best = checkpoints.read_best(self.folders.best, self.h.score)
+        self.best = checkpoints.read_best(self.folders.best, SCORES.get(self.h.score, {}))
         names = [str(name) for name in loop["pending_names"]]
         self.pending = [dict(zip(names, map(float, row), strict=True)) for row in loop["pending"]]
         for step, path in self.folders.samples().items():
