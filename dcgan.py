@@ -28,7 +28,7 @@ from utils import backend, training  # before Keras: they keep its start quiet
 import keras
 from keras import layers, ops
 
-from utils.adversarial import frozen, noisy_labels, smooth_labels
+from utils.adversarial import AveragedNetwork, frozen, noisy_labels, smooth_labels
 from utils.backend import Tensor
 from utils.datasets import IMAGE_SIZES
 from utils.errors import UserError, one_line_errors
@@ -301,13 +301,19 @@ class DCGAN:
             self.discriminator.trainable_variables,
             h,
         )
-        self.networks = {"generator": self.generator, "discriminator": self.discriminator}
+        self.average = AveragedNetwork(self.generator, h.average_half_life)
+        self.networks = {
+            "generator": self.average.network,
+            "generator-current": self.generator,
+            "discriminator": self.discriminator,
+        }
         self.seed_generator = keras.random.SeedGenerator(h.seed)
 
     def state(self) -> dict[str, list[keras.Variable]]:
         """Every variable that a step reads or changes: what a checkpoint must hold."""
         return {
             "generator": self.generator.variables,
+            "average": self.average.network.variables,
             "discriminator": self.discriminator.variables,
             "generator_optimizer": self.generator_optimizer.variables,
             "discriminator_optimizer": self.discriminator_optimizer.variables,
@@ -396,9 +402,11 @@ class DCGAN:
         latents = self.random_latents()
         # The generator stays as it is until its own update: one pass of it serves both.
         with backend.one_pass(self.generator, latents) as fake_images:
-            return self.update_discriminator(real_images, fake_images) | self.update_generator(
-                latents
-            )
+            results = self.update_discriminator(real_images, fake_images)
+            results |= self.update_generator(latents)
+        batch_size = self.hyperparameters.batch_size
+        self.average.update(self.generator_optimizer.iterations * batch_size, batch_size)
+        return results
 
 
 @one_line_errors

@@ -25,7 +25,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 TINY = [
     "--batch-size", "4", "--latent-dim", "5", "--generator-filters", "3",
     "--discriminator-filters", "3", "--sample-rows", "2", "--sample-columns", "3",
-    "--precision", "float32",
+    "--precision", "float32", "--holdout", "0",
 ]  # fmt: skip
 
 

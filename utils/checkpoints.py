@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -204,14 +205,63 @@ def save_network(path: Path, network: keras.Model, weights: Sequence[np.ndarray]
         network.save(temporary)
 
 
+def save_best(
+    folder: Path,
+    networks: Mapping[str, keras.Model],
+    weights: Mapping[str, Sequence[np.ndarray]],
+    score: Mapping[str, float],
+) -> None:
+    """Write the best networks so far and ``score.json``, all of them or none.
+
+    They are written to a folder of another name, which then takes the place of the one before.
+
+    Raises:
+        OSError: a file could not be written; the networks that were the best before are there.
+    """
+    new, old = folder.with_name(f"{folder.name}.new"), folder.with_name(f"{folder.name}.old")
+    shutil.rmtree(new, ignore_errors=True)
+    for name, network in networks.items():
+        save_network(new / f"{name}.keras", network, weights[name])
+    write_config(new / "score.json", score)
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    new.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def read_best(folder: Path, names: Iterable[str]) -> dict[str, float]:
+    """What ``score.json`` says, by which the best networks were chosen.
+
+    Returns:
+        The step and the scores of these names; empty where one of them is missing.
+    """
+    old = folder.with_name(f"{folder.name}.old")
+    if old.exists() and not folder.exists():  # a kill came between the two renames
+        old.rename(folder)
+    try:
+        score = json.loads((folder / "score.json").read_text(encoding="utf-8"))
+        return {key: float(score[key]) for key in ("step", *names)}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
 def write_config(path: Path, config: Mapping[str, Any]) -> None:
     """Write ``config.json``: the hyperparameters of a run and what it was trained on."""
+    text = json.dumps(config, indent=2)
+    # Numbers in a row, such as those of the pictures held out, take a line and not a thousand.
+    text = re.sub(r"\[[\d,\s]+\]", lambda found: "[" + " ".join(found[0][1:-1].split()) + "]", text)
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def read_config(run: str, path: Path) -> dict[str, Any]:
-    """Read the ``config.json`` of a run that is to be resumed.
+def read_config(run: str, path: Path, option: str = "--resume") -> dict[str, Any]:
+    """Read the ``config.json`` of a run.
+
+    Args:
+        run: its name.
+        path: of the file.
+        option: by which the person gave the name.
 
     Raises:
         UserError: there is no such run, or its file is damaged.
@@ -221,7 +271,7 @@ def read_config(run: str, path: Path) -> dict[str, Any]:
         found = (
             f"there are {', '.join(runs)}" if runs else f"there is no run in {path.parent.parent}"
         )
-        raise UserError(f"--resume {run}: {path} does not exist; {found}")
+        raise UserError(f"{option} {run}: {path} does not exist; {found}")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         for part in ("hyperparameters", "data_set"):
@@ -229,6 +279,6 @@ def read_config(run: str, path: Path) -> dict[str, Any]:
                 raise ValueError(f"{part} is no object")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
-            f"--resume {run}: {path} is damaged ({type(error).__name__}: {error})"
+            f"{option} {run}: {path} is damaged ({type(error).__name__}: {error})"
         ) from None
     return config

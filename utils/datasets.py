@@ -35,6 +35,8 @@ MAX_COLUMN_BYTES = 256 * 2**20
 FINGERPRINT_RUNS = 64
 FINGERPRINT_RUN = 64
 
+MOST_HELD_OUT = 10_000
+
 WANTED = "wanted a folder of pictures or a prepared .h5 file"
 
 
@@ -73,6 +75,16 @@ class Dataset:
             RunError: they are on disk and cannot be read.
         """
         return self.images.take(indices) if self.is_streamed else self.images[indices]
+
+    def part(self, indices: np.ndarray) -> Dataset:
+        """A data set of the pictures at ``indices``, ascending."""
+        return Dataset(
+            images=self.images.part(indices) if self.is_streamed else self.images[indices],
+            names=[self.names[index] for index in indices] if self.names else [],
+            attributes={name: values[indices] for name, values in self.attributes.items()},
+            source=self.source,
+            made_by=self.made_by,
+        )
 
     def order(self, mirror: bool, seed: int) -> BatchOrder:
         """In which order training sees them; with ``mirror``, N + i is picture i mirrored."""
@@ -157,6 +169,20 @@ class BatchOrder:
                 permutation = permutation[by_window]
             self._permutations[epoch] = permutation
         return self._permutations[epoch]
+
+
+def held_out(count: int, share: float) -> np.ndarray:
+    """Which pictures of ``count`` are kept from training to score with, ascending.
+
+    The same ones whatever the run and its seed, so that the scores of two runs can be compared.
+
+    Args:
+        count: pictures in the data set.
+        share: how many of them, from 0 to 0.5; never more than MOST_HELD_OUT, since more would not
+            make a score better.
+    """
+    number = min(round(share * count), MOST_HELD_OUT)
+    return np.sort(np.random.default_rng(count).permutation(count)[:number])
 
 
 def open_dataset(

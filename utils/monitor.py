@@ -75,7 +75,10 @@ class History:
         table = thin(np.array(self.rows, dtype=np.float64).reshape(-1, len(self.columns)))
         for axis, (label, group) in zip(axes, panels, strict=True):
             for name in group:
-                axis.plot(table[:, 0], table[:, self.columns.index(name)], label=name, linewidth=1)
+                values = table[:, self.columns.index(name)]
+                known = np.isfinite(values)  # a score is not taken at every row
+                style = "." if known.mean() < 0.5 else ""
+                axis.plot(table[known, 0], values[known], label=name, linewidth=1, marker=style)
             axis.set_ylabel(label)
             axis.grid(alpha=0.3)
             axis.legend(loc="upper right", frameon=False, ncols=len(group))
@@ -85,6 +88,9 @@ class History:
                 axis.set_ylim(
                     min(0.0, np.nanmin(values)), 1.3 * np.nanpercentile(values, 99) + 1e-9
                 )
+            scores = table[:, self.columns.index(group[0])]
+            if label not in ("loss", "mean answer") and np.nanmin(scores, initial=1) > 0:
+                axis.set_yscale("log")  # a score falls by orders of magnitude, most of it at first
             if label == "mean answer":
                 axis.set_ylim(0, 1)
                 axis.axhline(0.5, color="grey", linewidth=0.6)
@@ -100,4 +106,7 @@ def thin(table: np.ndarray) -> np.ndarray:
     if span <= 1:
         return table
     whole = len(table) // span * span
-    return table[:whole].reshape(-1, span, table.shape[1]).mean(axis=1)
+    groups = table[:whole].reshape(-1, span, table.shape[1])
+    known = np.isfinite(groups)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, groups, 0).sum(axis=1) / known.sum(axis=1)

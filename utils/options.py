@@ -37,6 +37,9 @@ class RunOptions:
     memory_budget: float = 0.0
     """Gigabytes of pictures to hold in memory; from an .h5 file with more, pictures are read while
     the training goes on. 0 takes a quarter of the machine's memory."""
+    holdout: float = 0.2
+    """Share of the pictures kept from training, to score with: a generator that only knows the
+    training pictures by heart must not win."""
     epochs: int = 200
     """Passes over the data set, counted from the run's beginning; 0 goes on until stopped."""
     steps: int = 0
@@ -50,6 +53,14 @@ class RunOptions:
     matrices clearly faster in it. Weights, losses, optimizers and images stay float32."""
     devices: Literal["one", "all"] = "one"
     """Split every batch among all GPUs (or TPUs) there are; all needs the JAX backend."""
+    average_half_life: int = 10_000
+    """Generated images after which a weight counts half in the generator's moving average, which
+    grids and generator.keras are made of; 0 makes them of the weights as they are."""
+    score: Literal["f_score", "kid", "swd", "coverage", "none"] = "f_score"
+    """What decides which networks are the best so far, in best/: measured on as many averaged
+    samples as pictures are held out (see docs/metrics.md)."""
+    score_interval: int = 1000
+    """Steps from one score to the next."""
     sample_interval: int = 200
     """Steps from one sample grid to the next."""
     sample_rows: int = 6
@@ -76,7 +87,7 @@ class RunOptions:
     METHOD: ClassVar[str] = ""
     """The name of the script without .py."""
     FIXED_FIELDS: ClassVar[tuple[str, ...]] = (
-        "image_size", "latent_dim", "sample_rows", "sample_columns",
+        "image_size", "latent_dim", "sample_rows", "sample_columns", "holdout",
     )  # fmt: skip
     """What cannot change when a run is resumed; a method adds what shapes its networks."""
 
@@ -84,13 +95,14 @@ class RunOptions:
         """Raise UserError for values that cannot be meant."""
         if self.image_size not in (0, *IMAGE_SIZES):
             raise UserError(f"--image-size {self.image_size}: must be 32, 64, 128 or 256")
-        self.require_between(0, math.inf, "limit", "epochs", "steps")
+        self.require_between(0, math.inf, "limit", "epochs", "steps", "average_half_life")
         self.require_between(0, 1e6, "memory_budget")
         self.require_between(0, 2**32 - 1, "seed")
+        self.require_between(0, 0.5, "holdout")
         self.require_between(2, math.inf, "batch_size")
         self.require_between(
             1, math.inf, "latent_dim",
-            "sample_interval", "sample_rows", "sample_columns",
+            "score_interval", "sample_interval", "sample_rows", "sample_columns",
             "checkpoint_interval", "keep_checkpoints", "history_interval",
         )  # fmt: skip
         check_run_name("--run-name", self.run_name)

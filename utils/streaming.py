@@ -44,6 +44,7 @@ class ImagesOnDisk:
         self.shape = (len(chosen), *images.shape[1:])
         self._images = images
         self._chosen = chosen
+        self._budget = budget
         self._lock = threading.Lock()
         self._held: OrderedDict[int, np.ndarray] = OrderedDict()  # by block, the latest last
 
@@ -107,6 +108,10 @@ class ImagesOnDisk:
                 reason = "".join(c if c.isprintable() else " " for c in str(error))
                 raise RunError(f"{self.shown}: cannot be read any more: {reason}") from None
         return found[places]
+
+    def part(self, indices: np.ndarray) -> ImagesOnDisk:
+        """The pictures at ``indices``, ascending, of the same open file."""
+        return ImagesOnDisk(self._images, self.shown, self._chosen[indices], self._budget)
 
     def close(self) -> None:
         """Close the file."""

@@ -15,14 +15,15 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from tqdm import tqdm
 
-from utils import backend, checkpoints, datasets, pictures
+from utils import backend, checkpoints, datasets, metrics, pictures
+from utils.adversarial import AveragedNetwork
 from utils.errors import RunError, UserError
 from utils.monitor import History
 from utils.options import RunOptions, option_name, parse_command_line
@@ -33,6 +34,24 @@ from utils.writer import BackgroundWriter, Job, Waiting
 import keras
 from keras import ops
 
+REFRESHING_BATCHES = 8
+"""Batches of generated images that the statistics of the averaged generator are made from."""
+
+
+FEWEST_SCORED = 50
+"""With fewer pictures held out, a score would be mostly chance."""
+MOST_SCORED = 500
+"""More would take longer and hardly change the order of two scores."""
+SCORES = {
+    "f_score": {"f_score": 1, "kid": -1},
+    "kid": {"kid": -1},
+    "swd": {"swd": -1},
+    "coverage": {"coverage": 1, "kid": -1},
+}
+"""What ranks two networks, and what does where they are equal; -1 where less is better."""
+GROUPS = {"f_score": "neighbours", "coverage": "neighbours", "kid": "kid", "swd": "swd"}
+"""The group of `metrics.GROUPS` that a score belongs to."""
+
 
 class Method(Protocol):
     """What a script hands over: networks, and one alternation between them."""
@@ -41,7 +60,9 @@ class Method(Protocol):
     """Batches of real images that one step takes."""
     networks: dict[str, keras.Model]
     """By the names under which they are saved; ``generator``, (B, latent_dim) to images in
-    [-1, 1], is among them."""
+    [-1, 1], is among them: the average."""
+    average: AveragedNetwork
+    """Of the generator that is trained."""
 
     def state(self) -> dict[str, list[keras.Variable]]:
         """Every variable that a step reads or changes: what a checkpoint must hold."""
@@ -72,12 +93,12 @@ def run(
     )
     h.image_size = dataset.image_size
     h.check()
-    check_data(h, method_class, dataset, config)
+    chosen = check_data(h, method_class, dataset, config)
     folders = None if h.dry_run else Folders(h, is_new=config is None)
     h.precision = backend.set_precision(h.precision)
     with explained_memory(h):
         method = method_class(h)
-        trainer = Trainer(method, h, dataset)
+        trainer = Trainer(method, h, dataset, chosen)
         if folders is None:
             trainer.dry_run()
         else:
@@ -89,25 +110,42 @@ def check_data(
     method_class: type[Method],
     dataset: datasets.Dataset,
     config: dict[str, Any] | None,
-) -> None:
-    """Raise UserError where the data set is too small, or not the one a resumed run began with."""
+) -> np.ndarray:
+    """Check the data set, and say which of its pictures are kept from training.
+
+    A resumed run keeps those that it began with: others would have been trained on.
+
+    Raises:
+        UserError: it is too small, or not the one that a resumed run began with.
+    """
+    held_out = datasets.held_out(len(dataset), h.holdout)
+    if config is not None:
+        was, now = config["hyperparameters"], dataclasses.asdict(h)
+        # With --limit, the seed decides which pictures are taken.
+        same_choice = all(was.get(name) == now[name] for name in ("data", "limit", "seed"))
+        known = config["data_set"].get("fingerprint")
+        if same_choice and known != dataset.fingerprint():
+            raise UserError(
+                f"--data {h.data}: its pictures are no longer those that run {h.run_name} began "
+                "with; bring them back, or give another --data to go on with that"
+            )
+        kept = config["data_set"].get("held_out")
+        if same_choice and isinstance(kept, list):
+            if not set(kept) <= set(range(len(dataset))):
+                raise UserError(
+                    f"--resume {h.run_name}: its config.json is damaged: held_out names pictures "
+                    f"beyond the {len(dataset)} there are"
+                )
+            held_out = np.array(sorted(kept), np.int64)
     wanted = h.batch_size * method_class.batches_per_step
-    if wanted > len(dataset):
+    number = len(dataset) - len(held_out)
+    if wanted > number:
+        kept_out = f" besides {len(held_out)} held out" if len(held_out) else ""
         raise UserError(
             f"--batch-size {h.batch_size}: a step takes {wanted} pictures, and {h.data} has "
-            f"{len(dataset)}; wanted is at most {len(dataset) // method_class.batches_per_step}"
+            f"{number}{kept_out}; wanted is at most {number // method_class.batches_per_step}"
         )
-    if config is None:
-        return
-    was, now = config["hyperparameters"], dataclasses.asdict(h)
-    # With --limit, the seed decides which pictures are taken.
-    same_choice = all(was.get(name) == now[name] for name in ("data", "limit", "seed"))
-    known = config.get("data_set", {}).get("fingerprint")
-    if same_choice and known != dataset.fingerprint():
-        raise UserError(
-            f"--data {h.data}: its pictures are no longer those that run {h.run_name} began "
-            "with; bring them back, or give another --data to go on with that"
-        )
+    return held_out
 
 
 # ------------------------------------------------------------------------------------------------
@@ -168,6 +206,7 @@ class Folders:
                     f"{error.filename} cannot be made ({error.strerror})"
                 ) from None
         self.checkpoints = self.models / "checkpoints"
+        self.best = self.models / "best"
         self.config = self.models / "config.json"
         self.history = self.images / "history.csv"
 
@@ -265,10 +304,28 @@ class Trainer:
     disk are read ahead of the steps, batch by batch.
     """
 
-    def __init__(self, method: Method, h: RunOptions, dataset: datasets.Dataset) -> None:
+    def __init__(
+        self,
+        method: Method,
+        h: RunOptions,
+        dataset: datasets.Dataset,
+        held_out: Sequence[int] = (),
+    ) -> None:
+        """Bring them together.
+
+        Args:
+            method: networks and their alternation.
+            h: the options of the run.
+            dataset: all pictures.
+            held_out: numbers of those that are kept from training, ascending.
+        """
         self.method = method
         self.h = h
+        self.whole = dataset
+        self.held_out = np.asarray(held_out, np.int64)
         self.dataset = dataset
+        if len(self.held_out):
+            self.dataset = dataset.part(np.delete(np.arange(len(dataset)), self.held_out))
         self.state = method.state()
         self.order = dataset.order(h.mirror, h.seed)
         self.count = self.order.count
@@ -286,6 +343,22 @@ class Trainer:
             self.images = backend.images_to_device(dataset.images)
             self.compiled_step = backend.compile_step(self._step_on_device, variables)
         self.compiled_sample = backend.compile_step(self._sample, variables)
+        self.compiled_refresh = backend.compile_step(self._refresh, variables)
+        random = np.random.default_rng([h.seed, 1])
+        self.refreshing_latents = random.standard_normal(
+            (REFRESHING_BATCHES, h.batch_size, h.latent_dim), dtype=np.float32
+        )
+        self.refreshed_at = -1
+        self.scorer: metrics.Scorer | None = None
+        if h.score != "none" and len(self.held_out) >= FEWEST_SCORED:
+            number = min(len(self.held_out), MOST_SCORED)
+            spread = np.linspace(0, len(self.held_out) - 1, number).astype(int)
+            self.scorer = metrics.Scorer(dataset.take(self.held_out[spread]))
+            self.scoring_latents = np.random.default_rng([h.seed, 2]).standard_normal(
+                (number, h.latent_dim), dtype=np.float32
+            )
+        self.best: dict[str, float] = {}  # step and score
+        self.last_score = math.nan  # since the last row of history
 
         self.step = 0
         self.seconds = 0.0
@@ -340,6 +413,16 @@ class Trainer:
     def _sample(self, latents: backend.Tensor) -> dict[str, backend.Tensor]:
         return {"images": self.method.networks["generator"](latents, training=False)}
 
+    def _refresh(self, latents: backend.Tensor) -> dict[str, backend.Tensor]:
+        self.method.average.recompute_statistics(latents)
+        return {}
+
+    def refresh_average(self) -> None:
+        """Make the averaged generator ready for use, unless it is."""
+        if self.refreshed_at != self.step:
+            self.compiled_refresh(self.refreshing_latents)
+            self.refreshed_at = self.step
+
     def one_step(self) -> dict[str, backend.Tensor]:
         """Make one alternation; the scalars it returns are still on the device.
 
@@ -359,6 +442,7 @@ class Trainer:
 
     def sample(self, latents: np.ndarray) -> np.ndarray:
         """Generate uint8 (N, H, W, 3) from (N, latent_dim), never more than a batch at once."""
+        self.refresh_average()
         batches = []
         for start in range(0, len(latents), self.h.batch_size):
             batch = latents[start : start + self.h.batch_size]
@@ -380,7 +464,7 @@ class Trainer:
         """
         h = self.h
         self.folders = folders
-        self.fingerprint = self.dataset.fingerprint()  # once: it reads thousands of pictures
+        self.fingerprint = self.whole.fingerprint()  # once: it reads thousands of pictures
         self.saved = checkpoints.Checkpoints(folders.checkpoints, h.keep_checkpoints)
         self._restore()
         total = self.total_steps()
@@ -401,7 +485,7 @@ class Trainer:
             streamed = ", streamed from disk" if self.dataset.is_streamed else ""
             bar.write(
                 f"{backend.describe_device(h.devices)} in {h.precision}; "
-                f"{len(self.dataset)} pictures, {h.image_size} px{streamed}\n"
+                f"{self._counted()}, {h.image_size} px{streamed}\n"
                 f"run {h.run_name}: pictures in {folders.images}/, networks in {folders.models}/",
                 file=sys.stdout,
             )
@@ -424,6 +508,11 @@ class Trainer:
             f"{end} at step {self.step} ({self.epoch:.1f} epochs); go on with: {h.resume_command()}"
         )
 
+    def _counted(self) -> str:
+        if not len(self.held_out):
+            return f"{len(self.dataset)} pictures"
+        return f"{len(self.dataset)} pictures and {len(self.held_out)} held out"
+
     def _progress_bar(self, total: int | None) -> tqdm:
         options: dict[str, Any] = {"mininterval": 0.2, "dynamic_ncols": True}
         if not sys.stderr.isatty():
@@ -444,7 +533,8 @@ class Trainer:
                     f"{error}; {self.saved.kept()}; go on with: {h.resume_command()}"
                 ) from None
             if self.history is None:
-                self.history = History(self.folders.history, list(on_device[0]))
+                names = [*on_device[0], *([h.score] if self.scorer else [])]
+                self.history = History(self.folders.history, names)
                 self.history.resume(self.step - 1)
             bar.update()
             saves = self.step % h.checkpoint_interval == 0
@@ -452,6 +542,8 @@ class Trainer:
                 # Only here does the host wait for the device.
                 self._fetch(on_device, bar)
                 self.seconds = time.monotonic() - started
+            if self.scorer is not None and self.step % h.score_interval == 0:
+                self._score()
             if self.step % h.history_interval == 0:
                 self._write_history()
             if self.step % h.sample_interval == 0:
@@ -500,9 +592,35 @@ class Trainer:
 
     def _write_history(self) -> None:
         means = {name: np.mean([row[name] for row in self.pending]) for name in self.pending[-1]}
-        row = (self.step, self.epoch, self.seconds, *map(float, means.values()))
+        row = [self.step, self.epoch, self.seconds, *map(float, means.values())]
+        if self.scorer is not None:
+            row.append(self.last_score)
+            self.last_score = math.nan
         self._submit(lambda: self.history.append([row]))
         self.pending.clear()
+
+    def _score(self) -> None:
+        """Score the averaged generator, and keep the networks if it is the best so far."""
+        ranks = SCORES[self.h.score]
+        groups = {GROUPS[name] for name in ranks}
+        found = self.scorer.score(self.sample(self.scoring_latents), groups)
+        self.last_score = found[self.h.score]
+        if self.best and not self._is_better(found, self.best):
+            return
+        self.best = {"step": self.step} | {name: found[name] for name in ranks}
+        networks = self.method.networks
+        weights = {name: checkpoints.copy_weights(network) for name, network in networks.items()}
+        best = dict(self.best)
+        self._submit(
+            lambda: checkpoints.save_best(self.folders.best, networks, weights, best),
+            sum(copy.nbytes for copy in itertools.chain.from_iterable(weights.values())),
+        )
+
+    def _is_better(self, found: dict[str, float], best: dict[str, float]) -> bool:
+        ranks = SCORES[self.h.score]
+        return [sign * found[name] for name, sign in ranks.items()] > [
+            sign * best[name] for name, sign in ranks.items()
+        ]
 
     def _save_reals(self) -> None:
         number = min(self.h.sample_columns * self.h.sample_rows, self.count)
@@ -551,8 +669,9 @@ class Trainer:
                 "method": self.h.METHOD,
                 "hyperparameters": dataclasses.asdict(self.h) | {"resume": "", "dry_run": False},
                 "data_set": {
-                    "made_by": self.dataset.made_by,
-                    "pictures": len(self.dataset),
+                    "made_by": self.whole.made_by,
+                    "pictures": len(self.whole),
+                    "held_out": self.held_out.tolist(),
                     "fingerprint": self.fingerprint,
                 },
                 "versions": {"keras": keras.__version__, "numpy": np.__version__},
@@ -561,6 +680,7 @@ class Trainer:
 
     def _save_checkpoint(self) -> None:
         """Write the networks, then the state: where there is a checkpoint, all the rest is."""
+        self.refresh_average()
         try:
             arrays = self.saved.collect(self.step, self.state)
         except RunError as error:
@@ -576,6 +696,7 @@ class Trainer:
             "window": self.order.window,
             "epochs_before": self.epochs_before,
             "seconds": self.seconds,
+            "last_score": [] if math.isnan(self.last_score) else [self.last_score],
             "fixed_latents": self.fixed_latents,
             "pending": [list(scalars.values()) for scalars in self.pending],
             "pending_names": list(self.pending[-1]) if self.pending else [],
@@ -607,6 +728,8 @@ class Trainer:
             self.epochs_before += self.images_seen / int(loop["count"])
             self.images_seen = 0
         self.fixed_latents = loop["fixed_latents"]
+        self.last_score = float(next(iter(loop.get("last_score", ())), math.nan))
+        self.best = checkpoints.read_best(self.folders.best, SCORES.get(self.h.score, {}))
         names = [str(name) for name in loop["pending_names"]]
         self.pending = [dict(zip(names, map(float, row), strict=True)) for row in loop["pending"]]
         for step, path in self.folders.samples().items():
@@ -653,7 +776,7 @@ class Trainer:
         whole = f"; {total} steps take {_duration(total * step_seconds)}" if total else ""
         print(
             f"device      {backend.describe_device(h.devices)} in {h.precision}\n"
-            f"data set    {h.data}: {len(self.dataset)} pictures, {h.image_size} px{mirrored}\n"
+            f"data set    {h.data}: {self._counted()}, {h.image_size} px{mirrored}\n"
             f"networks    {shares}\n"
             f"memory      about {_size(weights + activations + data)}: {_size(weights)} weights, "
             f"gradients and optimizers, {_size(activations)} activations at batch size "

@@ -1,0 +1,345 @@
+"""Score what a run has learned, every number beside what real pictures get.
+
+    python evaluate.py dcgan-1                          # one table, and nearest.png
+    python evaluate.py dcgan-1 --json > scores.json     # JSON alone on standard output
+    python evaluate.py --compare dcgan-1 dcgan-2        # side by side, and a chart
+    python evaluate.py dcgan-1 --features inception     # numbers comparable with papers
+
+The reals of every score are the pictures that the run kept from its training, so that a generator
+which knows its training pictures by heart does not win. The floor is what as many of the training
+pictures get in place of generated ones: no generator can be expected to do better.
+
+docs/metrics.md says what each score sees and which to trust for what.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import tyro
+from tqdm import tqdm
+
+from utils import backend  # before Keras: it keeps its start quiet
+
+# isort: split
+import keras
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from utils import checkpoints, datasets, metrics, pictures
+from utils.commandline import parse
+from utils.errors import UserError, one_line_errors
+from utils.files import atomic_path
+from utils.options import RunOptions, check_run_name
+
+
+@dataclasses.dataclass
+class Options:
+    """What to score, and with what."""
+
+    run: Annotated[str, tyro.conf.Positional] = ""
+    """The run to score."""
+    compare: tuple[str, ...] = ()
+    """Runs to score side by side, instead of one."""
+    data: str = ""
+    """Another data set to score against than the run's own; all of it counts as held out."""
+    features: Literal["random", "inception"] = "random"
+    """What KID, precision, coverage and the search for copies see: three convolutional networks
+    with fixed random weights, or Inception's, which has to be there."""
+    images: int = 0
+    """How many images to generate, and as many real ones; 0 takes as many as are held out, at most
+    2000."""
+    seed: int = 0
+    """Of the latent vectors, and of everything a score draws."""
+    json: bool = False
+    """Print JSON on standard output, and nothing else there."""
+    images_dir: str = RunOptions.images_dir
+    """Where pictures of runs are."""
+    models_dir: str = RunOptions.models_dir
+    """Where networks of runs are."""
+
+
+MOST_IMAGES = 2000
+GENERATORS = {
+    "last, averaged": "generator.keras",
+    "last, current": "generator-current.keras",
+    "best, averaged": "best/generator.keras",
+    "best, current": "best/generator-current.keras",
+}
+MEANINGS = {
+    "kid": "distance of the distributions, x 1000; less is better",
+    "fid": "distance of the distributions, of papers; less is better",
+    "f_score": "precision and recall in one; more is better",
+    "precision": "share of images that look real; more is better",
+    "recall": "share of reals that could be generated; more is better",
+    "density": "how deep among the reals; 1 is right",
+    "coverage": "share of reals with an image nearby; more is better",
+    "copies": "share of images suspiciously near a training picture",
+    "closeness": "distance to training pictures, of reals 1; 0 is a copy",
+    "swd": "distance of patches, all sizes; less is better",
+    "diversity": "mean likeness of two images; as for reals",
+    "sharpness": "fine detail, of reals 1; less is smudged, more speckled",
+}
+
+
+# ------------------------------------------------------------------------------------------------
+# Scoring one run
+# ------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Evaluation:
+    """The scores of a run."""
+
+    run: str
+    pictures: int
+    """How many generated images were scored against as many real ones."""
+    floor: dict[str, float]
+    """What real pictures get; empty where there are too few of them."""
+    scores: dict[str, dict[str, float]]
+    """By generator: ``last, averaged`` and so on."""
+    steps: dict[str, int]
+    """How many steps each generator had been trained."""
+
+
+def open_run(run: str, options: Options) -> tuple[dict[str, Any], Path]:
+    """The ``config.json`` of a run, and the folder of its networks.
+
+    Raises:
+        UserError: there is no such run.
+    """
+    check_run_name("RUN", run)
+    folder = Path(options.models_dir, run)
+    return checkpoints.read_config(run, folder / "config.json", option="RUN"), folder
+
+
+def open_pictures(
+    config: Mapping[str, Any], options: Options
+) -> tuple[datasets.Dataset, np.ndarray, np.ndarray]:
+    """The data set to score with, and which of its pictures are held out and trained on.
+
+    Raises:
+        UserError: it is not there, or no longer the one of the run.
+    """
+    h = config["hyperparameters"]
+    source = options.data or h["data"]
+    size = h["image_size"]
+    if options.data:
+        dataset = datasets.open_dataset(source, size, seed=options.seed)
+        return dataset, np.arange(len(dataset)), np.arange(0)
+    dataset = datasets.open_dataset(
+        source, size, h["limit"] or None, seed=h["seed"],
+        memory_budget=datasets.automatic_budget(),
+    )  # fmt: skip
+    if dataset.fingerprint() != config["data_set"].get("fingerprint"):
+        raise UserError(
+            f"--data {source}: its pictures are no longer those of the run; bring them back, or "
+            "give --data with others to score against"
+        )
+    held_out = np.array(config["data_set"].get("held_out", []), np.int64)
+    return dataset, held_out, np.delete(np.arange(len(dataset)), held_out)
+
+
+def generate(generator: keras.Model, number: int, seed: int) -> np.ndarray:
+    """uint8 (number, H, W, 3) from latent vectors that are the same for every generator."""
+    shape = (number, generator.input_shape[1])
+    latents = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+    batches = [
+        # Always a whole batch: another shape would be compiled anew.
+        generator.predict_on_batch(np.resize(latents[start : start + 64], (64, shape[1])))
+        for start in range(0, number, 64)
+    ]
+    return pictures.to_uint8(np.concatenate(batches)[:number])
+
+
+def evaluate(run: str, options: Options) -> Evaluation:
+    """Score the generators of a run, and draw ``nearest.png`` in its folder of pictures.
+
+    Raises:
+        UserError: there is no such run, its pictures have changed, or too few were held out.
+    """
+    config, folder = open_run(run, options)
+    dataset, held_out, trained_on = open_pictures(config, options)
+    number = min(len(held_out), options.images or MOST_IMAGES)
+    if number < 50:
+        raise UserError(
+            f"{run}: {number} pictures to score against, wanted at least 50; give --data with "
+            "pictures that it was not trained on"
+        )
+    chosen = np.random.default_rng(options.seed).permutation(held_out)
+    training = dataset.take(trained_on[: 20 * MOST_IMAGES]) if len(trained_on) else None
+    scorer = metrics.Scorer(
+        dataset.take(np.sort(chosen[:number])), training, options.features, options.seed
+    )
+    has_floor = training is not None and len(training) >= number
+    evaluation = Evaluation(run, number, scorer.floor() if has_floor else {}, {}, {})
+    images = None
+    found = {name: folder / file for name, file in GENERATORS.items() if (folder / file).exists()}
+    for name, path in tqdm(found.items(), desc=f"scoring {run}", unit="networks", leave=False):
+        generator = load_generator(path)
+        generated = generate(generator, number, options.seed)
+        images = generated if images is None else images
+        evaluation.scores[name] = scorer.score(generated)
+        evaluation.steps[name] = trained_steps(folder, name)
+    if images is None:
+        raise UserError(f"{run}: {folder / 'generator.keras'} does not exist")
+    if training is not None:
+        path = Path(options.images_dir, run, "nearest.png")
+        draw_nearest(path, images, training, scorer)
+    return evaluation
+
+
+def load_generator(path: Path) -> keras.Model:
+    """Load a saved network; UserError where it is damaged."""
+    try:
+        return keras.models.load_model(path, compile=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: is damaged or no Keras network: {reason}") from None
+
+
+def trained_steps(folder: Path, name: str) -> int:
+    """How many steps a generator had been trained when it was saved; 0 if that is not known."""
+    if name.startswith("best"):
+        return int(json.loads((folder / "best" / "score.json").read_text())["step"])
+    steps = checkpoints.files_by_step(folder / "checkpoints", ".npz")
+    return max(steps, default=0)
+
+
+def draw_nearest(
+    path: Path, images: np.ndarray, training: np.ndarray, scorer: metrics.Scorer
+) -> None:
+    """Draw the images that are nearest to a training picture beside these, the nearest first.
+
+    Three columns of pairs, generated on the left: memorising shows at once. Below, three pairs a
+    row as well, are as many from the middle of the order.
+    """
+    network = scorer.networks[0]
+    found = metrics.nearest(network(images), network(training))
+    order = np.argsort(found.distances)
+    middle = len(order) // 2
+    rows = 5
+    shown = np.concatenate([order[: 3 * rows], order[middle : middle + 3 * rows]])
+    pairs = np.stack([images[shown], training[found.indices[shown]]], axis=1)
+    grid = pictures.tile(pairs.reshape(-1, *images.shape[1:]), columns=6)
+    pictures.save_png(path, grid)
+
+
+# ------------------------------------------------------------------------------------------------
+# Showing
+# ------------------------------------------------------------------------------------------------
+
+
+def shown_scores(columns: Sequence[Mapping[str, float]]) -> list[str]:
+    """The names of scores in the order in which they are shown; levels of SWD after their mean."""
+    names = list(dict.fromkeys(name for column in columns for name in column))
+    return [name for name in names if not name.endswith("_spread")]
+
+
+def cell(scores: Mapping[str, float], name: str) -> str:
+    """A score and its spread, three digits."""
+    if name not in scores:
+        return ""
+    found = (scores[name], scores.get(f"{name}_spread", math.nan))
+    texts = [f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}" for value in found]
+    return texts[0] if math.isnan(found[1]) else f"{texts[0]} ± {texts[1]}"
+
+
+def table(columns: Mapping[str, Mapping[str, float]]) -> str:
+    """Scores as rows, generators as columns."""
+    names = shown_scores(list(columns.values()))
+    lines = [["", *columns, ""]]
+    for name in names:
+        cells = [cell(scores, name) for scores in columns.values()]
+        lines.append([name, *cells, MEANINGS.get(name, "")])
+    widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(
+            text.ljust(width) if place in (0, len(line) - 1) else text.rjust(width)
+            for place, (text, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def print_evaluation(evaluation: Evaluation, options: Options) -> None:
+    """One run: its generators beside the floor."""
+    columns = {"floor": evaluation.floor} if evaluation.floor else {}
+    for name, scores in evaluation.scores.items():
+        columns[f"{name} ({evaluation.steps[name]})"] = scores
+    print(
+        f"run {evaluation.run}: {evaluation.pictures} generated images against as many real ones, "
+        f"{options.features} features; in brackets, steps\n\n{table(columns)}\n"
+    )
+
+
+def draw_comparison(path: Path, evaluations: Sequence[Evaluation]) -> None:
+    """A small chart for every score: a bar for every run, the floor as a line."""
+    names = [name for name in shown_scores([first(e) for e in evaluations]) if name in MEANINGS]
+    columns = 3
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(4 * columns, 0.6 + rows * (0.9 + 0.35 * len(evaluations))))
+    figure.set_layout_engine("constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis, name in zip(axes, names, strict=False):
+        values = [first(e).get(name, math.nan) for e in evaluations]
+        spreads = [first(e).get(f"{name}_spread", 0.0) for e in evaluations]
+        places = np.arange(len(values))[::-1]
+        axis.barh(places, values, xerr=spreads, height=0.7)
+        floors = [e.floor[name] for e in evaluations if name in e.floor]
+        if floors:
+            axis.axvline(float(np.mean(floors)), color="black", linestyle="--", linewidth=1)
+        axis.set_yticks(places, [e.run for e in evaluations])
+        axis.set_title(name, fontsize=10)
+        axis.set_xlabel(MEANINGS[name], fontsize=7)
+    for axis in axes[len(names) :]:
+        axis.set_axis_off()
+    figure.suptitle("averaged weights of the last checkpoint; dashed: real pictures")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=100)
+
+
+def first(evaluation: Evaluation) -> dict[str, float]:
+    """The scores of the generator that the run would be judged by."""
+    return next(iter(evaluation.scores.values()))
+
+
+@one_line_errors
+def main() -> None:
+    """Score one run, or several side by side."""
+    options = parse(Options, "evaluate.py", __doc__)
+    runs = options.compare or ((options.run,) if options.run else ())
+    if not runs:
+        raise UserError("RUN: which run? Give its name, or --compare and several")
+    if options.run and options.compare:
+        raise UserError(f"--compare: and {options.run} as well; name it among those to compare")
+    if options.images < 0:
+        raise UserError(f"--images {options.images}: must be 0 or more")
+    backend.seed_everything(options.seed, deterministic=True)
+    evaluations = [evaluate(run, options) for run in runs]
+    if options.compare:
+        chart = Path(options.images_dir, "comparison.png")
+        draw_comparison(chart, evaluations)
+    if options.json:
+        print(json.dumps([dataclasses.asdict(e) for e in evaluations], indent=2))
+        return
+    if options.compare:
+        columns = {"floor": evaluations[0].floor} if evaluations[0].floor else {}
+        print(table(columns | {e.run: first(e) for e in evaluations}))
+        print(f"\nchart: {chart}")
+        return
+    print_evaluation(evaluations[0], options)
+    nearest = Path(options.images_dir, options.run, "nearest.png")
+    if nearest.exists():
+        print(f"generated images beside the nearest training pictures: {nearest}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""evaluate.py as a person runs it, and the scores that a training takes by itself."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from tests.conftest import TINY, blobs, run_script
+from tests.test_runs import read_history
+from utils import checkpoints, training
+from utils.datasets import write_dataset
+from utils.pictures import read_picture
+
+ARGUMENTS = [*TINY, "--holdout", "0.3", "--score-interval", "4", "--history-interval", "2"]
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two runs on 200 pictures, 60 of them held out."""
+    folder = tmp_path_factory.mktemp("scored")
+    write_dataset(folder / "blobs.h5", blobs(200), [""] * 200)
+    for name in ("one", "two"):
+        result = run_script(
+            "dcgan.py", *ARGUMENTS, "--data", "blobs.h5", "--steps", 12, "--run-name", name,
+            "--seed", len(name) + (name == "two"), folder=folder,
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+        assert "140 pictures and 60 held out" in result.stdout
+    return folder
+
+
+def test_a_training_scores_itself_and_keeps_the_best(scored):
+    rows = read_history(scored / "images" / "one")
+    scores = {int(row["step"]): float(row["f_score"]) for row in rows}
+    assert [step for step, score in scores.items() if not math.isnan(score)] == [4, 8, 12]
+    folder = scored / "saved_models" / "one" / "best"
+    best = json.loads((folder / "score.json").read_text())
+    assert best.keys() == {"step", "f_score", "kid"}
+    assert best["f_score"] == pytest.approx(max(scores[step] for step in (4, 8, 12)), rel=1e-6)
+    assert scores[best["step"]] == pytest.approx(best["f_score"], rel=1e-6)
+    for name in ("generator", "generator-current", "discriminator"):
+        keras.models.load_model(folder / f"{name}.keras")
+    assert not folder.with_name("best.new").exists()
+    assert not folder.with_name("best.old").exists()
+
+
+def test_scores_of_a_resumed_run_are_exact(scored):
+    for steps, run in ((6, ["--run-name", "halves"]), (12, ["--resume", "halves"])):
+        options = [*ARGUMENTS, "--data", "blobs.h5", "--seed", 3] if steps == 6 else []
+        result = run_script("dcgan.py", *options, *run, "--steps", steps, folder=scored)
+        assert result.returncode == 0, result.stderr
+    whole, halves = (read_history(scored / "images" / name) for name in ("one", "halves"))
+    assert [row["f_score"] for row in whole] == [row["f_score"] for row in halves]
+    best = [
+        (scored / "saved_models" / name / "best" / "score.json").read_text()
+        for name in ("one", "halves")
+    ]
+    assert best[0] == best[1]
+
+
+def test_the_table(scored):
+    result = run_script("evaluate.py", "one", folder=scored)
+    assert result.returncode == 0, result.stderr
+    head, _, columns, *lines = result.stdout.splitlines()
+    assert head == (
+        "run one: 60 generated images against as many real ones, random features; in brackets, "
+        "steps"
+    )
+    for name in ("floor", "last, averaged (12)", "last, current (12)", "best, averaged ("):
+        assert name in columns
+    names = [line.split()[0] for line in lines if line and not line.startswith("generated")]
+    assert names == [
+        "kid", "f_score", "precision", "recall", "density", "coverage", "swd", "swd_32", "swd_16",
+        "diversity", "diversity_reals", "sharpness", "copies", "closeness",
+    ]  # fmt: skip
+    picture = np.asarray(read_picture(scored / "images" / "one" / "nearest.png"))
+    assert picture.shape == (10 * 34 + 2, 6 * 34 + 2, 3)
+
+
+def test_json_is_alone_on_standard_output(scored):
+    result = run_script("evaluate.py", "one", "--json", folder=scored)
+    assert result.returncode == 0, result.stderr
+    (evaluation,) = json.loads(result.stdout)
+    assert (evaluation["run"], evaluation["pictures"]) == ("one", 60)
+    assert evaluation["steps"]["last, averaged"] == 12
+    assert (
+        evaluation["floor"]["coverage"] > 0.5 > evaluation["scores"]["last, averaged"]["coverage"]
+    )
+    again = json.loads(run_script("evaluate.py", "one", "--json", folder=scored).stdout)
+    assert again == [evaluation]
+
+
+def test_runs_side_by_side(scored):
+    result = run_script("evaluate.py", "--compare", "one", "two", folder=scored)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[0].split()[:3] == ["floor", "one", "two"]
+    assert result.stdout.endswith("chart: images/comparison.png\n")
+    assert read_picture(scored / "images" / "comparison.png").width > 1000
+
+
+def test_pictures_that_the_run_never_saw(scored):
+    write_dataset(scored / "others.h5", blobs(55, seed=9), [""] * 55)
+    result = run_script("evaluate.py", "one", "--data", "others.h5", "--json", folder=scored)
+    assert result.returncode == 0, result.stderr
+    (evaluation,) = json.loads(result.stdout)
+    assert (evaluation["pictures"], evaluation["floor"]) == (55, {})
+
+
+def refused(*arguments: object, folder: Path) -> str:
+    result = run_script("evaluate.py", *arguments, folder=folder)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    return result.stderr.splitlines()[-1].removeprefix("evaluate.py: error: ")
+
+
+def test_mistakes(scored, tmp_path):
+    assert refused(folder=scored) == "RUN: which run? Give its name, or --compare and several"
+    assert refused("three", folder=scored).startswith(
+        "RUN three: saved_models/three/config.json does not exist; there are "
+    )
+    assert refused("../one", folder=scored).startswith("RUN '../one': must be letters, digits")
+    assert refused("one", "--images", 20, folder=scored) == (
+        "one: 20 pictures to score against, wanted at least 50; give --data with pictures that it "
+        "was not trained on"
+    )
+    assert refused("one", "--image", 20, folder=scored) == (
+        "--image: no such option; did you mean --images?"
+    )
+
+
+def test_a_network_that_is_damaged(scored):
+    path = scored / "saved_models" / "two" / "generator.keras"
+    good = path.read_bytes()
+    path.write_bytes(good[:1000])
+    try:
+        message = refused("two", folder=scored)
+    finally:
+        path.write_bytes(good)
+    assert message.startswith("saved_models/two/generator.keras: is damaged or no Keras network: ")
+
+
+def test_pictures_that_have_changed(scored):
+    path = scored / "blobs.h5"
+    good = path.read_bytes()
+    write_dataset(path, blobs(200, seed=5), [""] * 200)
+    try:
+        message = refused("one", folder=scored)
+    finally:
+        path.write_bytes(good)
+    assert message.startswith("--data blobs.h5: its pictures are no longer those of the run;")
+
+
+def test_the_best_networks_survive_a_kill_between_two_renames(tmp_path):
+    old = tmp_path / "best.old"
+    old.mkdir()
+    (old / "score.json").write_text('{"step": 4, "kid": 2.5}')
+    assert checkpoints.read_best(tmp_path / "best", ["kid"]) == {"step": 4.0, "kid": 2.5}
+    assert (tmp_path / "best").exists()
+    assert not old.exists()
+    assert checkpoints.read_best(tmp_path / "best", ["swd"]) == {}
+    assert checkpoints.read_best(tmp_path / "nothing", ["kid"]) == {}
+
+
+def test_a_better_network():
+    trainer = object.__new__(training.Trainer)
+    for score, better, worse in (
+        ("f_score", {"f_score": 0.5, "kid": 9}, {"f_score": 0.4, "kid": 1}),
+        ("f_score", {"f_score": 0.0, "kid": 1}, {"f_score": 0.0, "kid": 9}),
+        ("kid", {"kid": 1}, {"kid": 9}),
+        ("coverage", {"coverage": 0.9, "kid": 9}, {"coverage": 0.8, "kid": 9}),
+    ):
+        trainer.h = type("Options", (), {"score": score})
+        assert trainer._is_better(better, worse)
+        assert not trainer._is_better(worse, better)
+        assert not trainer._is_better(better, better)

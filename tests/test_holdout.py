@@ -1,0 +1,98 @@
+"""Pictures kept from training: which, that no step sees them, and that a resumed run keeps them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.conftest import TINY, blobs, run_script
+from utils import datasets
+from utils.datasets import Dataset, held_out, write_dataset
+
+SOME = [*TINY, "--holdout", "0.3"]
+
+
+def test_the_choice_is_the_same_for_every_run():
+    chosen = held_out(1000, 0.2)
+    assert len(chosen) == 200 == len(set(chosen))
+    assert np.array_equal(chosen, held_out(1000, 0.2))
+    assert np.all(np.diff(chosen) > 0)
+    # Spread over the whole set.
+    assert all(
+        np.sum((chosen >= start) & (chosen < start + 250)) > 30 for start in (0, 250, 500, 750)
+    )
+    assert len(held_out(1000, 0)) == 0
+    assert set(held_out(1000, 0.1)) < set(chosen)
+
+
+def test_there_is_a_most(monkeypatch):
+    monkeypatch.setattr(datasets, "MOST_HELD_OUT", 7)
+    assert len(held_out(1000, 0.2)) == 7
+
+
+def test_a_part_of_a_set():
+    images = blobs(6)
+    whole = Dataset(images, list("abcdef"), {"number": np.arange(6)}, "x", "y")
+    part = whole.part(np.array([1, 4]))
+    assert np.array_equal(part.images, images[[1, 4]])
+    assert (part.names, part.attributes["number"].tolist()) == (["b", "e"], [1, 4])
+    assert (part.source, part.made_by) == ("x", "y")
+
+
+@pytest.mark.parametrize("budget", [(), ("--memory-budget", "0.00002")])
+def test_training_never_sees_them(tmp_path, budget):
+    """The pictures held out are black: had a step seen one, the grid of reals would show it."""
+    images = np.full((20, 32, 32, 3), 255, np.uint8)
+    images[held_out(20, 0.3)] = 0
+    write_dataset(tmp_path / "a.h5", images, [""] * 20)
+    result = run_script(
+        "dcgan.py", *SOME, *budget, "--data", "a.h5", "--steps", 8, "--sample-columns", 5,
+        "--sample-rows", 4, folder=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "14 pictures and 6 held out, 32 px" in result.stdout
+    assert ("streamed" in result.stdout) == bool(budget)
+    from utils.pictures import read_picture
+
+    grid = np.asarray(read_picture(tmp_path / "images" / "dcgan-1" / "reals.png"))
+    assert grid.min() == 255
+    config = json.loads((tmp_path / "saved_models" / "dcgan-1" / "config.json").read_text())
+    assert config["data_set"]["held_out"] == held_out(20, 0.3).tolist()
+    assert config["data_set"]["pictures"] == 20
+
+
+def test_a_resumed_run_keeps_its_own(tmp_path, data_file):
+    arguments = [*SOME, "--data", data_file]
+    assert run_script("dcgan.py", *arguments, "--steps", 2, folder=tmp_path).returncode == 0
+    path = tmp_path / "saved_models" / "dcgan-1" / "config.json"
+    config = json.loads(path.read_text())
+    config["data_set"]["held_out"] = [0, 1, 2]
+    path.write_text(json.dumps(config))
+    result = run_script("dcgan.py", "--resume", "dcgan-1", "--steps", 4, folder=tmp_path)
+    assert "17 pictures and 3 held out" in result.stdout
+    assert json.loads(path.read_text())["data_set"]["held_out"] == [0, 1, 2]
+    changed = run_script(
+        "dcgan.py", "--resume", "dcgan-1", "--holdout", 0, "--steps", 5, folder=tmp_path
+    )
+    assert changed.returncode == 2
+    assert changed.stderr == (
+        "dcgan.py: error: --holdout 0.0: run dcgan-1 has 0.3, which a resumed run keeps; leave the "
+        "option out or start a new run\n"
+    )
+    path.write_text(json.dumps(config | {"data_set": config["data_set"] | {"held_out": [99]}}))
+    damaged = run_script("dcgan.py", "--resume", "dcgan-1", "--steps", 5, folder=tmp_path)
+    assert damaged.stderr == (
+        "dcgan.py: error: --resume dcgan-1: its config.json is damaged: held_out names pictures "
+        "beyond the 20 there are\n"
+    )
+
+
+def test_too_few_pictures_are_left(tmp_path, data_file):
+    result = run_script("dcgan.py", *SOME, "--data", data_file, "--batch-size", 16, folder=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr == (
+        f"dcgan.py: error: --batch-size 16: a step takes 16 pictures, and {data_file} has 14 "
+        "besides 6 held out; wanted is at most 14\n"
+    )

@@ -1,0 +1,613 @@
+"""Scores with known answers, and every formula beside another way to compute it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import itertools
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from tests.conftest import REPOSITORY, blobs
+from utils import mechas, metrics
+from utils.errors import UserError
+
+# Sides whose colours can be told apart, and how many robots of each.
+FACTIONS = ("ace", "arctic", "heavy", "dominion")
+OF_EACH = 90
+
+
+@pytest.fixture(scope="module")
+def robots() -> tuple[np.ndarray, np.ndarray]:
+    """Robots of four factions, uint8 (360, 64, 64, 3), and their factions."""
+    images, factions = [], []
+    missing = dict.fromkeys(FACTIONS, OF_EACH)
+    designs = (mechas.design(index) for index in itertools.count())
+    while any(missing.values()):
+        design = next(designs)
+        if missing.get(design.faction, 0):
+            missing[design.faction] -= 1
+            images.append(mechas.draw(design, 64))
+            factions.append(design.faction)
+    return np.stack(images), np.array(factions)
+
+
+@pytest.fixture(scope="module")
+def halves(robots: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    images, _ = robots
+    return images[::2], images[1::2]
+
+
+@pytest.fixture(scope="module")
+def scorer(halves: tuple[np.ndarray, np.ndarray]) -> metrics.Scorer:
+    """The first half as reals, the second as training images."""
+    return metrics.Scorer(halves[0], training=halves[1], pairs=300)
+
+
+def noise(count: int, size: int = 32, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+
+
+def noised(images: np.ndarray, deviation: float, seed: int = 0) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    return np.clip(images + random.normal(0, deviation, images.shape), 0, 255).astype(np.uint8)
+
+
+def blurred(images: np.ndarray, radius: float) -> np.ndarray:
+    blur = ImageFilter.GaussianBlur(radius)
+    return np.stack([np.asarray(Image.fromarray(image).filter(blur)) for image in images])
+
+
+def gaussian(count: int, width: int = 64, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((count, width))
+
+
+# Known answers ----------------------------------------------------------------------------------
+
+
+def test_identical_sets_get_the_best_scores(scorer, halves) -> None:
+    scores = scorer.score(halves[0])
+    assert scores["swd"] == scores["swd_64"] == scores["swd_32"] == scores["swd_16"] == 0
+    assert scores["precision"] == scores["recall"] == scores["coverage"] == 1
+    assert scores["density"] > 1
+    assert scores["kid"] < 0  # unbiased: the same images twice are nearer than chance
+    assert scores["sharpness"] == 1
+    assert scores["diversity"] == scores["diversity_reals"]
+
+
+def test_disjoint_sets_get_the_worst_scores(scorer) -> None:
+    scores = scorer.score(noise(180, 64))
+    assert scores["precision"] == scores["recall"] == scores["f_score"] == 0
+    assert scores["density"] == scores["coverage"] == 0
+    assert scores["kid"] > 1e6
+    assert scores["swd"] > 100
+    assert scores["diversity"] < 0.05 < scores["diversity_reals"]
+    assert scores["sharpness"] > 4
+
+
+def test_two_halves_of_a_set_are_at_the_floor(scorer, halves) -> None:
+    floor = scorer.floor()
+    assert abs(floor["kid"]) < 60  # a generator far from done gets thousands
+    assert floor["swd"] < 20
+    for name in ("precision", "recall", "coverage"):
+        assert floor[name] > 0.9
+    assert 0.85 < floor["density"] < 1.2  # 1 is expected, and one draw scatters
+    assert floor["sharpness"] == pytest.approx(1, abs=0.05)
+    assert floor["diversity"] == pytest.approx(floor["diversity_reals"], abs=0.03)
+    assert floor["copies"] < 0.03
+    assert floor["closeness"] == pytest.approx(1, abs=0.01)
+    # As many training images as reals: all of them, here, so that nothing is left to chance.
+    without_copies = {name: value for name, value in floor.items() if "cop" not in name}
+    scores = scorer.score(halves[1])
+    assert {name: scores[name] for name in without_copies if "clos" not in name} == {
+        name: value for name, value in without_copies.items() if "clos" not in name
+    }
+
+
+def test_coverage_and_recall_fall_with_every_mode_dropped(robots, scorer) -> None:
+    images, factions = robots
+    pool, kinds = images[1::2], factions[1::2]
+    real_kinds = factions[::2]
+    shares, rows = [], []
+    for dropped in range(len(FACTIONS)):
+        kept = pool[~np.isin(kinds, FACTIONS[:dropped])]
+        fakes = kept[np.resize(np.arange(len(kept)), len(pool))]
+        shares.append(np.mean(~np.isin(real_kinds, FACTIONS[:dropped])))
+        rows.append(scorer.score(fakes, ("neighbours", "kid")))
+    coverage = np.array([row["coverage"] for row in rows])
+    recall = np.array([row["recall"] for row in rows])
+    # Coverage stays above the share that is left: balls of the rest reach over to other colours,
+    # the more the fewer robots there are.
+    np.testing.assert_allclose(recall, shares, atol=0.1)
+    assert np.all(coverage > np.array(shares) * 0.9)
+    assert np.all(coverage < np.array(shares) + 0.25)
+    assert np.all(np.diff(coverage) < -0.08)
+    # What is generated is as good as ever.
+    assert min(row["precision"] for row in rows) > 0.85
+    assert [row["kid"] for row in rows] == sorted(row["kid"] for row in rows)
+
+
+def test_blur_shows_in_the_fine_levels_and_in_the_sharpness(scorer, halves) -> None:
+    floor = scorer.floor(("swd", "sharpness"))
+    sharp = 1.0
+    for radius in (0.5, 1, 2):
+        scores = scorer.score(blurred(halves[1], radius), ("swd", "sharpness"))
+        assert scores["sharpness"] < sharp * 0.8
+        sharp = scores["sharpness"]
+        rise = {level: scores[f"swd_{level}"] - floor[f"swd_{level}"] for level in (64, 32, 16)}
+        assert rise[64] > rise[32] > rise[16], (radius, rise)
+    assert sharp < 0.1
+
+
+def test_noise_shows_in_the_finest_level_and_in_the_sharpness(scorer, halves) -> None:
+    floor = scorer.floor(("swd", "sharpness"))
+    scores = scorer.score(noised(halves[1], 20), ("swd", "sharpness"))
+    assert scores["swd_64"] > 2 * floor["swd_64"]
+    assert scores["swd_16"] < 2 * floor["swd_16"]
+    assert scores["sharpness"] > 1.1
+
+
+def test_a_wrong_shape_shows_in_the_coarsest_level(scorer, halves) -> None:
+    floor = scorer.floor(("swd",))
+    large = noise(len(halves[1]), 4).repeat(16, 1).repeat(16, 2)
+    clouded = (halves[1] * 0.5 + blurred(large, 6) * 0.5).astype(np.uint8)
+    scores = scorer.score(clouded, ("swd",))
+    rise = {level: scores[f"swd_{level}"] / floor[f"swd_{level}"] for level in (64, 32, 16)}
+    assert rise[16] > rise[64], rise
+    assert rise[16] > 1.3
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_copies_of_training_images_are_found(scorer, halves, share) -> None:
+    fakes = halves[0].copy()
+    count = round(share * len(fakes))
+    fakes[:count] = noised(halves[1][:count], 4)
+    scores = scorer.score(fakes, ("copies",))
+    assert scores["copies"] == pytest.approx(share, abs=0.03)
+    assert scores["copies_spread"] < 0.03
+    if share == 1:
+        assert scores["closeness"] < 0.3
+
+
+def test_nearest_finds_the_original(halves) -> None:
+    network = metrics.RandomNetwork(64)
+    training = network.fit(halves[1])
+    order = np.random.default_rng(0).permutation(len(training))[:50]
+    found = metrics.nearest(network(noised(halves[1][order], 3)), training)
+    np.testing.assert_array_equal(found.indices, order)
+    exact = metrics.nearest(training[order], training)
+    np.testing.assert_array_equal(exact.indices, order)
+    np.testing.assert_array_equal(exact.distances, 0)
+
+
+def test_density_and_coverage_of_one_distribution() -> None:
+    density, coverage = [], []
+    for draw in range(10):
+        fakes, reals = gaussian(400, seed=2 * draw), gaussian(400, seed=2 * draw + 1)
+        scores = metrics.neighbour_scores(fakes, reals)
+        density.append(scores["density"])
+        coverage.append(scores["coverage"])
+    assert np.mean(density) == pytest.approx(1, abs=0.05)
+    assert np.mean(coverage) == pytest.approx(1 - 2**-5, abs=0.008)
+
+
+def test_diversity_of_one_picture_is_one() -> None:
+    same = np.repeat(blobs(1), 10, axis=0)
+    assert metrics.diversity(same, pairs=20).mean == pytest.approx(1, abs=1e-12)
+    assert metrics.diversity(blobs(30), pairs=200).mean < 0.9
+
+
+def test_pairs_are_of_different_images() -> None:
+    # Of two images there is but one pair.
+    two = blobs(2)
+    expected = metrics.ms_ssim(two[:1], two[1:])[0]
+    assert metrics.diversity(two, pairs=50).mean == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_order_of_the_images_does_not_matter(halves) -> None:
+    def scores(seed: int) -> dict[str, float]:
+        random = np.random.default_rng(seed)
+        reals, training, fakes = (
+            images[random.permutation(40)]
+            for images in (halves[0][:40], halves[1][:40], blurred(halves[1][40:80], 1))
+        )
+        scorer = metrics.Scorer(reals, training, pairs=30)
+        return {f"floor {k}": v for k, v in scorer.floor().items()} | scorer.score(fakes)
+
+    assert scores(1) == scores(2)
+
+
+def test_another_seed_draws_other_patches_and_pairs(halves) -> None:
+    fakes, reals = halves[1][:50], halves[0][:50]
+    first, second = (metrics.swd(fakes, reals, seed=seed) for seed in (0, 1))
+    for level in (64, 32, 16):
+        assert 0 < abs(first[level] - second[level]) < 0.3 * first[level]
+    pairs = [metrics.diversity(reals, 100, seed=seed) for seed in (0, 1)]
+    assert 0 < abs(pairs[0].mean - pairs[1].mean) < 5 * (pairs[0].error + pairs[1].error)
+
+
+def test_the_reals_are_computed_once(scorer, monkeypatch) -> None:
+    fakes = noise(180, 64)
+    expected = scorer.score(fakes, ("kid",))
+    for network in scorer.networks:
+        monkeypatch.setattr(network, "fit", None)
+    assert scorer.score(fakes, ("kid",)) == expected
+    assert sorted(expected) == ["kid", "kid_spread"]
+
+
+def test_scores_have_names_and_are_plain_numbers() -> None:
+    images = noise(48, 64)
+    scores = metrics.Scorer(images[:12], images[24:], pairs=10).score(images[12:24])
+    networks = (
+        "kid",
+        "f_score",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "copies",
+        "closeness",
+    )
+    assert set(scores) == {
+        *networks, *(f"{name}_spread" for name in networks), "swd", "swd_64", "swd_32", "swd_16",
+        "diversity", "diversity_spread", "diversity_reals", "sharpness",
+    }  # fmt: skip
+    assert all(type(value) is float for value in scores.values())
+
+
+# The formulas ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [11, 32, 64])
+def test_ssim_agrees_with_scikit_image(size) -> None:
+    module = pytest.importorskip("skimage.metrics", reason="scikit-image is not installed")
+    images = noise(4, size, seed=1)
+    others = blurred(images, 0.7)
+    others[1] = noise(1, size, seed=2)[0]
+    expected = [
+        module.structural_similarity(
+            *pair, channel_axis=2, data_range=255, gaussian_weights=True, sigma=1.5,
+            use_sample_covariance=False,
+        )
+        for pair in zip(images, others, strict=True)
+    ]  # fmt: skip
+    np.testing.assert_allclose(metrics.ssim(images, others), expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [16, 32, 64, 128, 176, 256])
+def test_ms_ssim_agrees_with_tensorflow(size) -> None:
+    tensorflow = pytest.importorskip("tensorflow")
+    images = blobs(4, size)
+    others = noised(images, 30)
+    others[3] = blobs(1, size, seed=9)[0]
+    count = metrics.scales(size)
+    assert count == {16: 1, 32: 2, 64: 3, 128: 4, 176: 5, 256: 5}[size]
+    weights = np.array(metrics.SCALE_WEIGHTS[:count])
+    expected = tensorflow.image.ssim_multiscale(
+        *(tensorflow.constant(each, "float32") for each in (images, others)),
+        max_val=255,
+        power_factors=tuple(weights / weights.sum()),
+    )
+    np.testing.assert_allclose(metrics.ms_ssim(images, others), expected, atol=2e-4)
+
+
+def test_sums_do_not_depend_on_the_chunks(halves, monkeypatch) -> None:
+    fakes, reals = halves[1][:40], halves[0][:40]
+    features = gaussian(80, 20), gaussian(90, 20, seed=1)
+
+    def results() -> list[float]:
+        return [
+            *metrics.swd(fakes, reals).values(), *metrics.diversity(reals, 30),
+            metrics.detail_share(reals), metrics.kid(*features),
+            *metrics.neighbour_scores(*features).values(),
+            metrics.nearest(*features).distances.sum(),
+            *metrics.RandomNetwork(64)(reals)[:, ::100].ravel(),
+        ]  # fmt: skip
+
+    whole = results()
+    monkeypatch.setattr(metrics, "IMAGE_BYTES", 500_000)
+    monkeypatch.setattr(metrics, "BLOCK_VALUES", 1000)
+    np.testing.assert_allclose(results(), whole, rtol=1e-4, atol=1e-6)
+
+
+def test_kid_is_a_double_sum() -> None:
+    fakes, reals = gaussian(12, 5), gaussian(9, 5, seed=1) + 0.3
+
+    def kernel(x: np.ndarray, y: np.ndarray) -> float:
+        return float((np.dot(x, y) / 5 + 1) ** 3)
+
+    expected = (
+        np.mean([kernel(x, y) for x, y in itertools.permutations(fakes, 2)])
+        + np.mean([kernel(x, y) for x, y in itertools.permutations(reals, 2)])
+        - 2 * np.mean([kernel(x, y) for x in fakes for y in reals])
+    )
+    assert metrics.kid(fakes, reals) == pytest.approx(expected, rel=1e-12)
+
+
+def test_kid_of_one_distribution_is_zero_on_average() -> None:
+    values = [
+        metrics.kid(gaussian(count, 8, seed=2 * i), gaussian(count, 8, seed=2 * i + 1))
+        for count in (20, 100)
+        for i in range(60)
+    ]
+    assert abs(np.mean(values)) < 4 * np.std(values) / np.sqrt(len(values))
+
+
+def test_fid_is_the_distance_of_two_gaussians() -> None:
+    first, second = gaussian(300, 6), gaussian(200, 6, seed=1) @ gaussian(6, 6, seed=2) + 1
+    covariances = [np.cov(each.T) for each in (first, second)]
+    root = np.sqrt(np.linalg.eigvals(covariances[0] @ covariances[1]).real).sum()
+    expected = (
+        np.sum((first.mean(0) - second.mean(0)) ** 2)
+        + np.trace(covariances[0] + covariances[1])
+        - 2 * root
+    )
+    assert metrics.fid(first, second) == pytest.approx(expected, rel=1e-9)
+    assert metrics.fid(first, first) == pytest.approx(0, abs=1e-9)
+    assert metrics.fid(first + 2, first) == pytest.approx(6 * 4, rel=1e-9)
+
+
+def test_neighbour_scores_are_what_loops_find() -> None:
+    fakes, reals, k = gaussian(25, 3), gaussian(30, 3, seed=1) * 1.3, 3
+
+    def radius(points: np.ndarray, index: int) -> float:
+        distances = [np.linalg.norm(points[index] - other) for other in points]
+        return sorted(distances)[k]  # the first is its own
+
+    real_radii = [radius(reals, i) for i in range(len(reals))]
+    fake_radii = [radius(fakes, i) for i in range(len(fakes))]
+    in_real_ball = [
+        [np.linalg.norm(fake - real) <= r for real, r in zip(reals, real_radii, strict=True)]
+        for fake in fakes
+    ]
+    in_fake_ball = [
+        [np.linalg.norm(fake - real) <= r for fake, r in zip(fakes, fake_radii, strict=True)]
+        for real in reals
+    ]
+    precision = np.mean([any(row) for row in in_real_ball])
+    recall = np.mean([any(row) for row in in_fake_ball])
+    assert metrics.neighbour_scores(fakes, reals, k) == pytest.approx(
+        {
+            "f_score": 2 / (1 / precision + 1 / recall),
+            "precision": precision,
+            "recall": recall,
+            "density": sum(map(sum, in_real_ball)) / (k * len(fakes)),
+            "coverage": np.mean([any(column) for column in zip(*in_real_ball, strict=True)]),
+        }
+    )
+    np.testing.assert_allclose(np.sqrt(metrics.radii(reals, k)), real_radii, rtol=1e-9)
+
+
+def test_swd_of_one_patch_and_direction_is_a_sorted_difference() -> None:
+    # Of images of one colour each, a normalised patch is one number three times, and the
+    # coarsest level of 16 px is the image.
+    values = np.random.default_rng(0).integers(0, 256, (2, 20))
+    fakes, reals = (
+        np.full((20, 16, 16, 3), each[:, None, None, None], np.uint8) for each in values
+    )
+    found = metrics.swd(fakes, reals, patches=2, repeats=200, directions=10)
+    first, second = (np.sort((each - each.mean()) / each.std()) for each in values)
+    # The mean of |sum of a direction's 147 numbers| is that of a normal number.
+    expected = 1000 * np.abs(first - second).mean() * np.sqrt(2 / np.pi)
+    assert found == {16: pytest.approx(expected, rel=0.06)}
+
+
+def test_a_level_of_the_pyramid_is_what_halving_loses() -> None:
+    flat = np.full((1, 3, 32, 32), 7.0)
+    np.testing.assert_allclose(metrics._halved(flat), flat[..., ::2, ::2], rtol=1e-12)
+    np.testing.assert_allclose(metrics._detail(flat), 0, atol=1e-12)
+    ramp = np.broadcast_to(np.arange(32.0), (1, 3, 32, 32))
+    np.testing.assert_allclose(metrics._detail(ramp)[..., 8:-8, 8:-8], 0, atol=1e-12)
+    chequered = np.indices((32, 32)).sum(0) % 2.0
+    np.testing.assert_allclose(metrics._halved(chequered), 0.5, atol=1e-12)
+
+
+def test_pictures_of_one_colour_have_no_details() -> None:
+    plain = np.full((6, 32, 32, 3), 200, np.uint8)
+    assert metrics.detail_share(plain) == 0
+    assert metrics.swd(plain, plain) == {32: 0, 16: 0}
+    assert np.isfinite(list(metrics.swd(plain, blobs(6)).values())).all()
+
+
+# Features ----------------------------------------------------------------------------------------
+
+
+def test_random_weights_are_the_same_everywhere() -> None:
+    network = metrics.RandomNetwork(64, seed=1)
+    digest = hashlib.sha256()
+    for array in itertools.chain.from_iterable(network.weights):
+        digest.update(np.ascontiguousarray(array, "<f4").tobytes())
+    assert digest.hexdigest()[:16] == "a5b11d8976cd5742"
+    assert [kernel.shape for kernel, _ in network.weights] == [
+        (3, 3, 3, 32), (3, 3, 32, 64), (3, 3, 64, 128), (3, 3, 128, 128),
+    ]  # fmt: skip
+
+
+def test_features_are_scaled_by_the_reals(halves) -> None:
+    network = metrics.RandomNetwork(64)
+    features = network.fit(halves[0])
+    assert features.dtype == np.float32
+    np.testing.assert_allclose(features.mean(0), 0, atol=1e-4)
+    assert np.square(features).mean() == pytest.approx(1, rel=1e-4)
+    energies = [np.square(features[:, group]).sum(1).mean() for group in network.groups]
+    np.testing.assert_allclose(energies, energies[0], rtol=1e-4)
+    np.testing.assert_array_equal(network(halves[0]), features)
+    assert not np.array_equal(metrics.RandomNetwork(64, seed=1).fit(halves[0]), features)
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_backends_agree_on_the_features(backend, tmp_path) -> None:
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    code = (
+        "import sys, numpy; from tests.conftest import blobs; from utils import metrics;"
+        "numpy.save(sys.argv[1], metrics.RandomNetwork(32).fit(blobs(9)))"
+    )
+    path = tmp_path / "features.npy"
+    subprocess.run(
+        [sys.executable, "-c", code, path], cwd=REPOSITORY, check=True, timeout=120,
+        env=os.environ | {"KERAS_BACKEND": backend},
+    )  # fmt: skip
+    np.testing.assert_allclose(
+        np.load(path), metrics.RandomNetwork(32).fit(blobs(9)), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_inception_says_which_file_is_missing(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    with pytest.raises(UserError) as error:
+        metrics.Scorer(blobs(6), features="inception")
+    name = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    assert str(error.value) == (
+        f"--features inception: {tmp_path}/models/{name} is missing; nothing is downloaded here: "
+        "get it from https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/"
+        f"{name} (88 MB) and put it there, or take --features random"
+    )
+
+
+def test_inception_says_that_its_file_is_damaged(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    path = tmp_path / "models" / metrics.INCEPTION_FILE
+    path.parent.mkdir()
+    path.write_bytes(b"not HDF5")
+    with pytest.raises(UserError, match=r"notop\.h5 cannot be read: ") as error:
+        metrics.InceptionNetwork()
+    assert "\n" not in str(error.value)
+
+
+def test_inception_gives_a_fid(tmp_path, monkeypatch) -> None:
+    import keras
+
+    # The real one takes half a minute without a GPU.
+    network = keras.Sequential(
+        [keras.Input((299, 299, 3)), keras.layers.AveragePooling2D(149), keras.layers.Flatten()]
+    )
+    calls = []
+    monkeypatch.setattr(
+        keras.applications, "InceptionV3", lambda **options: calls.append(options) or network
+    )
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    path = tmp_path / "models" / metrics.INCEPTION_FILE
+    path.parent.mkdir()
+    path.touch()
+    scorer = metrics.Scorer(blobs(8), training=blobs(40, seed=1), features="inception")
+    assert calls == [
+        {
+            "include_top": False, "weights": str(path), "pooling": "avg",
+            "input_shape": (299, 299, 3),
+        }
+    ]  # fmt: skip
+    scores = scorer.floor()
+    assert scores["fid"] > 0
+    assert not any(name.startswith("fid_") for name in scores)
+    white, black = (
+        scorer.networks[0](np.full((1, 32, 32, 3), value, np.uint8)) for value in (255, 0)
+    )
+    np.testing.assert_allclose(white, 1, rtol=1e-6)
+    np.testing.assert_allclose(black, -1, rtol=1e-6)
+
+
+# Errors ------------------------------------------------------------------------------------------
+
+TWELVE = blobs(12)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: metrics.ssim(TWELVE / 255, TWELVE),
+            "images: found float64 (12, 32, 32, 3), wanted uint8 (N, H, W, 3)",
+        ),
+        (
+            lambda: metrics.detail_share(TWELVE[..., 0]),
+            "images: found uint8 (12, 32, 32), wanted uint8 (N, H, W, 3)",
+        ),
+        (
+            lambda: metrics.ssim(TWELVE, blobs(12, 64)),
+            "images of one size wanted, found images (32, 32) and others (64, 64)",
+        ),
+        (lambda: metrics.ssim(TWELVE, TWELVE[:5]), "pairs wanted, found 12 images and 5 others"),
+        (
+            lambda: metrics.ms_ssim(TWELVE[:, :8], TWELVE[:, :8]),
+            "images of at least 11 px wanted, found 8x32",
+        ),
+        (
+            lambda: metrics.ms_ssim(TWELVE[:, :, :31], TWELVE[:, :, :31]),
+            "2 scales want sides divisible by 2, found (32, 31)",
+        ),
+        (lambda: metrics.diversity(TWELVE[:1]), "images: found 1 images, wanted at least 2"),
+        (
+            lambda: metrics.swd(TWELVE, TWELVE[:5]),
+            "as many fakes as reals wanted, found 12 and 5: scores depend on the number of images",
+        ),
+        (
+            lambda: metrics.swd(TWELVE[:, :, :16], TWELVE[:, :, :16]),
+            "square images of 16, 32, 64, ... px wanted, found 32x16",
+        ),
+        (
+            lambda: metrics.detail_share(TWELVE[:, :31]),
+            "even sides of at least 4 px wanted, found (31, 32)",
+        ),
+        (
+            lambda: metrics.sharpness(TWELVE, np.zeros_like(TWELVE)),
+            "reals: no details at all to compare with",
+        ),
+        (lambda: metrics.radii(gaussian(5)), "features: found 5 images, wanted at least 6"),
+        (lambda: metrics.radii(gaussian(5), 0), "k must be at least 1, found 0"),
+        (
+            lambda: metrics.kid(gaussian(5, 3), gaussian(5, 4)),
+            "features of one width wanted, found [3, 4]",
+        ),
+        (
+            lambda: metrics.kid(gaussian(5)[0], gaussian(5)),
+            "fakes: found features of shape (64,), wanted (N, D)",
+        ),
+        (
+            lambda: metrics.copies(gaussian(5), gaussian(5)),
+            "copies wants reals or their real_distance",
+        ),
+        (
+            lambda: metrics.copies(gaussian(5), gaussian(5), gaussian(5)),
+            "reals: most of them are in the training set, nothing to compare with",
+        ),
+        (lambda: metrics.RandomNetwork(48), "image_size must be 16, 32, 64, ..., found 48"),
+        (
+            lambda: metrics.RandomNetwork(64)(TWELVE),
+            "images of 64 px wanted, found (32, 32)",
+        ),
+        (lambda: metrics.Scorer(TWELVE[:5]), "reals: found 5 images, wanted at least 6"),
+        (
+            lambda: metrics.Scorer(TWELVE).score(TWELVE[:6]),
+            "as many fakes as reals wanted, found 6 and 12: scores depend on the number of images",
+        ),
+        (
+            lambda: metrics.Scorer(TWELVE).score(TWELVE, ["swd", "is"]),
+            "groups: found 'is', wanted some of kid, fid, neighbours, copies, swd, diversity, "
+            "sharpness",
+        ),
+        (
+            lambda: metrics.Scorer(TWELVE).score(TWELVE, ["copies"]),
+            "groups: copies wants the training images",
+        ),
+        (
+            lambda: metrics.Scorer(TWELVE, TWELVE[:5]).floor(["swd"]),
+            "the floor of 12 reals wants as many training images, found 5",
+        ),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_named(call, message) -> None:
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the whole text is compared
+        call()
+    assert str(error.value) == message
+
+
+def test_unknown_features_are_named() -> None:
+    with pytest.raises(UserError) as error:
+        metrics.feature_networks("vgg", 64)
+    assert str(error.value) == "--features vgg: wanted random or inception"
