@@ -5,17 +5,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import difflib
-import io
 import math
 import re
 import sys
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import tyro
-
 from utils import checkpoints
+from utils.commandline import option_name, parse, with_hyphens
 from utils.datasets import IMAGE_SIZES
 from utils.errors import UserError
 
@@ -109,11 +106,6 @@ class RunOptions:
         return f"python {self.METHOD}.py --resume {self.run_name}{folder}"
 
 
-def option_name(field: str) -> str:
-    """The option of a field: ``latent_dim`` is ``--latent-dim``."""
-    return "--" + field.replace("_", "-")
-
-
 def check_run_name(option: str, name: str) -> None:
     """Raise UserError for a name that is no plain folder name; an empty one is fine."""
     if name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
@@ -136,11 +128,7 @@ def parse_command_line(
             not there, or an option that would change what a resumed run has to keep.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    # --latent_dim is as good as --latent-dim.
-    arguments = [
-        re.sub(r"^--[^=]+", lambda found: found[0].replace("_", "-"), argument)
-        for argument in arguments
-    ]
+    arguments = [with_hyphens(argument) for argument in arguments]
     resumed, models_dir = _resumed_run(arguments)
     config, default = None, hyperparameters()
     if resumed:
@@ -149,7 +137,7 @@ def parse_command_line(
         default = _from_config(hyperparameters, config, resumed)
         default.run_name, default.models_dir = resumed, models_dir
 
-    chosen = _parse(hyperparameters, description, arguments, default)
+    chosen = parse(hyperparameters, f"{default.METHOD}.py", description, arguments, default)
     chosen.check()
     if config is None:
         return chosen, None
@@ -175,41 +163,6 @@ def _resumed_run(arguments: list[str]) -> tuple[str, str]:
     with contextlib.suppress(argparse.ArgumentError):  # a missing value is reported later
         known, _ = parser.parse_known_args(arguments)
     return known.resume.rstrip("/"), known.models_dir
-
-
-def _parse(
-    hyperparameters: type[RunOptions], description: str, arguments: list[str], default: RunOptions
-) -> RunOptions:
-    standard_error = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(standard_error):
-            chosen, unknown = tyro.cli(
-                hyperparameters,
-                prog=f"{hyperparameters.METHOD}.py",
-                args=arguments,
-                default=default,
-                description=description,
-                return_unknown_args=True,
-            )
-    except SystemExit as stop:
-        if stop.code:
-            raise UserError(_one_line(standard_error.getvalue())) from None
-        raise
-    if unknown:
-        names = [option_name(field.name) for field in dataclasses.fields(hyperparameters)]
-        close = difflib.get_close_matches(unknown[0].split("=")[0], names, n=1)
-        hint = f"did you mean {close[0]}?" if close else "--help lists the options"
-        raise UserError(f"{unknown[0]}: no such option; {hint}")
-    return chosen
-
-
-def _one_line(message: str) -> str:
-    """The sentence in the message that tyro prints, without its frame, headline and help."""
-    parts = re.split(r"[-─]{4,}", re.sub(r"[│╭╮╰╯|]", " ", message))
-    parts = [" ".join(part.strip(" -─\n").split()) for part in parts]
-    headline_and_sentence = [part for part in parts if part][:2]
-    sentence = headline_and_sentence[-1].split("Got errors:")[0].strip()
-    return sentence.removeprefix("Error parsing ")
 
 
 def _from_config(hyperparameters: type[RunOptions], config: dict[str, Any], run: str) -> RunOptions:
