@@ -68,7 +68,11 @@ def looks_like_picture(path: Path) -> bool:
     if not stat.S_ISREG(path.stat().st_mode):  # opening a named pipe would wait for ever
         return False
     with open(path, "rb") as file:
-        head = file.read(12)
+        return is_picture_signature(file.read(12))
+
+
+def is_picture_signature(head: bytes) -> bool:
+    """Whether the first 12 bytes of a file are those of a common format."""
     is_webp = head.startswith(b"RIFF") and head.endswith(b"WEBP")
     is_avif = head[4:] in (b"ftypavif", b"ftypavis")
     return is_webp or is_avif or head.startswith(SIGNATURES)
@@ -91,7 +95,7 @@ def read_picture(
     Raises:
         UnreadablePicture: nothing there, no picture, a broken one, or one that is too large.
     """
-    data = source if isinstance(source, bytes) else _read_bytes(Path(source))
+    data = source if isinstance(source, bytes) else read_file(Path(source))
     if not data:
         raise UnreadablePicture("empty file")
     if len(data) > MAX_FILE_BYTES:
@@ -109,7 +113,12 @@ def read_picture(
         raise UnreadablePicture(_reason(error, data)) from error
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """The bytes of a file, or at least as many as are too many.
+
+    Raises:
+        UnreadablePicture: nothing there, or nothing that can be read.
+    """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise UnreadablePicture("not a file")
@@ -242,13 +251,33 @@ def fit_square(image: Image.Image, size: int, colour: Colour | None = None) -> I
     ``colour``, by default the picture's own :func:`background_colour`. Small pictures are enlarged.
     """
     image = image.convert("RGB")
-    if colour is None:
-        colour = background_colour(image)
+    return place(image, (0, 0, *image.size), size, size, colour or background_colour(image))
+
+
+def place(
+    image: Image.Image,
+    box: tuple[int, int, int, int],
+    size: int,
+    inner: int,
+    colour: Colour,
+    resampling: str = "lanczos",
+) -> Image.Image:
+    """A part of an RGB picture, centred in a square of ``size`` x ``size`` pixels of ``colour``.
+
+    Args:
+        image: the picture.
+        box: (left, top, right, bottom) of the part, in pixels.
+        size: side of the square.
+        inner: what the longer side of the part becomes, at most ``size``.
+        colour: of the padding.
+        resampling: lanczos, bicubic, hamming or box.
+    """
     # Resized before it is padded: a strip of 1 x 5000 pixels needs no canvas of 5000 x 5000.
-    longer = max(image.size)
-    width, height = (max(1, round(side * size / longer)) for side in image.size)
-    if (width, height) != image.size:
-        image = image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    sides = box[2] - box[0], box[3] - box[1]
+    width, height = (max(1, round(side * inner / max(sides))) for side in sides)
+    if (width, height) != image.size or sides != image.size:
+        method = Image.Resampling[resampling.upper()]
+        image = image.resize((width, height), method, box, reducing_gap=3.0)
     square = Image.new("RGB", (size, size), colour)
     square.paste(image, ((size - width) // 2, (size - height) // 2))
     return square

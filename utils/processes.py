@@ -50,7 +50,8 @@ def ordered_map(
     if processes == 1 or multiprocessing.current_process().daemon:
         yield from map(function, items)
         return
-    chunks = iter(lambda iterator=iter(items): list(itertools.islice(iterator, CHUNK)), [])
+    iterator = iter(items)
+    chunks = iter(lambda: list(itertools.islice(iterator, CHUNK)), [])
     waiting: collections.deque[tuple[list[Item], Future[list[Result]]]] = collections.deque()
     pool = _Pool(processes)
     try:

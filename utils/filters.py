@@ -1,0 +1,303 @@
+"""Which pictures stay out of a data set, and why: plain numbers read off a picture, and thresholds.
+
+What is measured is meant for drawings of machines on a plain ground. Sides and boxes are in pixels,
+everything else is a share between 0 and 1 unless said otherwise.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from utils.datasets import printable
+from utils.errors import UserError
+from utils.pictures import Colour, figure_box, figure_mask
+
+MEASURED_SIDE = 256  # measured on a picture no larger than this
+
+# Steps between neighbouring pixels, of 255 levels: below the first nothing, up to the second a
+# gentle slope, above the third an outline.
+GENTLE, STEEP, OUTLINE = 3, 16, 40
+
+
+class Measures(NamedTuple):
+    """What is read off a picture."""
+
+    colour: float
+    """How colourful the most colourful 2 % of the figure are, seen in the light of its ground:
+    yellowed paper counts as white."""
+    plainness: float
+    """How much of the picture's border is of one colour."""
+    lightness: float
+    """How light that colour is."""
+    photo: float
+    """How many of the slopes in the figure are gentle ones, as of a lit body, and not outlines."""
+    aspect: float
+    """Height of the figure's box divided by its width."""
+
+
+def measure(image: Image.Image, ground: Colour) -> Measures:
+    """Measure an RGB picture whose ground is of the colour ``ground``."""
+    longer = max(image.size)
+    if longer > MEASURED_SIDE:
+        size = tuple(max(1, round(side * MEASURED_SIDE / longer)) for side in image.size)
+        image = image.resize(size, Image.Resampling.BOX, reducing_gap=2.0)
+    pixels = np.asarray(image)
+    figure = figure_mask(pixels, ground)
+    border = np.concatenate([figure[0], figure[-1], figure[1:-1, 0], figure[1:-1, -1]])
+    left, top, right, bottom = figure_box(image, ground)
+    if figure.mean() < 0.005:
+        figure[:] = True  # nothing stands out: judge all of it
+    # In the light of the ground; a dark or colourful ground is not what lights the picture.
+    light = np.asarray(ground, np.float32)
+    if light.min() < 160:
+        light = np.full(3, 255, np.float32)
+    lit = np.minimum(pixels[figure] / light, 1)
+    chroma = lit.max(axis=1) - lit.min(axis=1)
+    red, green, blue = ground
+    return Measures(
+        colour=float(np.percentile(chroma, 98)),
+        plainness=float(1 - border.mean()),
+        lightness=(0.299 * red + 0.587 * green + 0.114 * blue) / 255,
+        photo=_photo(image, figure),
+        aspect=(bottom - top) / (right - left),
+    )
+
+
+def _photo(image: Image.Image, figure: np.ndarray) -> float:
+    """The share of gentle slopes among slopes and outlines; 0 where there is neither."""
+    if min(image.size) < 3:
+        return 0.0
+    # The median takes the noise of a camera and the halos of JPEG, and leaves slopes and outlines.
+    smooth = np.asarray(image.filter(ImageFilter.MedianFilter(3)))
+    steps = (_largest(smooth) - _smallest(smooth)).max(axis=2)[figure[1:-1, 1:-1]]
+    gentle = np.count_nonzero((steps > GENTLE) & (steps <= STEEP))
+    outlines = np.count_nonzero(steps > OUTLINE)
+    return gentle / max(1, gentle + outlines)
+
+
+def _largest(pixels: np.ndarray) -> np.ndarray:
+    rows = np.maximum(np.maximum(pixels[:-2], pixels[1:-1]), pixels[2:])
+    return np.maximum(np.maximum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
+
+
+def _smallest(pixels: np.ndarray) -> np.ndarray:
+    rows = np.minimum(np.minimum(pixels[:-2], pixels[1:-1]), pixels[2:])
+    return np.minimum(np.minimum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
+
+
+# ------------------------------------------------------------------------------------------------
+# Thresholds
+# ------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Thresholds:
+    """Where the filters reject; None switches one off."""
+
+    min_colour: float | None = None
+    min_plainness: float | None = None
+    min_lightness: float | None = None
+    max_photo: float | None = None
+    min_aspect: float | None = None
+    max_aspect: float | None = None
+    near_duplicates: int | None = None
+    """Bits of 256 in which the hashes of two pictures may differ for one to be rejected."""
+
+
+MECHA = Thresholds(
+    min_colour=0.12,
+    min_plainness=0.6,
+    min_lightness=0.6,
+    max_photo=0.62,
+    min_aspect=0.6,
+    max_aspect=4.0,
+    near_duplicates=20,
+)
+"""What ``--filters mecha`` sets. The README says what each was chosen on."""
+
+# The filter's name in reports, its measure, and what is wrong, told with value and threshold.
+_FILTERS = {
+    "min_colour": ("black and white", "colour", "colours reach {:.2f}, wanted {:.2f}"),
+    "min_plainness": (
+        "background not plain", "plainness", "{:.0%} of its border are of one colour, wanted {:.0%}",
+    ),
+    "min_lightness": ("background not light", "lightness", "lightness {:.2f}, wanted {:.2f}"),
+    "max_photo": ("photograph", "photo", "{:.2f} of its slopes are gentle, wanted at most {:.2f}"),
+    "min_aspect": (
+        "shape of no biped", "aspect", "{:.2f} times as tall as wide, wanted {:.2f} or more",
+    ),
+    "max_aspect": (
+        "shape of no biped", "aspect", "{:.2f} times as tall as wide, wanted {:.2f} or less",
+    ),
+}  # fmt: skip
+
+FILTER_NAMES = (
+    "unreadable", "too small", "exact duplicate", *dict.fromkeys(f[0] for f in _FILTERS.values()),
+    "near duplicate", "excluded",
+)  # fmt: skip
+
+
+def judge(measures: Measures, thresholds: Thresholds) -> tuple[str, str] | None:
+    """The first filter that rejects a picture and its reason in words, or None."""
+    for option, (name, measured, sentence) in _FILTERS.items():
+        threshold = getattr(thresholds, option)
+        value = getattr(measures, measured)
+        if threshold is not None and _excess(option, value, threshold) > 0:
+            return name, sentence.format(value, threshold)
+    return None
+
+
+def suspicion(measures: Measures, thresholds: Thresholds) -> float:
+    """How near a picture comes to being rejected: 0 at a threshold, above it beyond.
+
+    Filters that are off count with what ``--filters mecha`` would set.
+    """
+    return max(
+        _excess(
+            option,
+            getattr(measures, measured),
+            getattr(MECHA if getattr(thresholds, option) is None else thresholds, option),
+        )
+        for option, (_, measured, _) in _FILTERS.items()
+    )
+
+
+def _excess(option: str, value: float, threshold: float) -> float:
+    excess = value - threshold if option.startswith("max") else threshold - value
+    return excess / 4 if option == "max_aspect" else excess
+
+
+# ------------------------------------------------------------------------------------------------
+# Near duplicates
+# ------------------------------------------------------------------------------------------------
+
+
+def hashes(square: Image.Image) -> bytes:
+    """Perceptual hashes of a picture and of its mirror image, 32 bytes each."""
+    import imagehash  # only where near duplicates are looked for
+
+    mirrored = square.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    both = [imagehash.phash(each, hash_size=16).hash for each in (square, mirrored)]
+    return np.packbits(np.concatenate([each.ravel() for each in both])).tobytes()
+
+
+class NearDuplicates:
+    """Pictures kept so far, to be compared with the next."""
+
+    def __init__(self, capacity: int, threshold: int) -> None:
+        self.threshold = threshold
+        self.known = np.empty((4, capacity), np.uint64)
+        self.indices = np.empty(capacity, np.int64)
+        self.count = 0
+
+    def find(self, pair: bytes) -> tuple[int, int, bool] | None:
+        """The nearest known picture: its index, the bits that differ, whether it is mirrored."""
+        best = None
+        for mirrored in (False, True):
+            words = np.frombuffer(pair, np.uint64, 4, 32 * mirrored)
+            bits = np.zeros(self.count, np.uint16)
+            for row, word in zip(self.known[:, : self.count], words, strict=True):
+                bits += np.bitwise_count(row ^ word)
+            if len(bits) and (best is None or bits.min() < best[1]):
+                nearest = int(bits.argmin())
+                best = int(self.indices[nearest]), int(bits[nearest]), mirrored
+        return best if best is not None and best[1] <= self.threshold else None
+
+    def add(self, index: int, pair: bytes) -> None:
+        """Let further pictures be compared with this one."""
+        self.known[:, self.count] = np.frombuffer(pair, np.uint64, 4)
+        self.indices[self.count] = index
+        self.count += 1
+
+
+# ------------------------------------------------------------------------------------------------
+# What a person decided
+# ------------------------------------------------------------------------------------------------
+
+
+class Named(NamedTuple):
+    """What identifies a picture to a person."""
+
+    name: str
+    file: str
+    sha256: str
+    """Of the file, hexadecimal; empty if it could not be read."""
+
+
+class Decisions:
+    """The pictures named by an ``exclude.txt`` or ``include.txt``.
+
+    A line is the SHA-256 of a picture's file, or its name (its title, or its file with or without
+    folders), or both, hash first, which means this very picture even if others are copies of it.
+    Empty lines and those that start with ``#`` say nothing.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+
+    def __init__(self, option: str, path: str) -> None:
+        self.option, self.path = option, path
+        self.by_hash: dict[str, dict[str, int]] = {}  # hash -> name or "" -> line
+        self.by_name: dict[str, int] = {}
+        self.lines: dict[int, str] = {}
+        if path:
+            self._read(Path(path).expanduser(), f"{option} {printable(path)}")
+        self.unused = set(self.lines)
+
+    def _read(self, path: Path, shown: str) -> None:
+        try:
+            with open(path, "rb") as file:
+                data = file.read(64 * 2**20)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise UserError(
+                f"{shown}: {reason.lower()}; wanted a file of names or hashes, one a line"
+            ) from error
+        if b"\0" in data:
+            raise UserError(f"{shown}: not a text; wanted names or hashes, one a line")
+        for number, line in enumerate(data.decode("utf-8-sig", "replace").splitlines(), 1):
+            line = " ".join(line.split())
+            if not line or line.startswith("#"):
+                continue
+            self.lines[number] = line
+            found = re.fullmatch(r"([0-9a-fA-F]{64})(?: \*?(.+))?", line)
+            if found:
+                self.by_hash.setdefault(found[1].lower(), {})[found[2] or ""] = number
+            else:
+                self.by_name[line] = number
+
+    def settle(self, pictures: Iterable[Named]) -> None:
+        """Let a line whose name no picture has any more mean every picture of its hash."""
+        lonely = {
+            (digest, name): line
+            for digest, names in self.by_hash.items()
+            for name, line in names.items()
+            if name
+        }
+        for picture in pictures if lonely else ():
+            for name in (picture.name, picture.file):
+                lonely.pop((picture.sha256, " ".join(name.split())), None)
+        for (digest, _), line in lonely.items():
+            self.by_hash[digest][""] = line
+
+    def match(self, picture: Named) -> str:
+        """``name`` if this very picture is meant, ``hash`` if any of its bytes, or nothing."""
+        names = (picture.name, picture.file, picture.file.rsplit("/", 1)[-1])
+        names = [" ".join(name.split()) for name in names]
+        of_hash = self.by_hash.get(picture.sha256, {})
+        for name in names:
+            line = of_hash.get(name, self.by_name.get(name))
+            if line is not None:
+                self.unused.discard(line)
+                return "name"
+        if "" in of_hash:
+            self.unused.discard(of_hash[""])
+            return "hash"
+        return ""
