@@ -253,7 +253,7 @@ def judge_pictures(
 
 
 def reject_copies(pictures: list[Picture], in_person: set[int]) -> None:
-    """Of equal pictures, the first that is kept stays; one that a person names stays in any case."""
+    """Of equal pictures, the first kept one stays; one that a person names stays in any case."""
     seen: dict[bytes, str] = {}
     numbers = [number for number, picture in enumerate(pictures) if picture.kept]
     numbers.sort(key=lambda number: number not in in_person)  # a stable sort: these come first

@@ -159,7 +159,7 @@ def _thumbnail(square: Image.Image) -> bytes:
 @functools.lru_cache(maxsize=4)
 def _opened(path: str) -> BinaryIO:
     """Opened once in each process; closed with it."""
-    return open(path, "r+b", buffering=0)  # noqa: SIM115
+    return open(path, "r+b", buffering=0)
 
 
 def _write_row(path: str, row: int, data: bytes) -> None:
@@ -194,7 +194,7 @@ class RowsOnDisk:
 
 
 class Heap:
-    """Thumbnails and attributes, written one after the other to a file and read back by their place."""
+    """Thumbnails and attributes, one after the other in a file, read back by their place."""
 
     def __init__(self, path: str) -> None:
         self.file = open(path, "w+b")  # noqa: SIM115

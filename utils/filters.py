@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from utils.datasets import printable
 from utils.errors import UserError
@@ -59,7 +59,9 @@ def measure(image: Image.Image, ground: Colour) -> Measures:
     if light.min() < 160:
         light = np.full(3, 255, np.float32)
     lit = np.minimum(pixels[figure] / light, 1)
-    chroma = lit.max(axis=1) - lit.min(axis=1)
+    red, green, blue = lit.T
+    chroma = np.maximum(np.maximum(red, green), blue)
+    chroma -= np.minimum(np.minimum(red, green), blue)
     red, green, blue = ground
     return Measures(
         colour=float(np.percentile(chroma, 98)),
@@ -72,24 +74,53 @@ def measure(image: Image.Image, ground: Colour) -> Measures:
 
 def _photo(image: Image.Image, figure: np.ndarray) -> float:
     """The share of gentle slopes among slopes and outlines; 0 where there is neither."""
-    if min(image.size) < 3:
+    if min(image.size) < 5:
         return 0.0
+    planes = np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
     # The median takes the noise of a camera and the halos of JPEG, and leaves slopes and outlines.
-    smooth = np.asarray(image.filter(ImageFilter.MedianFilter(3)))
-    steps = (_largest(smooth) - _smallest(smooth)).max(axis=2)[figure[1:-1, 1:-1]]
+    smooth = _median(planes)
+    steps = (_largest(smooth) - _smallest(smooth)).max(axis=0)[figure[2:-2, 2:-2]]
     gentle = np.count_nonzero((steps > GENTLE) & (steps <= STEEP))
     outlines = np.count_nonzero(steps > OUTLINE)
     return gentle / max(1, gentle + outlines)
 
 
-def _largest(pixels: np.ndarray) -> np.ndarray:
-    rows = np.maximum(np.maximum(pixels[:-2], pixels[1:-1]), pixels[2:])
-    return np.maximum(np.maximum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
+def _largest(planes: np.ndarray) -> np.ndarray:
+    """Of 3 x 3 neighbours, without the border: uint8 (C, H, W) -> (C, H - 2, W - 2)."""
+    rows = np.maximum(np.maximum(planes[:, :-2], planes[:, 1:-1]), planes[:, 2:])
+    return np.maximum(np.maximum(rows[:, :, :-2], rows[:, :, 1:-1]), rows[:, :, 2:])
 
 
-def _smallest(pixels: np.ndarray) -> np.ndarray:
-    rows = np.minimum(np.minimum(pixels[:-2], pixels[1:-1]), pixels[2:])
-    return np.minimum(np.minimum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
+def _smallest(planes: np.ndarray) -> np.ndarray:
+    rows = np.minimum(np.minimum(planes[:, :-2], planes[:, 1:-1]), planes[:, 2:])
+    return np.minimum(np.minimum(rows[:, :, :-2], rows[:, :, 1:-1]), rows[:, :, 2:])
+
+
+def _median(planes: np.ndarray) -> np.ndarray:
+    """As ``_largest``; from the columns of three, sorted: a tenth of the time of Pillow's filter.
+
+    The median of nine is that of the largest of the smallest of each column, the median of their
+    middles, and the smallest of their largest.
+    """
+    above, here, below = planes[:, :-2], planes[:, 1:-1], planes[:, 2:]
+    low, high = np.minimum(above, here), np.maximum(above, here)
+    smallest = np.minimum(low, below)
+    middle = np.maximum(low, np.minimum(high, below))
+    largest = np.maximum(high, below)
+
+    def columns(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return values[:, :, :-2], values[:, :, 1:-1], values[:, :, 2:]
+
+    left, centre, right = columns(smallest)
+    of_smallest = np.maximum(np.maximum(left, centre), right)
+    left, centre, right = columns(largest)
+    of_largest = np.minimum(np.minimum(left, centre), right)
+    return _middle(of_smallest, _middle(*columns(middle)), of_largest)
+
+
+def _middle(first: np.ndarray, second: np.ndarray, third: np.ndarray) -> np.ndarray:
+    low, high = np.minimum(first, second), np.maximum(first, second)
+    return np.maximum(low, np.minimum(high, third))
 
 
 # ------------------------------------------------------------------------------------------------
@@ -126,7 +157,7 @@ MECHA = Thresholds(
 _FILTERS = {
     "min_colour": ("black and white", "colour", "colours reach {:.2f}, wanted {:.2f}"),
     "min_plainness": (
-        "background not plain", "plainness", "{:.0%} of its border are of one colour, wanted {:.0%}",
+        "background not plain", "plainness", "{:.0%} of the border in one colour, wanted {:.0%}",
     ),
     "min_lightness": ("background not light", "lightness", "lightness {:.2f}, wanted {:.2f}"),
     "max_photo": ("photograph", "photo", "{:.2f} of its slopes are gentle, wanted at most {:.2f}"),

@@ -221,9 +221,12 @@ def background_colour(image: Image.Image) -> Colour:
 
 def figure_mask(pixels: np.ndarray, colour: Colour, tolerance: int = 24) -> np.ndarray:
     """Where a picture, uint8 (H, W, 3), differs from its ground in any channel, bool (H, W)."""
-    low = np.clip(np.subtract(colour, tolerance), 0, 255).astype(np.uint8)
-    high = np.clip(np.add(colour, tolerance), 0, 255).astype(np.uint8)
-    return ((pixels < low) | (pixels > high)).any(axis=2)
+    different = np.zeros(pixels.shape[:2], bool)
+    for channel, value in enumerate(colour):
+        plane = pixels[..., channel]
+        different |= plane < max(0, value - tolerance)
+        different |= plane > min(255, value + tolerance)
+    return different
 
 
 def figure_box(image: Image.Image, colour: Colour | None = None) -> tuple[int, int, int, int]:

@@ -147,9 +147,7 @@ def _attributes(pairs: dict[str, Any]) -> dict[str, Attribute]:
                     if not isinstance(each, dict)
                 }
             )
-        elif type(value) is int and abs(value) < 2**63:
-            attributes[text(label)] = value
-        elif type(value) is float:
+        elif type(value) is float or (type(value) is int and abs(value) < 2**63):
             attributes[text(label)] = value
         else:
             attributes[text(label)] = text(value)
