@@ -110,7 +110,7 @@ def examine(task: tuple[int, int, Entry, Instructions]) -> Examined:
     if instructions.descriptors:
         _write_row(instructions.descriptors, index, orientation.descriptor(image).tobytes())
     if instructions.hashes:
-        examined.hashes = filters.hashes(square)
+        examined.hashes = filters.hashes(image, ground)
     if instructions.thumbnails:
         examined.thumbnail = _thumbnail(square)
     return examined

@@ -17,21 +17,24 @@ from PIL import Image
 
 from utils.datasets import printable
 from utils.errors import UserError
-from utils.pictures import Colour, figure_box, figure_mask
+from utils.pictures import Colour, figure_box, figure_mask, place
 
 MEASURED_SIDE = 256  # measured on a picture no larger than this
+HASHED_SIDE = 128
 
 # Steps between neighbouring pixels, of 255 levels: below the first nothing, up to the second a
 # gentle slope, above the third an outline.
 GENTLE, STEEP, OUTLINE = 3, 16, 40
+
+MAX_INK_CHROMA = 0.2  # more, and the darkest tone is no ink but the figure's colour
 
 
 class Measures(NamedTuple):
     """What is read off a picture."""
 
     colour: float
-    """How colourful the most colourful 2 % of the figure are, seen in the light of its ground:
-    yellowed paper counts as white."""
+    """How colourful the most colourful 2 % of the figure are, beside the tones between its ground
+    and its darkest tone: brown ink on yellowed paper is black and white as well."""
     plainness: float
     """How much of the picture's border is of one colour."""
     lightness: float
@@ -59,17 +62,28 @@ def measure(image: Image.Image, ground: Colour) -> Measures:
     if light.min() < 160:
         light = np.full(3, 255, np.float32)
     lit = np.minimum(pixels[figure] / light, 1)
-    red, green, blue = lit.T
-    chroma = np.maximum(np.maximum(red, green), blue)
-    chroma -= np.minimum(np.minimum(red, green), blue)
     red, green, blue = ground
     return Measures(
-        colour=float(np.percentile(chroma, 98)),
+        colour=_colour(lit),
         plainness=float(1 - border.mean()),
         lightness=(0.299 * red + 0.587 * green + 0.114 * blue) / 255,
         photo=_photo(image, figure),
         aspect=(bottom - top) / (right - left),
     )
+
+
+def _colour(lit: np.ndarray) -> float:
+    """How far the colours, float (N, 3) with a white ground of 1, are from one ink on paper."""
+    brightness = lit.sum(axis=1)
+    ink = lit[brightness <= np.percentile(brightness, 2)].mean(axis=0)
+    if ink.max() - ink.min() > MAX_INK_CHROMA:
+        ink = np.zeros(3, np.float32)
+    # What is left of each colour beside the line from paper to ink, e.g. the shades of sepia.
+    line = ink - 1
+    along = (lit - 1) @ (line / max(1e-6, float(line @ line)))
+    red, green, blue = (lit[:, channel] - 1 - along * line[channel] for channel in range(3))
+    chroma = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+    return float(np.percentile(chroma, 98))
 
 
 def _photo(image: Image.Image, figure: np.ndarray) -> float:
@@ -143,13 +157,13 @@ class Thresholds:
 
 
 MECHA = Thresholds(
-    min_colour=0.12,
-    min_plainness=0.6,
-    min_lightness=0.6,
+    min_colour=0.06,
+    min_plainness=0.65,
+    min_lightness=0.7,
     max_photo=0.62,
-    min_aspect=0.6,
-    max_aspect=4.0,
-    near_duplicates=20,
+    min_aspect=0.7,
+    max_aspect=3.5,
+    near_duplicates=8,
 )
 """What ``--filters mecha`` sets. The README says what each was chosen on."""
 
@@ -210,13 +224,22 @@ def _excess(option: str, value: float, threshold: float) -> float:
 # ------------------------------------------------------------------------------------------------
 
 
-def hashes(square: Image.Image) -> bytes:
-    """Perceptual hashes of a picture and of its mirror image, 32 bytes each."""
+def hashes(image: Image.Image, ground: Colour) -> bytes:
+    """Perceptual hashes of a picture, of its figure, and of both mirrored, 32 bytes each.
+
+    That of the picture hardly changes when it is saved or resized again, that of the figure when
+    it is given another margin.
+    """
     import imagehash  # only where near duplicates are looked for
 
-    mirrored = square.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    both = [imagehash.phash(each, hash_size=16).hash for each in (square, mirrored)]
-    return np.packbits(np.concatenate([each.ravel() for each in both])).tobytes()
+    found = []
+    for mirrored in (False, True):
+        if mirrored:
+            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        for box in ((0, 0, *image.size), figure_box(image, ground)):
+            small = place(image, box, HASHED_SIDE, HASHED_SIDE - 8, ground)
+            found.append(imagehash.phash(small, hash_size=16).hash.ravel())
+    return np.packbits(np.concatenate(found)).tobytes()
 
 
 class NearDuplicates:
@@ -224,26 +247,29 @@ class NearDuplicates:
 
     def __init__(self, capacity: int, threshold: int) -> None:
         self.threshold = threshold
-        self.known = np.empty((4, capacity), np.uint64)
+        self.known = np.empty((2, 4, capacity), np.uint64)  # of a picture and of its figure
         self.indices = np.empty(capacity, np.int64)
         self.count = 0
 
-    def find(self, pair: bytes) -> tuple[int, int, bool] | None:
-        """The nearest known picture: its index, the bits that differ, whether it is mirrored."""
+    def find(self, found: bytes) -> tuple[int, int, bool] | None:
+        """The nearest known picture: its index, the bits that differ, whether it is mirrored.
+
+        The lesser of the differences of pictures and figures counts.
+        """
         best = None
-        for mirrored in (False, True):
-            words = np.frombuffer(pair, np.uint64, 4, 32 * mirrored)
+        for number, words in enumerate(np.frombuffer(found, np.uint64).reshape(4, 4)):
             bits = np.zeros(self.count, np.uint16)
-            for row, word in zip(self.known[:, : self.count], words, strict=True):
-                bits += np.bitwise_count(row ^ word)
+            for known, word in zip(self.known[number % 2, :, : self.count], words, strict=True):
+                bits += np.bitwise_count(known ^ word)
             if len(bits) and (best is None or bits.min() < best[1]):
                 nearest = int(bits.argmin())
-                best = int(self.indices[nearest]), int(bits[nearest]), mirrored
+                best = int(self.indices[nearest]), int(bits[nearest]), number >= 2
         return best if best is not None and best[1] <= self.threshold else None
 
-    def add(self, index: int, pair: bytes) -> None:
+    def add(self, index: int, found: bytes) -> None:
         """Let further pictures be compared with this one."""
-        self.known[:, self.count] = np.frombuffer(pair, np.uint64, 4)
+        words = np.frombuffer(found, np.uint64).reshape(4, 4)
+        self.known[:, :, self.count] = words[:2]
         self.indices[self.count] = index
         self.count += 1
 
