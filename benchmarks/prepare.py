@@ -26,7 +26,7 @@ from PIL import Image
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from utils import mechas
+from utils import mechas  # noqa: E402
 
 
 def write_jpegs(folder: Path, count: int, side: int = 400) -> None:

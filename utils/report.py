@@ -233,7 +233,7 @@ def columns(
     names = [pictures[number].examined.name for number in kept]
     labels: Counter[str] = Counter()
     for number in kept:
-        labels.update(dict.fromkeys(map(_label, heap.get(pictures[number].details)[1])))
+        labels.update(list(dict.fromkeys(map(_label, heap.get(pictures[number].details)[1]))))
     ours: dict[str, list[Any]] = {
         "file": [pictures[number].examined.file for number in kept],
         "sha256": [pictures[number].examined.sha256.hex() for number in kept],
