@@ -3,6 +3,7 @@
     python benchmarks/prepare.py                 # 1,500 JPEGs of 400 px, three rounds
     python benchmarks/prepare.py --memory        # 2,000 of them, and 20,000
     python benchmarks/prepare.py --orientation   # how many of the built-in robots it turns right
+    python benchmarks/prepare.py --framing docs/framing.png   # the choices side by side
 
 The pictures are the built-in robots, enlarged; the script runs as a person runs it, its start and
 the writing of the data set included. Runs on one core and on two take turns.
@@ -27,6 +28,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
 from utils import mechas  # noqa: E402
+from utils.pictures import save_png, tile  # noqa: E402
 
 
 def write_jpegs(folder: Path, count: int, side: int = 400) -> None:
@@ -71,10 +73,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--orientation", action="store_true")
+    parser.add_argument("--framing", metavar="PNG")
     parser.add_argument("options", nargs="*", help="further options of the script, after --")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        if chosen.orientation:
+        if chosen.framing:
+            draw_framings(Path(name), Path(chosen.framing))
+        elif chosen.orientation:
             measure_orientation(Path(name))
         elif chosen.memory:
             for count in (2_000, 20_000):
@@ -116,6 +121,32 @@ def measure_orientation(folder: Path) -> None:
         with h5py.File(folder / "set.h5") as file:
             right = float(np.mean(file["attributes/mirrored"][...] == left))
         print(f"{count:5} robots: {max(right, 1 - right):.1%}", flush=True)
+
+
+def draw_framings(folder: Path, path: Path) -> None:
+    """Draw how the same pictures come out: a row for each --fit, then for each --resampling.
+
+    At 32 px, every pixel drawn four times as wide, so that the pixels can be seen.
+    """
+    pictures = folder / "pictures"
+    pictures.mkdir()
+    drawn, _, _ = mechas.draw_dataset(8, 256)
+    for index, each in enumerate(drawn):
+        # Some small, some off the centre, as collected pictures are.
+        side, left = 256 + 40 * (index % 4), 40 * (index % 3)
+        ground = tuple(int(channel) for channel in each[0, 0])
+        canvas = Image.new("RGB", (side + 60, side), ground)
+        canvas.paste(Image.fromarray(each), (left, (side - 256) // 2))
+        canvas.save(pictures / f"{index}.png")
+    rows = []
+    choices = [("--fit", fit, "128") for fit in ("pad", "crop", "figure")]
+    choices += [("--resampling", name, "32") for name in ("lanczos", "bicubic", "hamming", "box")]
+    for option, value, size in choices:
+        run(pictures, folder / "set.h5", option, value, "--size", size)
+        with h5py.File(folder / "set.h5") as file:
+            images = file["images"][...]
+        rows.append(images.repeat(128 // int(size), 1).repeat(128 // int(size), 2))
+    save_png(path, tile(np.concatenate(rows), len(drawn)))
 
 
 if __name__ == "__main__":
