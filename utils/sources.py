@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import os
 import stat
 import zipfile
@@ -31,6 +32,7 @@ WANTED = "wanted a folder, a .zip or a .parquet file of pictures"
 
 MAX_ENTRIES = 1_000_000
 MAX_TEXT = 500  # characters kept of a name or an attribute
+MAX_LABEL = 60  # and of an attribute's name
 MAX_ATTRIBUTES = 64
 MAX_MANIFEST_LINE = 2**20
 
@@ -38,6 +40,7 @@ MAX_MANIFEST_LINE = 2**20
 BOMB_BYTES = 32 * 2**20
 BOMB_RATIO = 100
 MAX_GROUP_BYTES = 4 * 2**30
+MAX_ROW_BYTES = 32 * 2**20  # some rows wait for a process to take them
 
 MANIFEST = "manifest.jsonl"
 # What a manifest says that the picture itself says better.
@@ -147,10 +150,12 @@ def _attributes(pairs: dict[str, Any]) -> dict[str, Attribute]:
                     if not isinstance(each, dict)
                 }
             )
-        elif type(value) is float or (type(value) is int and abs(value) < 2**63):
-            attributes[text(label)] = value
+        elif (type(value) is float and math.isfinite(value)) or (
+            type(value) is int and abs(value) < 2**63
+        ):
+            attributes[text(label)[:MAX_LABEL]] = value
         else:
-            attributes[text(label)] = text(value)
+            attributes[text(label)[:MAX_LABEL]] = text(value)
     return attributes
 
 
@@ -182,9 +187,9 @@ class Folder:
         """The pictures by path; folders that cannot be opened come last."""
         for file in self.files:
             known = self.manifest.lookup(file)
-            title = known.get("title") or known.get("name") or ""
+            title = known.get("title")
             yield Entry(
-                name=text(title) or text(file),
+                name=(text(title) if isinstance(title, str) else "") or text(file),
                 file=text(file),
                 attributes=_attributes({k: v for k, v in known.items() if k not in NOT_ATTRIBUTES}),
                 path=str(self.path / file),
@@ -374,10 +379,12 @@ class Parquet:
             found, data = text(value.get("path") or ""), value.get("bytes")
         file = found or f"{self.path.stem}-{row:06d}"
         entry = Entry(name=file, file=file, attributes=_attributes(values))
-        if isinstance(data, (bytes, bytearray)):
-            entry.data = bytes(data)
-        else:
+        if not isinstance(data, bytes):
             entry.problem = "a row without picture"
+        elif len(data) > MAX_ROW_BYTES:
+            entry.problem = f"more than {MAX_ROW_BYTES // 2**20} MB"
+        else:
+            entry.data = data
         return entry
 
     def _open(self) -> Any:
@@ -426,21 +433,25 @@ class _ParquetErrors:
             raise UserError(f"{self.shown}: a damaged parquet file: {reason}") from error
 
 
+def _plain(kind: Any) -> str:
+    """The name of a type, or of what a dictionary of values stands for."""
+    name = str(kind)
+    return str(kind.value_type) if name.startswith("dictionary<") else name
+
+
 def _is_binary(kind: Any) -> bool:
-    return str(kind) in ("binary", "large_binary", "binary_view")
+    return _plain(kind) in ("binary", "large_binary", "binary_view")
 
 
 def _holds_files(kind: Any) -> bool:
     if str(kind).startswith("struct<"):
-        return any(
-            kind.field(i).name == "bytes" and _is_binary(kind.field(i).type)
-            for i in range(kind.num_fields)
-        )
+        fields = [kind.field(index) for index in range(kind.num_fields)]
+        return any(each.name == "bytes" and _is_binary(each.type) for each in fields)
     return _is_binary(kind)
 
 
 def _is_scalar(kind: Any) -> bool:
-    name = str(kind)
+    name = _plain(kind)
     return name in ("string", "large_string", "string_view", "bool", "double") or name.startswith(
         ("int", "uint", "float", "halffloat", "timestamp", "date")
     )
