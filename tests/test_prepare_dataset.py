@@ -190,7 +190,7 @@ def test_nasty_pictures_end_as_a_picture_or_a_line(tmp_path):
     }
     report = report_of(tmp_path)
     assert report["sources"][0]["other_files"] == 1
-    assert "21 pictures in nasty (folder), and 1 other files" in result.stdout
+    assert "22 pictures in nasty (folder), and 1 other files" in result.stdout
     dataset = read_dataset(tmp_path / "set.h5")
     assert dataset.images.shape == (12, 64, 64, 3)
     alpha = dataset.images[dataset.names.index("alpha.png")]

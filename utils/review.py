@@ -14,7 +14,7 @@ from PIL import Image
 
 from utils.examine import Heap, RowsOnDisk
 from utils.filters import Thresholds, suspicion
-from utils.pictures import save_png, tile
+from utils.pictures import WHITE
 
 if TYPE_CHECKING:
     from prepare_dataset import Picture
@@ -25,7 +25,7 @@ TEMPLATE = Path(__file__).with_name("review.html")
 MEASURES = {"colour": -1, "plainness": -1, "lightness": -1, "photo": 1, "aspect": -1}
 
 SHEET_SIDE = 64
-SHEET_PICTURES = 4096
+SHEET_PICTURES = 2000
 
 
 def write_page(
@@ -87,7 +87,7 @@ def _script_safe(value: object) -> str:
 def write_contact_sheet(path: Path, pictures: Sequence[Picture], squares: RowsOnDisk) -> None:
     """Write all kept pictures as they are stored, and under a red bar the rejected ones, as a PNG.
 
-    Of more than four thousand, evenly chosen ones.
+    Of more than two thousand, evenly chosen ones.
 
     Args:
         path: the file.
@@ -100,22 +100,26 @@ def write_contact_sheet(path: Path, pictures: Sequence[Picture], squares: RowsOn
     kept = [n for n, picture in enumerate(pictures) if picture.kept]
     rejected = [n for n, p in enumerate(pictures) if not p.kept and not p.examined.problem]
     share = min(1.0, SHEET_PICTURES / max(1, len(kept) + len(rejected)))
-    columns = max(8, math.ceil(math.sqrt(1.5 * share * (len(kept) + len(rejected)))))
     parts = []
     for numbers in (kept, rejected):
         chosen = np.linspace(0, len(numbers) - 1, math.ceil(share * len(numbers)))
-        cells = [_cell(pictures, squares, numbers[round(each)]) for each in chosen]
-        if cells:
-            parts.append(tile(np.stack(cells), columns))
-    if len(parts) == 2:
-        parts.insert(1, np.full((6, parts[0].shape[1], 3), (200, 40, 30), np.uint8))
-    save_png(path, np.concatenate(parts))
+        parts.append([numbers[round(each)] for each in chosen])
+    columns = max(8, math.ceil(math.sqrt(1.5 * sum(map(len, parts)))))
+    cell = SHEET_SIDE + 2
+    heights = [cell * math.ceil(len(part) / columns) for part in parts]
+    bar = 6 if parts[1] else 0
+    sheet = Image.new("RGB", (columns * cell, sum(heights) + bar), WHITE)
+    sheet.paste((200, 40, 30), (0, heights[0], sheet.width, heights[0] + bar))
+    for top, part in zip((0, heights[0] + bar), parts, strict=True):
+        for index, number in enumerate(part):
+            row, column = divmod(index, columns)
+            place = column * cell + 1, top + row * cell + 1
+            sheet.paste(_small(squares.row(number), pictures[number].mirrored), place)
+    sheet.save(path, format="PNG")
 
 
-def _cell(pictures: Sequence[Picture], squares: RowsOnDisk, number: int) -> np.ndarray:
-    square = Image.fromarray(squares.row(number))
-    if square.width != SHEET_SIDE:
-        square = square.resize((SHEET_SIDE, SHEET_SIDE), Image.Resampling.LANCZOS)
-    if pictures[number].mirrored:
-        square = square.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return np.asarray(square)
+def _small(square: np.ndarray, mirrored: bool) -> Image.Image:
+    small = Image.fromarray(square)
+    if small.width != SHEET_SIDE:
+        small = small.resize((SHEET_SIDE, SHEET_SIDE), Image.Resampling.LANCZOS)
+    return small.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else small
