@@ -143,7 +143,7 @@ class Options:
 # ------------------------------------------------------------------------------------------------
 
 
-@dataclass
+@dataclass(slots=True)
 class Picture:
     """A picture and what becomes of it."""
 
@@ -440,6 +440,8 @@ def main() -> None:
         if isinstance(error, BrokenPipeError):
             raise
         raise RunError(f"{options.output}: cannot be written: {error}") from error
+    except MemoryError as error:
+        raise RunError("out of memory: fewer --processes or --max-pixels need less") from error
 
 
 if __name__ == "__main__":

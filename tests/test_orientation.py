@@ -17,15 +17,19 @@ def descriptors(robots):
     return np.stack([descriptor(Image.fromarray(image)) for image in robots[0]])
 
 
-def test_the_built_in_robots_face_one_side(robots, descriptors):
-    found = orient(descriptors)
+@pytest.fixture(scope="module")
+def found(descriptors):
+    return orient(descriptors)
+
+
+def test_the_built_in_robots_face_one_side(robots, found):
     right = np.mean(found.mirrored == robots[1])
     assert max(right, 1 - right) >= 0.95
     assert found.agreement > 0.8
     assert found.mirrored.sum() <= 100  # no more are mirrored than need be
 
 
-def test_mirroring_pictures_beforehand_changes_only_what_is_mirrored(robots, descriptors):
+def test_mirroring_pictures_beforehand_changes_only_what_is_mirrored(robots, found):
     flipped = np.random.default_rng(3).random(200) < 0.5
     again = np.stack(
         [
@@ -33,7 +37,7 @@ def test_mirroring_pictures_beforehand_changes_only_what_is_mirrored(robots, des
             for image, flip in zip(robots[0], flipped, strict=True)
         ]
     )
-    before, after = orient(descriptors).mirrored, orient(again).mirrored ^ flipped
+    before, after = found.mirrored, orient(again).mirrored ^ flipped
     same = np.mean(before == after)
     assert max(same, 1 - same) >= 0.99
 
@@ -47,10 +51,9 @@ def test_the_descriptor_of_a_mirror_image_is_its_negative(robots):
         np.testing.assert_allclose(one, -other, atol=0.02)
 
 
-def test_a_set_read_in_pieces_is_oriented_like_one_in_memory(descriptors, monkeypatch):
-    whole = orient(descriptors)
+def test_a_set_read_in_pieces_is_oriented_like_one_in_memory(descriptors, found, monkeypatch):
     monkeypatch.setattr("utils.orientation.BLOCK", 37)
-    np.testing.assert_array_equal(orient(descriptors).mirrored, whole.mirrored)
+    np.testing.assert_array_equal(orient(descriptors).mirrored, found.mirrored)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 5])

@@ -187,10 +187,10 @@ class Folder:
         """The pictures by path; folders that cannot be opened come last."""
         for file in self.files:
             known = self.manifest.lookup(file)
-            title = known.get("title")
+            title, shown = known.get("title"), text(file)
             yield Entry(
-                name=(text(title) if isinstance(title, str) else "") or text(file),
-                file=text(file),
+                name=(text(title) if isinstance(title, str) else "") or shown,
+                file=shown,
                 attributes=_attributes({k: v for k, v in known.items() if k not in NOT_ATTRIBUTES}),
                 path=str(self.path / file),
             )
