@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import hashlib
 import os
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from utils.streaming import ImagesOnDisk
 FORMAT_VERSION = 1
 IMAGE_SIZES = (32, 64, 128, 256)
 DEFAULT_IMAGE_SIZE = 64
+GZIP_LEVEL = 1
 BUILT_IN = ("mechas",)
 
 # Far above anything prepared here; a file that claims more wants memory, not to be read.
@@ -263,25 +266,60 @@ def write_dataset(
     problem = _images_problem(images.shape, images.dtype)
     if problem:
         raise ValueError(f"images: {problem}")
+    write_pictures(path, images, images.shape, names, attributes, made_by)
+
+
+def write_pictures(
+    path: str | Path,
+    pictures_in_order: Iterable[np.ndarray],
+    shape: tuple[int, ...],
+    names: Sequence[str],
+    attributes: Mapping[str, np.ndarray] | None = None,
+    made_by: str = "",
+) -> None:
+    """As :func:`write_dataset`, with pictures that come one by one and are never all in memory.
+
+    The same arguments give the same bytes.
+
+    Args:
+        path: the file, ``.h5`` by custom.
+        pictures_in_order: N times uint8 (H, W, 3).
+        shape: (N, H, W, 3).
+        names: N names.
+        attributes: an array of N rows for each attribute.
+        made_by: how the pictures were made, in one line.
+
+    Raises:
+        ValueError: the arguments are not as described.
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    problem = _images_problem(shape, np.dtype(np.uint8))
+    if problem:
+        raise ValueError(f"images: {problem}")
     attributes = {name: np.asarray(values) for name, values in (attributes or {}).items()}
-    if len(names) != len(images):
-        raise ValueError(f"names: found {len(names)} for {len(images)} images")
+    if len(names) != shape[0]:
+        raise ValueError(f"names: found {len(names)} for {shape[0]} images")
     for name, values in attributes.items():
         if not name or "/" in name or name == ".":
             raise ValueError(f"attributes: {name!r} cannot be a name")
         if values.dtype.kind not in "biufUSO":
             raise ValueError(f"attributes: {name} is of type {values.dtype}")
-        if values.shape[:1] != images.shape[:1]:
-            raise ValueError(f"attributes: {name} has shape {values.shape}, not {len(images)} rows")
+        if values.shape[:1] != shape[:1]:
+            raise ValueError(f"attributes: {name} has shape {values.shape}, not {shape[0]} rows")
     text = h5py.string_dtype("utf-8")
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs.update(
-            format_version=FORMAT_VERSION, image_size=images.shape[1], made_by=made_by
-        )
-        file.create_dataset(
-            "images", data=images, chunks=(1, *images.shape[1:]), compression="gzip",
-            compression_opts=1,
+        file.attrs.update(format_version=FORMAT_VERSION, image_size=shape[1], made_by=made_by)
+        images = file.create_dataset(
+            "images", shape, np.uint8, chunks=(1, *shape[1:]), compression="gzip",
+            compression_opts=GZIP_LEVEL,
         )  # fmt: skip
+        count = 0
+        for compressed in _compressed(pictures_in_order, shape[1:]):
+            if count < shape[0]:
+                images.id.write_direct_chunk((count, 0, 0, 0), compressed)
+            count += 1
+        if count != shape[0]:
+            raise ValueError(f"images: found {count}, wanted {shape[0]}")
         file.create_dataset("names", data=[str(name) for name in names], dtype=text)
         group = file.create_group("attributes")
         for name, values in attributes.items():
@@ -289,6 +327,24 @@ def write_dataset(
                 group.create_dataset(name, data=values.astype(object), dtype=text)
             else:
                 group.create_dataset(name, data=values)
+
+
+def _compressed(pictures_in_order: Iterable[np.ndarray], shape: tuple[int, ...]) -> Iterator[bytes]:
+    """The pictures as HDF5's gzip filter leaves them, made by a few threads, in order."""
+
+    def compress(picture: np.ndarray) -> bytes:
+        if picture.dtype != np.uint8 or picture.shape != shape:
+            raise ValueError(f"images: found {picture.dtype} {picture.shape}, wanted uint8 {shape}")
+        return zlib.compress(np.ascontiguousarray(picture), GZIP_LEVEL)
+
+    waiting: collections.deque[Future[bytes]] = collections.deque()
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as executor:
+        for picture in pictures_in_order:
+            waiting.append(executor.submit(compress, picture))
+            if len(waiting) == 32:
+                yield waiting.popleft().result()
+        for future in waiting:
+            yield future.result()
 
 
 def automatic_budget() -> int:
@@ -544,7 +600,7 @@ def _read_cache(
 
 
 def _read_folder(folder: Path, data: str, size: int, limit: int | None, seed: int) -> Dataset:
-    found, paths, problems = _find_pictures(folder)
+    found, paths, problems = find_pictures(folder)
     shown = f"--data {printable(data)}"
     wanted = len(paths) if limit is None else min(limit, len(paths))
     _check_memory(wanted, size, shown, ", or prepare an .h5 file, which is read as it is needed")
@@ -588,8 +644,8 @@ def _read_folder(folder: Path, data: str, size: int, limit: int | None, seed: in
     )
 
 
-def _find_pictures(folder: Path) -> tuple[int, list[Path], list[tuple[Path, str]]]:
-    """How many files there are, which promise to be pictures, and which could not be looked at.
+def find_pictures(folder: Path) -> tuple[int, list[Path], list[tuple[Path, str]]]:
+    """How many files a folder holds, which promise to be pictures, and which cannot be looked at.
 
     Hidden files and folders are skipped, and links to folders, which may lead round in circles.
     """

@@ -18,19 +18,18 @@ import functools
 import math
 import multiprocessing
 import os
-import signal
 import sys
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
-from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
 from tqdm import tqdm
+
+from utils.processes import ignore_interrupts, light_start
 
 VERSION: int = 1  # raise when the same seed would draw other pictures
 DEFAULT_COUNT: int = 1666
@@ -1431,9 +1430,9 @@ def _drawn(designs: list[Design], size: int, workers: int) -> Iterator[np.ndarra
         # Not fork: a process that has started TensorFlow has threads, which fork does not copy.
         context = multiprocessing.get_context("spawn")
         try:
-            executor = ProcessPoolExecutor(workers, context, _ignore_interrupts)
+            executor = ProcessPoolExecutor(workers, context, ignore_interrupts)
             try:
-                with _light_start():
+                with light_start():
                     pictures = executor.map(
                         functools.partial(draw, size=size), designs, chunksize=8
                     )
@@ -1446,27 +1445,3 @@ def _drawn(designs: list[Design], size: int, workers: int) -> Iterator[np.ndarra
             pass  # no processes here, or they died: this one draws what is left
     for each in designs[done:]:
         yield draw(each, size)
-
-
-@contextmanager
-def _light_start() -> Iterator[None]:
-    """Let processes that start in this block ignore Ctrl-C at once and not import the script.
-
-    A new process would first import the script that runs here, and TensorFlow with it, although
-    drawing needs none of that.
-    """
-    script = sys.modules["__main__"]
-    can_set_signals = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if can_set_signals else None
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = script
-        if can_set_signals:
-            signal.signal(signal.SIGINT, before)
-
-
-def _ignore_interrupts() -> None:
-    """Leave Ctrl-C to the parent process, which ends its workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,188 @@
+import hashlib
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
+
+from tests.test_pictures import encode
+from utils import mechas
+from utils.errors import UserError
+from utils.filters import (
+    MECHA,
+    Decisions,
+    Measures,
+    Named,
+    NearDuplicates,
+    Thresholds,
+    hashes,
+    judge,
+    measure,
+    suspicion,
+)
+from utils.pictures import background_colour, read_picture
+
+GOOD = Measures(colour=0.5, plainness=1.0, lightness=0.9, photo=0.2, aspect=1.6)
+
+
+@pytest.fixture(scope="module")
+def robots():
+    images, _, _ = mechas.draw_dataset(30, 256, processes=1, progress=False)
+    return [Image.fromarray(image) for image in images]
+
+
+def jpeg(image, quality=75):
+    return read_picture(encode(image, "JPEG", quality=quality))
+
+
+def verdict(image, thresholds=MECHA):
+    found = judge(measure(image, background_colour(image)), thresholds)
+    return found[0] if found else None
+
+
+def scene(seed, size=(300, 260)):
+    """Something like a photograph: smooth light and soft bodies everywhere, and noise."""
+    random = np.random.default_rng(seed)
+    small = random.integers(0, 256, (9, 8, 3)).astype(np.uint8)
+    image = Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)
+    pixels = np.asarray(image) + random.normal(0, 3, (*size[::-1], 3))
+    return jpeg(Image.fromarray(pixels.clip(0, 255).astype(np.uint8)), 90)
+
+
+def cut_out(image, content):
+    """The content in the shape of the figure, on white."""
+    figure = np.abs(np.subtract(image, background_colour(image))).max(axis=2) > 24
+    pixels = np.asarray(content.resize(image.size)).copy()
+    pixels[~figure] = 255
+    return Image.fromarray(pixels)
+
+
+def test_drawings_of_robots_pass(robots):
+    for image in robots:
+        assert verdict(image) is None
+        assert verdict(jpeg(image)) is None
+        assert verdict(jpeg(image.resize((400, 400)))) is None
+
+
+def test_black_and_white(robots):
+    for image in robots[:10]:
+        grey = image.convert("L")
+        assert verdict(grey.convert("RGB")) == "black and white"
+        sepia = ImageOps.colorize(grey, (30, 15, 5), (245, 232, 205))
+        assert verdict(jpeg(sepia)) == "black and white"
+        assert verdict(sepia, Thresholds(min_plainness=0.5)) is None
+
+
+def test_a_background_that_is_not_plain(robots):
+    for seed, image in enumerate(robots[:10]):
+        ground = np.asarray(scene(seed).resize(image.size))
+        pixels = np.asarray(image).copy()
+        empty = np.abs(np.subtract(image, background_colour(image))).max(axis=2) <= 24
+        pixels[empty] = ground[empty]
+        assert verdict(Image.fromarray(pixels)) == "background not plain"
+
+
+def test_a_background_that_is_not_light(robots):
+    for image in robots[:10]:
+        pixels = np.asarray(image).copy()
+        empty = np.abs(np.subtract(image, background_colour(image))).max(axis=2) <= 24
+        pixels[empty] = (30, 35, 60)
+        assert verdict(Image.fromarray(pixels)) == "background not light"
+
+
+def test_photographs(robots):
+    only = Thresholds(max_photo=MECHA.max_photo)
+    for seed, image in enumerate(robots[:10]):
+        assert verdict(scene(seed), only) == "photograph"
+        assert verdict(jpeg(cut_out(image, scene(seed)), 90)) == "photograph"
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted"), [((200, 90), "shape of no biped"), ((30, 220), "shape of no biped"),
+                         ((100, 180), None), ((120, 120), None)],
+)  # fmt: skip
+def test_the_shape(size, wanted):
+    image = Image.new("RGB", (240, 240), "white")
+    draw = ImageDraw.Draw(image)
+    left, top = (240 - size[0]) // 2, (240 - size[1]) // 2
+    draw.rectangle((left, top, left + size[0] - 1, top + size[1] - 1), "red", "black", 3)
+    assert verdict(image) == wanted
+
+
+def test_reasons_tell_value_and_threshold():
+    assert judge(GOOD, MECHA) is None
+    assert judge(GOOD._replace(lightness=0.2), MECHA) == (
+        "background not light", "lightness 0.20, wanted 0.70",
+    )  # fmt: skip
+    assert judge(GOOD._replace(lightness=0.2), Thresholds()) is None
+    assert suspicion(GOOD, MECHA) < 0 < suspicion(GOOD._replace(colour=0.0), MECHA)
+    assert suspicion(GOOD._replace(photo=0.6), MECHA) > suspicion(GOOD, MECHA)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (2, 2), (4, 4), (5, 5)])
+def test_tiny_pictures_can_be_measured(size):
+    for colour in ("white", "black", "red"):
+        found = measure(Image.new("RGB", size, colour), (255, 255, 255))
+        assert np.isfinite(found).all()
+        hashes(Image.new("RGB", size, colour), (255, 255, 255))
+
+
+def test_near_duplicates(robots):
+    def hashed(image):
+        return hashes(image, background_colour(image))
+
+    known = NearDuplicates(40, MECHA.near_duplicates)
+    for index, image in enumerate(robots):
+        assert known.find(hashed(image)) is None
+        known.add(index, hashed(image))
+    for index, image in enumerate(robots[:10]):
+        for again in (
+            jpeg(image, 50),
+            image.resize((128, 128)),
+            ImageEnhance.Brightness(image).enhance(0.9),
+            ImageOps.expand(image, 20, background_colour(image)),
+            image.filter(ImageFilter.SMOOTH),
+        ):
+            found = known.find(hashed(again))
+            assert found is not None
+            assert found[0] == index
+            assert not found[2]
+        found = known.find(hashed(ImageOps.mirror(image)))
+        assert found is not None
+        assert (found[0], found[2]) == (index, True)
+
+
+def digest(text):
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_decisions_by_name_file_and_hash(tmp_path):
+    path = tmp_path / "exclude.txt"
+    path.write_text(
+        f"# the weird ones\n\nMSN-02 Zeong\nball.jpg\n{digest('a')}\n{digest('b').upper()}  "
+        f"two/b.png\n{digest('c')}  gone.png\nnobody\n",
+        encoding="utf-8-sig",
+    )
+    decisions = Decisions("--exclude", str(path))
+    pictures = {
+        "by title": (Named("MSN-02 Zeong", "x/msn-02.jpg", digest("z")), "name"),
+        "by file": (Named("RB-79 Ball", "gundam/ball.jpg", digest("y")), "name"),
+        "by hash": (Named("a", "a.png", digest("a")), "hash"),
+        "a copy": (Named("b", "one/b.png", digest("b")), ""),
+        "this copy": (Named("b", "two/b.png", digest("b")), "name"),
+        "renamed": (Named("c", "now.png", digest("c")), "hash"),
+        "another": (Named("other", "other.png", digest("o")), ""),
+    }
+    decisions.settle(named for named, _ in pictures.values())
+    for named, wanted in pictures.values():
+        assert decisions.match(named) == wanted, named
+    assert [decisions.lines[number] for number in decisions.unused] == ["nobody"]
+
+
+def test_decision_files_that_are_none(tmp_path):
+    with pytest.raises(UserError, match=r"--include .*absent: no such file"):
+        Decisions("--include", str(tmp_path / "absent"))
+    with pytest.raises(UserError, match="is a directory"):
+        Decisions("--include", str(tmp_path))
+    (tmp_path / "picture").write_bytes(b"\x89PNG\0\0")
+    with pytest.raises(UserError, match="not a text"):
+        Decisions("--exclude", str(tmp_path / "picture"))

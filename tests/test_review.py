@@ -1,0 +1,185 @@
+"""The page of ``--review`` in a real browser: what is seen, clicked, typed and saved."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import run_script
+from tests.test_prepare_dataset import prepare, report_of
+from utils import mechas
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
+DRIVER = shutil.which("chromedriver")
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--window-size=1100,900",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    if not (CHROMIUM and DRIVER):
+        pytest.skip("no Chromium with chromedriver here (Debian: chromium chromium-driver)")
+    webdriver = pytest.importorskip("selenium.webdriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    downloads = tmp_path_factory.mktemp("downloads")
+    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver.downloads = downloads
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Twelve robots, one of them grey, one cut short, one named like a script."""
+    folder = tmp_path_factory.mktemp("review")
+    (folder / "in").mkdir()
+    images, _, _ = mechas.draw_dataset(12, 128, processes=1, progress=False)
+    for index, image in enumerate(map(Image.fromarray, images)):
+        image = image.convert("L") if index == 4 else image
+        image.save(folder / "in" / f"{index:02d}.png")
+    cut = (folder / "in" / "05.png").read_bytes()[:300]
+    (folder / "in" / "05.png").write_bytes(cut)
+    (folder / "in" / "06.png").rename(folder / "in" / "<script>alert(1)<!-- & '.png")
+    prepare(folder, "in", "--output", "set.h5", "--filters", "mecha", "--review", "--size", 64)
+    return folder
+
+
+@pytest.fixture
+def page(browser, folder):
+    browser.get((folder / "review.html").as_uri())
+    yield browser
+    browser.execute_script("touched.clear()")  # or leaving the page asks whether one may
+    assert not [each for each in browser.get_log("browser") if each["level"] == "SEVERE"]
+    for path in browser.downloads.iterdir():
+        path.unlink()
+
+
+def card(page, file):
+    return page.execute_script(
+        "return pictures.find(picture => picture.file === arguments[0]).card", file
+    )
+
+
+def counts(page):
+    return page.find_element("id", "counts").text
+
+
+def shown(page):
+    return page.execute_script(
+        "return [...document.querySelectorAll('.card b')].map(each => each.textContent)"
+    )
+
+
+def choose(page, name, option):
+    from selenium.webdriver.support.ui import Select
+
+    Select(page.find_element("id", name)).select_by_visible_text(option)
+
+
+def saved(page, name):
+    page.find_element("id", f"save-{name.removesuffix('.txt')}").click()
+    deadline = time.monotonic() + 20
+    while not (page.downloads / name).exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return (page.downloads / name).read_text()
+
+
+def test_it_shows_every_picture_and_why(page, folder):
+    assert page.title == "set.h5 - review"
+    assert counts(page) == "10 kept, 2 rejected, 0 changed by you"
+    assert len(shown(page)) == 12
+    assert shown(page)[0] == "04.png"  # the most doubtful first
+    assert shown(page)[-1] == "05.png"  # nothing can be done about it
+    assert "black and white: colours reach 0.00" in card(page, "04.png").text
+    assert "<script>alert(1)<!-- & '.png" in shown(page)
+    loaded = page.execute_script(
+        "for (const image of document.images) image.loading = 'eager';"
+        "return Promise.all([...document.images].map(image => image.decode()"
+        ".then(() => image.naturalWidth)))"
+    )
+    assert loaded == [64] * 11
+    assert "http" not in (folder / "review.html").read_text().replace("http-equiv", "")
+
+
+def test_clicks_and_keys_change_verdicts_and_both_lists_come_back(page, folder):
+    from selenium.webdriver.common.keys import Keys
+
+    card(page, "04.png").click()
+    assert counts(page) == "11 kept, 1 rejected, 1 changed by you"
+    assert "kept by you" in card(page, "04.png").text
+    active = page.switch_to.active_element
+    active.send_keys(Keys.ARROW_RIGHT)
+    page.switch_to.active_element.send_keys("x")
+    second = shown(page)[1]
+    assert counts(page) == "10 kept, 2 rejected, 2 changed by you"
+    page.switch_to.active_element.send_keys(Keys.ARROW_DOWN, Keys.ARROW_UP, Keys.SPACE)
+    assert counts(page) == "11 kept, 1 rejected, 1 changed by you"
+    page.switch_to.active_element.send_keys("x")
+    odd = "<script>alert(1)<!-- & '.png"
+    if second != odd:
+        card(page, odd).click()
+    choose(page, "show", "changed by you")
+    assert sorted(shown(page)) == sorted({"04.png", second, odd})
+    choose(page, "show", "all")
+
+    digest = hashlib.sha256((folder / "in" / "04.png").read_bytes()).hexdigest()
+    assert saved(page, "include.txt") == f"{digest}  04.png\n"
+    excluded = saved(page, "exclude.txt")
+    assert sorted(line[66:] for line in excluded.splitlines()) == sorted({second, odd})
+    result = prepare(
+        folder, "in", "--output", "again.h5", "--filters", "mecha", "--size", 64,
+        "--exclude", page.downloads / "exclude.txt", "--include", page.downloads / "include.txt",
+    )  # fmt: skip
+    assert "no picture is called" not in result.stdout
+    decided = {p["file"]: p["decision"] for p in report_of(folder, "again")["pictures"]}
+    assert decided["04.png"] == "included"
+    assert decided[second] == decided[odd] == "excluded"
+
+
+def test_finding_filtering_and_sorting(page):
+    page.find_element("id", "find").send_keys("SCRIPT")
+    assert shown(page) == ["<script>alert(1)<!-- & '.png"]
+    page.find_element("id", "find").clear()
+    page.execute_script("arrange()")
+    choose(page, "show", "filter: black and white")
+    assert shown(page) == ["04.png"]
+    choose(page, "show", "all")
+    choose(page, "sort", "order of the sources")
+    assert shown(page)[:3] == ["00.png", "01.png", "02.png"]
+
+
+def test_three_thousand_pictures(browser, tmp_path):
+    (tmp_path / "in").mkdir()
+    for index in range(3000):
+        pixels = np.full((32, 32, 3), 255, np.uint8)
+        pixels[4:28, 8:24] = (index % 256, index // 256 * 20, 90)
+        Image.fromarray(pixels).save(tmp_path / "in" / f"{index:04d}.bmp")
+    result = run_script(
+        "prepare_dataset.py", "in", "--output", "set.h5", "--size", 32, "--review", folder=tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+    start = time.monotonic()
+    browser.get((tmp_path / "review.html").as_uri())
+    assert counts(browser) == "3000 kept, 0 rejected, 0 changed by you"
+    milliseconds = browser.execute_script(
+        "const start = performance.now(); pictures[1500].card.click(); arrange();"
+        "grid.getBoundingClientRect(); pictures[2999].card.focus();"
+        "return performance.now() - start"
+    )
+    assert counts(browser) == "2999 kept, 1 rejected, 1 changed by you"
+    assert milliseconds < 2000
+    assert time.monotonic() - start < 30
+    browser.execute_script("touched.clear()")
