@@ -120,11 +120,11 @@ def test_a_folder_without_pictures(refused, tmp_path):
 
 
 def test_a_batch_larger_than_the_data_set(refused, data_file):
-    assert refused("--data", data_file, "--batch-size", 21) == (
+    assert refused("--data", data_file, "--batch-size", 21, "--holdout", 0) == (
         f"--batch-size 21: a step takes 21 pictures, and {data_file} has 20; wanted is at most 20"
     )
     assert "has 7; wanted is at most 7" in refused(
-        "--data", data_file, "--batch-size", 8, "--limit", 7
+        "--data", data_file, "--batch-size", 8, "--limit", 7, "--holdout", 0
     )
 
 
@@ -156,8 +156,9 @@ def test_one_folder_for_everything_and_names_that_count_on(tmp_path, monkeypatch
     )  # fmt: skip
     dcgan.main()
     assert {path.name for path in (tmp_path / "out" / "dcgan-2").iterdir()} == {
-        "checkpoints", "config.json", "discriminator.keras", "generator.keras", "history.csv",
-        "history.png", "reals.png", "step_0000000.png", "step_0000002.png", "training.gif",
+        "checkpoints", "config.json", "discriminator.keras", "generator-current.keras",
+        "generator.keras", "history.csv", "history.png", "reals.png", "step_0000000.png",
+        "step_0000002.png", "training.gif",
     }  # fmt: skip
     assert list((tmp_path / "out" / "dcgan-1").iterdir()) == []
 

@@ -239,7 +239,7 @@ def test_ctrl_c_during_a_slow_write(tmp_path, data_file, interrupts):
         assert f"stopped by SIGINT at step {steps[-1]} " in output
         network = keras.models.load_model(saved / "generator.keras")
         state = read_state(saved / "checkpoints" / f"step_{steps[-1]:07d}.npz")
-        np.testing.assert_array_equal(state["generator/0000"], np.array(network.variables[0]))
+        np.testing.assert_array_equal(state["average/0000"], np.array(network.variables[0]))
     else:
         assert process.returncode == 1
         assert "stopped at once; the checkpoint of step " in errors

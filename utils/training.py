@@ -741,7 +741,12 @@ class Trainer:
     def dry_run(self, timed_steps: int = 10) -> None:
         """Print the networks, what a run takes in memory and on disk, and how long a step takes."""
         h = self.h
-        networks = self.method.networks
+        averaged = self.method.average.network
+        networks = {
+            name.removesuffix("-current"): network
+            for name, network in self.method.networks.items()
+            if network is not averaged
+        }
         for network in networks.values():
             network.summary()
         parameters = {name: network.count_params() for name, network in networks.items()}
@@ -753,8 +758,9 @@ class Trainer:
             )
             for name, number in parameters.items()
         )
-        # Weights, their gradients, and Adam's two moments.
-        weights = 4 * 4 * sum(parameters.values())
+        # Weights, their gradients, and Adam's two moments; of the average the weights alone.
+        average = 4 * averaged.count_params()
+        weights = 4 * 4 * sum(parameters.values()) + average
         activations = 3 * 4 * h.batch_size * sum(map(_values_per_image, networks.values()))
         images = self.dataset.images
         data = images.bytes_held if self.dataset.is_streamed else images.nbytes
@@ -782,8 +788,8 @@ class Trainer:
             f"gradients and optimizers, {_size(activations)} activations at batch size "
             f"{h.batch_size}, {_size(data)} data{streamed}\n"
             f"disk        {_size(checkpoints.state_bytes(self.state))} a checkpoint, "
-            f"{h.keep_checkpoints} kept, and {_size(4 * sum(parameters.values()))} for the "
-            "networks\n"
+            f"{h.keep_checkpoints} kept, and {_size(4 * sum(parameters.values()) + average)} for "
+            "the networks\n"
             f"speed       {step_seconds:.3g} s a step (median of {timed_steps}), "
             f"{self.images_per_step / step_seconds:,.0f} images/s{whole}"
         )
