@@ -81,7 +81,9 @@ class History:
                 axis.plot(table[known, 0], values[known], label=name, linewidth=1, marker=style)
             axis.set_ylabel(label)
             axis.grid(alpha=0.3)
-            axis.legend(loc="upper right", frameon=False, ncols=len(group))
+            is_score = label not in ("loss", "mean answer")
+            place = "best" if is_score else "upper right"
+            axis.legend(loc=place, frameon=False, ncols=len(group))
             if label == "loss" and len(table):
                 # A few wild steps at the beginning must not flatten everything after them.
                 values = table[:, [self.columns.index(name) for name in group]]
@@ -89,8 +91,9 @@ class History:
                     min(0.0, np.nanmin(values)), 1.3 * np.nanpercentile(values, 99) + 1e-9
                 )
             scores = table[:, self.columns.index(group[0])]
-            if label not in ("loss", "mean answer") and np.nanmin(scores, initial=1) > 0:
-                axis.set_yscale("log")  # a score falls by orders of magnitude, most of it at first
+            scores = scores[np.isfinite(scores)]
+            if is_score and len(scores) and 0 < 100 * scores.min() < scores.max():
+                axis.set_yscale("log")  # KID falls by orders of magnitude, most of it at first
             if label == "mean answer":
                 axis.set_ylim(0, 1)
                 axis.axhline(0.5, color="grey", linewidth=0.6)
