@@ -114,9 +114,10 @@ def test_streamed_or_in_memory_a_run_is_the_same(backend, tmp_path, data_file):
     assert_same_state(models / "memory" / last, models / "disk" / last)
     # The networks beside the state are of the same step. (Seeds of dropout are not weights.)
     with np.load(models / "disk" / last) as state:
-        for name in ("generator", "discriminator"):
+        files = {"generator": "average", "generator-current": "generator"}
+        for name, group in (files | {"discriminator": "discriminator"}).items():
             network = keras.models.load_model(models / "disk" / f"{name}.keras")
-            expected = [state[key] for key in sorted(state.files) if key.startswith(f"{name}/")]
+            expected = [state[key] for key in sorted(state.files) if key.startswith(f"{group}/")]
             expected = [array for array in expected if array.dtype.kind == "f"]
             for weight, array in zip(network.weights, expected, strict=True):
                 np.testing.assert_array_equal(np.array(weight), array)
