@@ -66,6 +66,8 @@ class Options:
 
 
 MOST_IMAGES = 2000
+MOST_TRAINING_IMAGES = 10_000
+"""Among more, spread evenly, the nearest is hardly nearer; of 256 px they take 2 GB."""
 GENERATORS = {
     "last, averaged": "generator.keras",
     "last, current": "generator-current.keras",
@@ -120,29 +122,30 @@ def open_run(run: str, options: Options) -> tuple[dict[str, Any], Path]:
 
 
 def open_pictures(
-    config: Mapping[str, Any], options: Options
+    run: str, config: Mapping[str, Any], options: Options
 ) -> tuple[datasets.Dataset, np.ndarray, np.ndarray]:
     """The data set to score with, and which of its pictures are held out and trained on.
 
     Raises:
         UserError: it is not there, or no longer the one of the run.
     """
-    h = config["hyperparameters"]
-    source = options.data or h["data"]
-    size = h["image_size"]
-    if options.data:
-        dataset = datasets.open_dataset(source, size, seed=options.seed)
-        return dataset, np.arange(len(dataset)), np.arange(0)
+    h, known = config["hyperparameters"], config["data_set"]
+    try:
+        source, size = options.data or h["data"], h["image_size"]
+        limit, seed = (None, options.seed) if options.data else (h["limit"] or None, h["seed"])
+    except KeyError as error:
+        raise UserError(f"RUN {run}: its config.json is damaged: no {error}") from None
     dataset = datasets.open_dataset(
-        source, size, h["limit"] or None, seed=h["seed"],
-        memory_budget=datasets.automatic_budget(),
-    )  # fmt: skip
-    if dataset.fingerprint() != config["data_set"].get("fingerprint"):
+        source, size, limit, seed, memory_budget=datasets.automatic_budget()
+    )
+    if options.data:
+        return dataset, np.arange(len(dataset)), np.arange(0)
+    if dataset.fingerprint() != known.get("fingerprint"):
         raise UserError(
             f"--data {source}: its pictures are no longer those of the run; bring them back, or "
             "give --data with others to score against"
         )
-    held_out = np.array(config["data_set"].get("held_out", []), np.int64)
+    held_out = np.array(known.get("held_out", []), np.int64)
     return dataset, held_out, np.delete(np.arange(len(dataset)), held_out)
 
 
@@ -165,7 +168,7 @@ def evaluate(run: str, options: Options) -> Evaluation:
         UserError: there is no such run, its pictures have changed, or too few were held out.
     """
     config, folder = open_run(run, options)
-    dataset, held_out, trained_on = open_pictures(config, options)
+    dataset, held_out, trained_on = open_pictures(run, config, options)
     number = min(len(held_out), options.images or MOST_IMAGES)
     if number < 50:
         raise UserError(
@@ -173,7 +176,8 @@ def evaluate(run: str, options: Options) -> Evaluation:
             "pictures that it was not trained on"
         )
     chosen = np.random.default_rng(options.seed).permutation(held_out)
-    training = dataset.take(trained_on[: 20 * MOST_IMAGES]) if len(trained_on) else None
+    spread = np.linspace(0, len(trained_on) - 1, min(len(trained_on), MOST_TRAINING_IMAGES))
+    training = dataset.take(trained_on[spread.astype(int)]) if len(trained_on) else None
     scorer = metrics.Scorer(
         dataset.take(np.sort(chosen[:number])), training, options.features, options.seed
     )
@@ -207,7 +211,7 @@ def load_generator(path: Path) -> keras.Model:
 def trained_steps(folder: Path, name: str) -> int:
     """How many steps a generator had been trained when it was saved; 0 if that is not known."""
     if name.startswith("best"):
-        return int(json.loads((folder / "best" / "score.json").read_text())["step"])
+        return int(checkpoints.read_best(folder / "best", ()).get("step", 0))
     steps = checkpoints.files_by_step(folder / "checkpoints", ".npz")
     return max(steps, default=0)
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
-from utils.commandline import option_name, parse
+from utils.commandline import parse, require_between
 from utils.errors import RunError, UserError, one_line_errors
 
 if TYPE_CHECKING:  # what works on pictures is imported when there are some: --help starts at once
@@ -121,21 +121,13 @@ class Options:
                 "--orient --mirror: wanted one of them; a set with every picture's mirror image "
                 "faces both sides"
             )
-        shares = ("margin", "min_colour", "min_plainness", "min_lightness", "max_photo")
-        limits = {
-            **dict.fromkeys(shares, (0, 1)),
-            "margin": (0, 0.45),
-            "min_side": (0, 100_000),
-            "min_aspect": (0, 1000),
-            "max_aspect": (0, 1000),
-            "near_duplicates": (0, 128),
-            "max_pixels": (1, 10**9),
-            "processes": (0, 256),
-        }
-        for name, (lowest, highest) in limits.items():
-            value = getattr(self, name)
-            if value is not None and not lowest <= value <= highest:
-                raise UserError(f"{option_name(name)} {value}: must be from {lowest} to {highest}")
+        require_between(self, 0, 1, "min_colour", "min_plainness", "min_lightness", "max_photo")
+        require_between(self, 0, 0.45, "margin")
+        require_between(self, 0, 100_000, "min_side")
+        require_between(self, 0, 1000, "min_aspect", "max_aspect")
+        require_between(self, 0, 128, "near_duplicates")
+        require_between(self, 1, 10**9, "max_pixels")
+        require_between(self, 0, 256, "processes")
 
 
 # ------------------------------------------------------------------------------------------------

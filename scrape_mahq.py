@@ -31,7 +31,7 @@ from utils import commandline, pages, sites
 from utils.collection import Collection, Entry
 from utils.errors import RunError, UserError, one_line_errors
 from utils.sites import Suit
-from utils.web import FetchError, host_of, printable
+from utils.web import FetchError, Manners, host_of, printable
 
 # ------------------------------------------------------------------------------------------------
 # Options
@@ -39,7 +39,7 @@ from utils.web import FetchError, host_of, printable
 
 
 @dataclass
-class Options:
+class Options(Manners):
     """What there is to choose. Each field is an option: index_url is --index-url."""
 
     source: Literal["wayback", "mahq", "wiki"] = "wayback"
@@ -64,29 +64,13 @@ class Options:
     """Ask for everything again, if changed, even though the last run left something missing; left
     out, the same command goes on with that."""
 
-    # Manners.
-    delay: float = 1.0
-    """Seconds between two requests; more if robots.txt asks for more. 0 is for tests."""
-    retries: int = 4
-    """How often to ask again when a server does not answer, answers 5xx or breaks off."""
-    backoff: float = 2.0
-    """Seconds before the first retry, doubled for each one after it."""
-    timeout: float = 30.0
-    """Seconds without a byte after which a request is given up."""
-    longest_answer: float = 600.0
-    """Seconds after which an answer that is still coming is given up."""
-    too_many_pause: float = 60.0
-    """Seconds to pause, at least, when a server says "too many requests" (429)."""
-    longest_pause: float = 900.0
-    """Stop if a server wants a longer pause than that, in seconds."""
+    # Manners, beside those of `Manners`.
     give_up_after: int = 10
     """Stop when that many addresses in a row could not be reached."""
     max_page_mb: float = 2.0
     """Longer pages are refused, in MB."""
     max_picture_mb: float = 20.0
     """Longer pictures are refused, in MB."""
-    user_agent: str = "GANdam/1.0 (scrape_mahq.py; collects pictures to train on, one at a time)"
-    """How the script introduces itself. Add an address at which you can be reached."""
 
     # Sources.
     archive_url: str = "https://web.archive.org"
@@ -102,20 +86,13 @@ class Options:
 
     def check(self) -> None:
         """Raise UserError for values that cannot be meant."""
-        for lowest, highest, fields in (
-            (0, math.inf, ("limit", "retries")),
-            (0, 3600, ("delay", "backoff", "too_many_pause", "longest_pause")),
-            (0.01, 86400, ("timeout", "longest_answer")),
-            (1, math.inf, ("give_up_after",)),
-            (0.001, 256, ("max_page_mb", "max_picture_mb")),
-            (1996, 2100, ("captures_from", "captures_to")),
-        ):
-            wanted = f"from {lowest} to {highest}" if highest < math.inf else f"{lowest} or more"
-            for field in fields:
-                value = getattr(self, field)
-                if not lowest <= value <= highest:  # true for a NaN as well
-                    option = commandline.option_name(field)
-                    raise UserError(f"{option} {value}: must be {wanted}")
+        require_between = commandline.require_between
+        require_between(self, 0, math.inf, "limit", "retries")
+        require_between(self, 0, 3600, "delay", "backoff", "too_many_pause", "longest_pause")
+        require_between(self, 0.01, 86400, "timeout", "longest_answer")
+        require_between(self, 1, math.inf, "give_up_after")
+        require_between(self, 0.001, 256, "max_page_mb", "max_picture_mb")
+        require_between(self, 1996, 2100, "captures_from", "captures_to")
         if self.captures_from > self.captures_to:
             raise UserError(
                 f"--captures-from {self.captures_from}: is later than --captures-to "

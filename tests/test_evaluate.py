@@ -144,6 +144,17 @@ def test_a_network_that_is_damaged(scored):
     assert message.startswith("saved_models/two/generator.keras: is damaged or no Keras network: ")
 
 
+def test_a_config_without_what_is_needed(scored):
+    path = scored / "saved_models" / "two" / "config.json"
+    good = path.read_text()
+    path.write_text('{"method": "dcgan", "hyperparameters": {}, "data_set": {}}')
+    try:
+        message = refused("two", folder=scored)
+    finally:
+        path.write_text(good)
+    assert message == "RUN two: its config.json is damaged: no 'data'"
+
+
 def test_pictures_that_have_changed(scored):
     path = scored / "blobs.h5"
     good = path.read_bytes()

@@ -146,7 +146,6 @@ def trainer(tmp_path) -> training.Trainer:
     trainer = training.Trainer(dcgan.DCGAN(h), h, Dataset(blobs(8), []))
     trainer.folders = training.Folders(h, is_new=True)
     trainer.saved = Checkpoints(trainer.folders.checkpoints, keep=3)
-    trainer.fingerprint = ""
     return trainer
 
 

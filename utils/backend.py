@@ -270,8 +270,7 @@ class _Jax:
 
         def call(*arguments: Tensor) -> dict[str, Tensor]:
             results, values = compiled([variable.value for variable in state], *arguments)
-            for variable, value in zip(state, values, strict=True):
-                variable.assign(value)
+            _assign(state, values)
             return results
 
         return call
@@ -344,8 +343,7 @@ class _Jax:
         (_, (outputs, assigned)), gradient = library.value_and_grad(pure, has_aux=True)(
             inputs, [variable.value for variable in state]
         )
-        for variable, value in zip(state, assigned, strict=True):
-            variable.assign(value)
+        _assign(state, assigned)
         return outputs, gradient
 
     def images_to_device(self, images: np.ndarray) -> Tensor:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import difflib
 import io
+import math
 import re
 import sys
 from typing import TypeVar
@@ -64,6 +65,20 @@ def parse(
 def option_name(field: str) -> str:
     """The option of a field: ``latent_dim`` is ``--latent-dim``."""
     return "--" + field.replace("_", "-")
+
+
+def require_between(options: object, lowest: float, highest: float, *fields: str) -> None:
+    """Refuse values out of range; None is no value, and of a tuple each item counts.
+
+    Raises:
+        UserError: names the option of the first field whose value is outside, and the range.
+    """
+    wanted = f"{lowest:g} or more" if highest == math.inf else f"from {lowest:g} to {highest:.10g}"
+    for field in fields:
+        value = getattr(options, field)
+        for number in value if isinstance(value, tuple) else (value,):
+            if number is not None and not lowest <= number <= highest:  # true for a NaN as well
+                raise UserError(f"{option_name(field)} {number}: must be {wanted}")
 
 
 def with_hyphens(argument: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from utils import checkpoints
-from utils.commandline import option_name, parse, with_hyphens
+from utils.commandline import option_name, parse, require_between, with_hyphens
 from utils.datasets import IMAGE_SIZES
 from utils.errors import UserError
 
@@ -109,12 +109,7 @@ class RunOptions:
 
     def require_between(self, lowest: float, highest: float, *fields: str) -> None:
         """Raise UserError for the first field whose value, or one of whose values, is outside."""
-        wanted = f"{lowest:g} or more" if highest == math.inf else f"from {lowest:g} to {highest:g}"
-        for field in fields:
-            value = getattr(self, field)
-            for number in value if isinstance(value, tuple) else (value,):
-                if not lowest <= number <= highest:  # true for a NaN as well
-                    raise UserError(f"{option_name(field)} {number}: must be {wanted}")
+        require_between(self, lowest, highest, *fields)
 
     def resume_command(self) -> str:
         """What goes on with this run."""

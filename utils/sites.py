@@ -7,7 +7,6 @@ knows the address to ask for a picture (``picture_request``). A new source is on
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import difflib
 import json
 import re
@@ -23,7 +22,6 @@ from utils.pages import Page
 from utils.web import (
     Answer,
     FetchError,
-    Manners,
     Session,
     host_of,
     is_on,
@@ -41,7 +39,7 @@ WIKI_PICTURE_HOSTS = ("static.wikia.nocookie.net", "vignette.wikia.nocookie.net"
 
 
 class SourceOptions(Protocol):
-    """The options of the script that sources look at; those of ``Manners`` as well."""
+    """The options of the script that sources look at; they are ``Manners`` as well."""
 
     source: str
     index_url: str
@@ -100,7 +98,7 @@ class Site:
 
     def make_session(self) -> Session:
         """The session that asks this source, and no other host."""
-        return Session(self.own_hosts, manners(self.options), say=self.run.say)
+        return Session(self.own_hosts, self.options, say=self.run.say)
 
     # How to ask.
 
@@ -309,7 +307,7 @@ class Wayback(Site):
         self.captures: dict[str, tuple[str, str]] = {}
         return Session(
             {host_of(self.archive)},
-            manners(self.options),
+            self.options,
             inner_address=_inside_capture,
             inner_hosts=self.own_hosts,
             rewrite=_raw_capture,
@@ -414,7 +412,7 @@ class Wiki(Site):
         hosts = {host_of(self.index)}
         if host_of(self.index).endswith(".fandom.com"):
             hosts |= set(WIKI_PICTURE_HOSTS)
-        return Session(hosts, manners(self.options), say=self.run.say)
+        return Session(hosts, self.options, say=self.run.say)
 
     def picture_request(self, address: str) -> str:
         """Without this, the wiki may hand out WebP instead of what was uploaded."""
@@ -525,12 +523,6 @@ WIKI_LABELS = {
 }
 
 SOURCES: dict[str, type[Site]] = {"wayback": Wayback, "mahq": Site, "wiki": Wiki}
-
-
-def manners(options: SourceOptions) -> Manners:
-    """The part of the options that a session needs."""
-    names = {each.name for each in dataclasses.fields(Manners)}
-    return Manners(**{name: getattr(options, name) for name in names})
 
 
 def _directory(address: str) -> str:

@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -93,12 +93,24 @@ def run(
     )
     h.image_size = dataset.image_size
     h.check()
-    chosen = check_data(h, method_class, dataset, config)
+    fingerprint = dataset.fingerprint()  # once: it reads thousands of pictures
+    kept = check_data(h, method_class, dataset, config, fingerprint)
+    origin = {
+        "made_by": dataset.made_by,
+        "pictures": len(dataset),
+        "held_out": kept.tolist(),
+        "fingerprint": fingerprint,
+    }
+    held_out = None
+    if len(kept):
+        held_out = dataset.part(kept)
+        # It takes the place of the whole, which would stay in memory beside it.
+        dataset = dataset.part(np.delete(np.arange(len(dataset)), kept))
     folders = None if h.dry_run else Folders(h, is_new=config is None)
     h.precision = backend.set_precision(h.precision)
     with explained_memory(h):
         method = method_class(h)
-        trainer = Trainer(method, h, dataset, chosen)
+        trainer = Trainer(method, h, dataset, held_out, origin)
         if folders is None:
             trainer.dry_run()
         else:
@@ -110,10 +122,14 @@ def check_data(
     method_class: type[Method],
     dataset: datasets.Dataset,
     config: dict[str, Any] | None,
+    fingerprint: str,
 ) -> np.ndarray:
     """Check the data set, and say which of its pictures are kept from training.
 
     A resumed run keeps those that it began with: others would have been trained on.
+
+    Returns:
+        Their numbers, ascending.
 
     Raises:
         UserError: it is too small, or not the one that a resumed run began with.
@@ -124,7 +140,7 @@ def check_data(
         # With --limit, the seed decides which pictures are taken.
         same_choice = all(was.get(name) == now[name] for name in ("data", "limit", "seed"))
         known = config["data_set"].get("fingerprint")
-        if same_choice and known != dataset.fingerprint():
+        if same_choice and known != fingerprint:
             raise UserError(
                 f"--data {h.data}: its pictures are no longer those that run {h.run_name} began "
                 "with; bring them back, or give another --data to go on with that"
@@ -309,23 +325,23 @@ class Trainer:
         method: Method,
         h: RunOptions,
         dataset: datasets.Dataset,
-        held_out: Sequence[int] = (),
+        held_out: datasets.Dataset | None = None,
+        origin: dict[str, Any] | None = None,
     ) -> None:
         """Bring them together.
 
         Args:
             method: networks and their alternation.
             h: the options of the run.
-            dataset: all pictures.
-            held_out: numbers of those that are kept from training, ascending.
+            dataset: the pictures to train on.
+            held_out: pictures that are not trained on, to score with; None is none.
+            origin: what ``config.json`` says of both.
         """
         self.method = method
         self.h = h
-        self.whole = dataset
-        self.held_out = np.asarray(held_out, np.int64)
         self.dataset = dataset
-        if len(self.held_out):
-            self.dataset = dataset.part(np.delete(np.arange(len(dataset)), self.held_out))
+        self.number_held_out = len(held_out) if held_out else 0
+        self.origin = origin or {}
         self.state = method.state()
         self.order = dataset.order(h.mirror, h.seed)
         self.count = self.order.count
@@ -350,10 +366,10 @@ class Trainer:
         )
         self.refreshed_at = -1
         self.scorer: metrics.Scorer | None = None
-        if h.score != "none" and len(self.held_out) >= FEWEST_SCORED:
-            number = min(len(self.held_out), MOST_SCORED)
-            spread = np.linspace(0, len(self.held_out) - 1, number).astype(int)
-            self.scorer = metrics.Scorer(dataset.take(self.held_out[spread]))
+        if h.score != "none" and self.number_held_out >= FEWEST_SCORED:
+            number = min(self.number_held_out, MOST_SCORED)
+            spread = np.linspace(0, self.number_held_out - 1, number).astype(int)
+            self.scorer = metrics.Scorer(held_out.take(spread))
             self.scoring_latents = np.random.default_rng([h.seed, 2]).standard_normal(
                 (number, h.latent_dim), dtype=np.float32
             )
@@ -464,7 +480,6 @@ class Trainer:
         """
         h = self.h
         self.folders = folders
-        self.fingerprint = self.whole.fingerprint()  # once: it reads thousands of pictures
         self.saved = checkpoints.Checkpoints(folders.checkpoints, h.keep_checkpoints)
         self._restore()
         total = self.total_steps()
@@ -509,9 +524,9 @@ class Trainer:
         )
 
     def _counted(self) -> str:
-        if not len(self.held_out):
+        if not self.number_held_out:
             return f"{len(self.dataset)} pictures"
-        return f"{len(self.dataset)} pictures and {len(self.held_out)} held out"
+        return f"{len(self.dataset)} pictures and {self.number_held_out} held out"
 
     def _progress_bar(self, total: int | None) -> tqdm:
         options: dict[str, Any] = {"mininterval": 0.2, "dynamic_ncols": True}
@@ -668,12 +683,7 @@ class Trainer:
             {
                 "method": self.h.METHOD,
                 "hyperparameters": dataclasses.asdict(self.h) | {"resume": "", "dry_run": False},
-                "data_set": {
-                    "made_by": self.whole.made_by,
-                    "pictures": len(self.whole),
-                    "held_out": self.held_out.tolist(),
-                    "fingerprint": self.fingerprint,
-                },
+                "data_set": self.origin,
                 "versions": {"keras": keras.__version__, "numpy": np.__version__},
             },
         )

@@ -60,16 +60,24 @@ class Answer:
 
 @dataclass
 class Manners:
-    """How a Session behaves; times in seconds, sizes in bytes."""
+    """How a Session behaves; a script that has one makes options of these fields."""
 
-    user_agent: str
+    user_agent: str = "GANdam/1.0 (scrape_mahq.py; collects pictures to train on, one at a time)"
+    """How the script introduces itself. Add an address at which you can be reached."""
     delay: float = 1.0
+    """Seconds between two requests; more if robots.txt asks for more. 0 is for tests."""
     retries: int = 4
+    """How often to ask again when a server does not answer, answers 5xx or breaks off."""
     backoff: float = 2.0
+    """Seconds before the first retry, doubled for each one after it."""
     timeout: float = 30.0
+    """Seconds without a byte after which a request is given up."""
     longest_answer: float = 600.0
+    """Seconds after which an answer that is still coming is given up."""
     too_many_pause: float = 60.0
+    """Seconds to pause, at least, when a server says "too many requests" (429)."""
     longest_pause: float = 900.0
+    """Stop if a server wants a longer pause than that, in seconds."""
 
 
 class Session:
