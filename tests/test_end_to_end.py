@@ -42,10 +42,11 @@ def test_from_a_site_to_a_trained_step(server, tmp_path, monkeypatch):
         "figure", "--mirror", folder=tmp_path,
     )  # fmt: skip
     report = json.loads((tmp_path / "data/mahq-32.report.json").read_text())
-    assert report
+    assert report["found"] >= len(manifest)
+    assert report["kept"] + sum(report["rejected"].values()) == report["found"]
     with h5py.File(tmp_path / "data/mahq-32.h5") as file:
         assert file["images"].shape[1:] == (32, 32, 3)
-        assert len(file["images"]) >= 8
+        assert len(file["images"]) == 2 * report["kept"] >= 8
         titles = {json.loads(line)["title"] for line in manifest}
         assert any(
             title in name.decode() or name.decode() in title
