@@ -9,8 +9,8 @@ real pictures, as many, get in the same place.
 
 Nothing here is downloaded. ``random`` features come from three convolutional networks with random
 weights, which see colours, textures and layout but know no objects; so their numbers compare
-generators on one data set, never data sets or papers. ``inception`` features are those of papers,
-if Keras already has the weights.
+generators on one data set, never data sets or papers. ``inception`` features are those of Keras'
+InceptionV3, where its weights are there already.
 
 The order of the images does not matter: whatever is drawn at random (patches, pairs) is drawn after
 sorting them by content. Sums are in float64. Memory stays bounded, whatever the size of the
@@ -818,7 +818,8 @@ class InceptionNetwork:
     """Keras' InceptionV3 with ImageNet weights, up to its global average: 2,048 features.
 
     Images are resized to 299 px (bilinear). Keras' weights are not those of the graph that most
-    papers use: numbers come near to theirs, but belong beside others made in the same way.
+    papers use: numbers belong beside others made in the same way. Tested with stand-ins only; with
+    the real weights, which were not at hand, nothing has ever been computed here.
     """
 
     def __init__(self) -> None:
