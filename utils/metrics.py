@@ -58,6 +58,7 @@ INCEPTION_ADDRESS = (
 # Images, and numbers, that are worked on at once.
 IMAGE_BYTES = 32 * 2**20
 BLOCK_VALUES = 4 * 2**20
+LEAST_LINES = 16
 
 
 # ------------------------------------------------------------------------------------------------
@@ -391,7 +392,9 @@ def swd(
         random = np.random.default_rng([seed, level, 1])
         lines = random.standard_normal((repeats * directions, first.shape[1]))
         lines = (lines / np.linalg.norm(lines, axis=1, keepdims=True)).astype(np.float32)
-        block = max(1, BLOCK_VALUES * 2 // len(first))
+        # Each product reads all patches, which with half a dozen lines at once takes longer than
+        # sorting what comes of it.
+        block = max(LEAST_LINES, BLOCK_VALUES * 2 // len(first))
         total = 0.0
         for start in range(0, len(lines), block):
             some = lines[start : start + block]
