@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -28,11 +27,13 @@ from utils import backend, training  # before Keras: they keep its start quiet
 import keras
 from keras import layers, ops
 
-from utils.adversarial import AveragedNetwork, frozen, noisy_labels, smooth_labels
+from utils import networks
+from utils.adversarial import AveragedNetwork, Balance, frozen, noisy_labels, smooth_labels
 from utils.backend import Tensor
-from utils.datasets import IMAGE_SIZES
 from utils.errors import UserError, one_line_errors
-from utils.options import RunOptions
+from utils.layers import InstanceNoise, SpectralNormalization
+from utils.networks import ConvolutionalOptions, activate
+from utils.presets import DCGAN_PRESETS, Preset
 
 # ------------------------------------------------------------------------------------------------
 # Hyperparameters
@@ -40,11 +41,12 @@ from utils.options import RunOptions
 
 
 @dataclass
-class Hyperparameters(RunOptions):
+class Hyperparameters(ConvolutionalOptions):
     """What there is to turn. Each field is an option: latent_dim is --latent-dim.
 
-    What every method has (data, epochs, seed, intervals, folders) stands in `RunOptions`; a field
-    of it that is written here as well has the default given here.
+    What every method has (data, epochs, seed, intervals, folders) stands in `RunOptions`, what
+    shapes every pyramid of convolutions in `ConvolutionalOptions`; a field of theirs that is
+    written here as well has the default given here.
     """
 
     # Architecture.
@@ -53,15 +55,6 @@ class Hyperparameters(RunOptions):
     generator_filters: tuple[int, ...] = (32,)
     """Channels of the generator's maps, from the smallest map up. A single number is the width of
     the largest map, doubled each time the map halves."""
-    generator_depth: int = 0
-    """With a single width: how often the generator doubles its map; 0 starts from 4x4 pixels."""
-    generator_start: Literal["dense", "convolutional"] = "dense"
-    """Project the latent vector with a dense layer, or take it as a 1x1 map (no dense layer)."""
-    upscaling: Literal["transposed", "upsample"] = "transposed"
-    """Transposed convolution, or every pixel repeated 2x2 and a convolution."""
-    generator_dropout: float = 0.0
-    """Share of activations dropped after the generator's inner layers; with batch normalisation a
-    known remedy against mode collapse."""
     discriminator_filters: tuple[int, ...] = (32,)
     """Channels of the discriminator's maps, from the largest map down. A single number is the
     width of the largest map, doubled each time the map halves."""
@@ -69,19 +62,14 @@ class Hyperparameters(RunOptions):
     """With a single width: how often the discriminator halves its map; 0 ends at 4x4 pixels."""
     discriminator_dropout: float = 0.25
     """Share of activations dropped after the discriminator's layers; holds it back."""
-    max_filters: int = 512
-    """Doubling stops at this width."""
-    kernel_size: int = 4
-    """Side of the convolution kernels; in transposed convolutions, an odd one leaves a chequered
-    pattern."""
     normalization: Literal["before-activation", "after-activation", "none"] = "before-activation"
     """Where batch normalisation stands in the inner layers."""
-    normalization_momentum: float = 0.9
-    """Inertia of the moving statistics, which only sampling uses."""
-    leaky_relu_slope: float = 0.2
-    """What the discriminator's LeakyReLU lets through of negative values."""
-    initial_stddev: float = 0.02
-    """Weights start as N(0, initial-stddev); 0 takes Keras' own initialisation (Glorot)."""
+    discriminator_normalized: tuple[int, int] = (2, 99)
+    """First and last of the discriminator's layers that are normalised, counted from 1: the first
+    layer is left out (Radford et al.), and sees colours as they are."""
+    spectral_normalization: bool = False
+    """Divide each of the discriminator's weights by its spectral norm (Miyato et al. 2018,
+    arXiv:1802.05957), in place of batch normalisation there."""
 
     # Optimisation.
     batch_size: int = 16
@@ -94,10 +82,13 @@ class Hyperparameters(RunOptions):
     """Adam's learning rate for the discriminator."""
     discriminator_beta1: float = 0.5
     """Adam's beta1 for the discriminator."""
-    learning_rate_decay: float = 1.0
-    """Factor on both learning rates every learning-rate-decay-steps steps."""
-    learning_rate_decay_steps: int = 20_000
-    """Steps from one decay to the next."""
+    discriminator_updates: Literal["joint", "separate"] = "joint"
+    """One update on the sum of both losses, or one on real images and one on generated ones."""
+    balance: Literal["always", "monitored", "boosting"] = "always"
+    """Who learns in a step: both; the discriminator only while its loss is above 0.8 times the
+    generator's; or, once in a while, one of them alone for 100 steps."""
+
+    # What the discriminator is told and shown.
     label_noise: float = 0.0
     """alpha_max: a real image's label is 1 - U(0, alpha_max), a generated one's U(0, alpha_max);
     the generator's target is not touched."""
@@ -106,39 +97,48 @@ class Hyperparameters(RunOptions):
     smoothing_sides: Literal["one-sided", "two-sided"] = "one-sided"
     """Smooth the real images' labels alone, or those of generated images and the generator's
     target as well."""
+    label_swap: float = 0.0
+    """Share of the steps in which the labels of real and generated images are swapped."""
+    instance_noise: float = 0.0
+    """Deviation of the noise on every image that the discriminator sees, at first (images go from
+    -1 to 1); it falls to 0 in instance-noise-steps."""
+    instance_noise_steps: int = 10_000
+    """Steps in which the noise falls to 0."""
+    feature_matching: float = 0.0
+    """Weight of the distance between the discriminator's mean activations on real and on generated
+    images in the generator's loss (Salimans et al. 2016, arXiv:1606.03498)."""
+    feature_matching_layer: int = 0
+    """Which of the discriminator's layers that is, counted from 1; 0 takes the last."""
 
     METHOD: ClassVar[str] = "dcgan"
+    PRESETS: ClassVar[dict[str, Preset]] = DCGAN_PRESETS
     # What decides about the shape or the meaning of a weight cannot change when a run resumes.
     FIXED_FIELDS: ClassVar[tuple[str, ...]] = (
-        *RunOptions.FIXED_FIELDS, "max_filters", "kernel_size",
-        "generator_filters", "generator_depth", "generator_start", "generator_dropout",
-        "discriminator_filters", "discriminator_depth", "discriminator_dropout",
-        "upscaling", "normalization", "normalization_momentum", "leaky_relu_slope",
+        *ConvolutionalOptions.FIXED_FIELDS, "discriminator_filters", "discriminator_depth",
+        "discriminator_dropout", "normalization", "discriminator_normalized",
+        "spectral_normalization", "balance", "feature_matching_layer",
     )  # fmt: skip
 
     def check(self) -> None:
         """Raise UserError for values that make no networks or no training."""
         super().check()
-        deepest = int(math.log2(self.image_size or max(IMAGE_SIZES)))
-        for network in ("generator", "discriminator"):
-            widths, depth = getattr(self, f"{network}_filters"), getattr(self, f"{network}_depth")
-            if not 1 <= len(widths) <= deepest:
-                raise UserError(f"--{network}-filters: {len(widths)} given, must be 1 to {deepest}")
-            if len(widths) > 1 and depth:
-                raise UserError(
-                    f"--{network}-depth {depth}: must be 0 where --{network}-filters is a list, "
-                    "whose length is the depth"
-                )
-        self.require_between(0, deepest, "generator_depth", "discriminator_depth")
-        self.require_between(1, math.inf, "generator_filters", "discriminator_filters")
-        self.require_between(1, math.inf, "max_filters", "learning_rate_decay_steps")
-        self.require_between(2, math.inf, "kernel_size")
-        self.require_between(0, 0.99, "generator_dropout", "discriminator_dropout")
-        self.require_between(0, 1, "normalization_momentum", "leaky_relu_slope", "initial_stddev")
-        self.require_between(0, 1e9, "generator_learning_rate", "discriminator_learning_rate")
-        self.require_between(0, 0.9999, "generator_beta1", "discriminator_beta1")
-        self.require_between(0, 1, "learning_rate_decay")
-        self.require_between(0, 0.5, "label_noise", "label_smoothing")
+        self.require_between(1, 99, "discriminator_normalized")
+        self.require_between(0, 0.99, "discriminator_dropout")
+        self.require_between(0, 0.5, "label_noise", "label_smoothing", "label_swap")
+        self.require_between(0, 10, "instance_noise")
+        self.require_between(1, math.inf, "instance_noise_steps")
+        self.require_between(0, 1e9, "feature_matching")
+        deepest = len(self.discriminator_widths()) if self.image_size else 9
+        self.require_between(0, deepest, "feature_matching_layer")
+        if self.discriminator_updates == "separate" and self.balance != "always":
+            raise UserError(
+                f"--discriminator-updates separate: with --balance {self.balance}, which decides "
+                "by both losses of a step, it must be joint"
+            )
+
+    def discriminator_widths(self) -> tuple[int, ...]:
+        """Channels of the discriminator's maps, the largest first."""
+        return networks.pyramid(self.discriminator_filters, self.discriminator_depth, self)
 
 
 # ------------------------------------------------------------------------------------------------
@@ -146,76 +146,22 @@ class Hyperparameters(RunOptions):
 # ------------------------------------------------------------------------------------------------
 
 
-def doubled(width: int, depth: int, h: Hyperparameters) -> list[int]:
-    """Channels of ``depth`` maps, the largest map first: each half as large and twice as wide.
-
-    A depth of 0 takes as many maps as lead to 4x4 pixels.
-    """
-    depth = depth or int(math.log2(h.image_size)) - 2
-    return [min(width * 2**halvings, h.max_filters) for halvings in range(depth)]
-
-
-def initializer(h: Hyperparameters) -> keras.initializers.Initializer:
-    """A new one for every layer: the same object twice would draw the same numbers twice."""
-    if h.initial_stddev == 0:
-        return keras.initializers.GlorotUniform()
-    return keras.initializers.RandomNormal(stddev=h.initial_stddev)
-
-
-def activate(
-    x: Tensor, activation: layers.Layer, dropout: float, h: Hyperparameters, normalize: bool = True
-) -> Tensor:
-    """Batch normalisation before or after the activation, then dropout; the shape stays."""
-    normalization = layers.BatchNormalization(momentum=h.normalization_momentum, epsilon=1e-5)
-    if normalize and h.normalization == "before-activation":
-        x = normalization(x)
-    x = activation(x)
-    if normalize and h.normalization == "after-activation":
-        x = normalization(x)
-    if dropout:
-        # With no seed of its own, PyTorch would draw from a state that no checkpoint holds.
-        x = layers.Dropout(dropout, seed=random.randrange(2**31))(x)
-    return x
-
-
 def build_generator(h: Hyperparameters) -> keras.Model:
     """Latent vectors (B, latent_dim) to images (B, image_size, image_size, 3) in [-1, 1]."""
-    widths = list(h.generator_filters)
-    if len(widths) == 1:
-        widths = doubled(widths[0], h.generator_depth, h)[::-1]
+    widths = networks.pyramid(h.generator_filters, h.generator_depth, h)
+    if len(h.generator_filters) == 1:
+        widths = widths[::-1]
     size = h.image_size >> len(widths)
     # An offset before batch normalisation would be subtracted again.
     use_bias = h.normalization != "before-activation"
 
-    def double(x: Tensor, filters: int, use_bias: bool) -> Tensor:
-        if h.upscaling == "upsample":
-            x = layers.UpSampling2D(2, interpolation="nearest")(x)
-            convolution, strides = layers.Conv2D, 1
-        else:
-            convolution, strides = layers.Conv2DTranspose, 2
-        return convolution(
-            filters, h.kernel_size, strides=strides, padding="same",
-            use_bias=use_bias, kernel_initializer=initializer(h),
-        )(x)  # fmt: skip
-
     latents = keras.Input((h.latent_dim,), name="latents")  # (B, latent_dim)
-    if h.generator_start == "dense":
-        x = layers.Dense(
-            size * size * widths[0], use_bias=use_bias, kernel_initializer=initializer(h)
-        )(latents)  # (B, 4 * 4 * widths[0])
-        x = layers.Reshape((size, size, widths[0]))(x)  # (B, 4, 4, widths[0])
-    else:
-        x = layers.Reshape((1, 1, h.latent_dim))(latents)  # (B, 1, 1, latent_dim)
-        x = layers.Conv2DTranspose(
-            widths[0], size, use_bias=use_bias, kernel_initializer=initializer(h)
-        )(x)  # (B, 4, 4, widths[0])
-    x = activate(x, layers.ReLU(), h.generator_dropout, h)
-
+    x = networks.start(latents, size, widths[0], use_bias, h)  # (B, 4, 4, widths[0])
+    x = activate(x, layers.ReLU(), h.normalization, h.generator_dropout, h)
     for filters in widths[1:]:
-        x = double(x, filters, use_bias)  # (B, 8, 8, widths[1]), then 16, 32, ...
-        x = activate(x, layers.ReLU(), h.generator_dropout, h)
-
-    x = double(x, 3, use_bias=True)  # (B, image_size, image_size, 3)
+        x = networks.double(x, filters, use_bias, h)  # (B, 8, 8, widths[1]), then 16, 32, ...
+        x = activate(x, layers.ReLU(), h.normalization, h.generator_dropout, h)
+    x = networks.double(x, 3, True, h)  # (B, image_size, image_size, 3)
     # In bfloat16, 256 shades would become a few dozen.
     images = layers.Activation("tanh", dtype="float32", name="images")(x)
     return keras.Model(latents, images, name="generator")
@@ -223,30 +169,34 @@ def build_generator(h: Hyperparameters) -> keras.Model:
 
 def build_discriminator(h: Hyperparameters) -> keras.Model:
     """Images (B, image_size, image_size, 3) in [-1, 1] to logits (B, 1): positive means real."""
-    widths = list(h.discriminator_filters)
-    if len(widths) == 1:
-        widths = doubled(widths[0], h.discriminator_depth, h)
+    widths = h.discriminator_widths()
+    first, last = (0, -1) if h.spectral_normalization else h.discriminator_normalized
+
+    def trained(layer: layers.Layer) -> layers.Layer:
+        return SpectralNormalization(layer) if h.spectral_normalization else layer
 
     x = images = keras.Input((h.image_size, h.image_size, 3), name="images")
-    for level, filters in enumerate(widths):
-        # The first layer stays without normalisation (Radford et al.): it sees colours as they are.
-        normalize = level > 0 and h.normalization != "none"
-        x = layers.Conv2D(
-            filters, h.kernel_size, strides=2, padding="same",
-            use_bias=not normalize or h.normalization == "after-activation",
-            kernel_initializer=initializer(h),
-        )(x)  # (B, H / 2, W / 2, widths[0]), then H / 4, ..., (B, 4, 4, widths[-1])  # fmt: skip
-        x = activate(x, layers.LeakyReLU(h.leaky_relu_slope), h.discriminator_dropout, h, normalize)
-
+    if h.instance_noise:
+        x = InstanceNoise(h.instance_noise, seed=random.randrange(2**31), name="noise")(x)
+    for level, filters in enumerate(widths, start=1):
+        place = h.normalization if first <= level <= last else "none"
+        use_bias = place != "before-activation"
+        x = trained(networks.halving(filters, use_bias, h))(x)  # (B, H / 2, W / 2, widths[0]), ...
+        x = activate(x, layers.LeakyReLU(h.leaky_relu_slope), place, h.discriminator_dropout, h)
+        if h.feature_matching and level == (h.feature_matching_layer or len(widths)):
+            x = layers.Identity(name="features")(x)
+        if level == 1:
+            x = networks.compare_batch(x, "first", h)
+    x = networks.compare_batch(x, "last", h)  # (B, 4, 4, widths[-1])
     x = layers.Flatten()(x)  # (B, 4 * 4 * widths[-1])
-    logits = layers.Dense(1, kernel_initializer=initializer(h), dtype="float32", name="logits")(
-        x
-    )  # (B, 1)
+    logits = trained(
+        layers.Dense(1, kernel_initializer=networks.initializer(h), dtype="float32", name="logits")
+    )(x)  # (B, 1)
     return keras.Model(images, logits, name="discriminator")
 
 
 def build_combined(generator: keras.Model, discriminator: keras.Model) -> keras.Model:
-    """Latent vectors (B, latent_dim) to the discriminator's logits (B, 1) on what they generate.
+    """Latent vectors (B, latent_dim) to what the discriminator says of their images: logits (B, 1).
 
     It shares its layers with both networks; whom an update of it trains is decided by `frozen`.
     """
@@ -268,39 +218,42 @@ def binary_cross_entropy(labels: Tensor, logits: Tensor) -> Tensor:
     return ops.mean(ops.softplus(logits) - labels * logits)
 
 
-def build_optimizer(
-    learning_rate: float, beta1: float, variables: Iterable[keras.Variable], h: Hyperparameters
-) -> keras.optimizers.Optimizer:
-    """Adam with its state made at once, so that a checkpoint of step 0 is complete."""
-    # A schedule even where nothing decays: a plain number would become part of the checkpoint and
-    # win over the command line when the run resumes.
-    schedule = keras.optimizers.schedules.ExponentialDecay(
-        learning_rate, h.learning_rate_decay_steps, h.learning_rate_decay, staircase=True
+def feature_distance(real_features: Tensor, fake_features: Tensor) -> Tensor:
+    """|E f(x) - E f(G(z))|^2, the means over the batch (Salimans et al. 2016, section 3.1).
+
+    Args:
+        real_features: f(x), (B, ...).
+        fake_features: f(G(z)), in the same shape.
+    """
+    difference = ops.mean(ops.cast(real_features, "float32"), axis=0) - ops.mean(
+        ops.cast(fake_features, "float32"), axis=0
     )
-    optimizer = keras.optimizers.Adam(schedule, beta_1=beta1)
-    optimizer.build(list(variables))
-    return optimizer
+    return ops.sum(difference**2)
 
 
 class DCGAN:
     """Both networks, their combined model, their optimizers, and one alternation between them."""
 
-    batches_per_step = 1
-
     def __init__(self, h: Hyperparameters) -> None:
         self.hyperparameters = h
         self.generator = build_generator(h)
         self.discriminator = build_discriminator(h)
-        self.combined = build_combined(self.generator, self.discriminator)
-        self.generator_optimizer = build_optimizer(
-            h.generator_learning_rate, h.generator_beta1, self.generator.trainable_variables, h
-        )
-        self.discriminator_optimizer = build_optimizer(
-            h.discriminator_learning_rate,
-            h.discriminator_beta1,
-            self.discriminator.trainable_variables,
-            h,
-        )
+        # What judges generated images; where features are matched, it tells them as well.
+        self.judge = self.discriminator
+        if h.feature_matching:
+            features = self.discriminator.get_layer("features").output
+            self.judge = keras.Model(
+                self.discriminator.inputs[0], [self.discriminator.output, features], name="judge"
+            )
+        self.combined = build_combined(self.generator, self.judge)
+        self.generator_optimizer = networks.build_optimizer(
+            keras.optimizers.Adam, h.generator_learning_rate, self.generator, h,
+            beta_1=h.generator_beta1,
+        )  # fmt: skip
+        self.discriminator_optimizer = networks.build_optimizer(
+            keras.optimizers.Adam, h.discriminator_learning_rate, self.discriminator, h,
+            beta_1=h.discriminator_beta1,
+        )  # fmt: skip
         self.average = AveragedNetwork(self.generator, h.average_half_life)
         self.networks = {
             "generator": self.average.network,
@@ -308,6 +261,7 @@ class DCGAN:
             "discriminator": self.discriminator,
         }
         self.seed_generator = keras.random.SeedGenerator(h.seed)
+        self.balance = Balance(h.balance, h.label_swap, self.seed_generator)
 
     def state(self) -> dict[str, list[keras.Variable]]:
         """Every variable that a step reads or changes: what a checkpoint must hold."""
@@ -318,6 +272,7 @@ class DCGAN:
             "generator_optimizer": self.generator_optimizer.variables,
             "discriminator_optimizer": self.discriminator_optimizer.variables,
             "random": [self.seed_generator.state],
+            "balance": self.balance.variables,
         }
 
     def random_latents(self) -> Tensor:
@@ -325,7 +280,9 @@ class DCGAN:
         h = self.hyperparameters
         return keras.random.normal((h.batch_size, h.latent_dim), seed=self.seed_generator)
 
-    def update_discriminator(self, real_images: Tensor, fake_images: Tensor) -> dict[str, Tensor]:
+    def update_discriminator(
+        self, real_images: Tensor, fake_images: Tensor, swaps_labels: Tensor | bool = False
+    ) -> dict[str, Tensor]:
         """(1) Update D: maximise log D(x) + log(1 - D(G(z))).
 
         Trains the discriminator's variables; its moving statistics follow its two passes.
@@ -333,6 +290,7 @@ class DCGAN:
         Args:
             real_images: (B, H, W, 3) in [-1, 1].
             fake_images: G(z), in the same shape and range.
+            swaps_labels: whether each is given the other's labels.
         """
         h = self.hyperparameters
         ones = ops.ones((h.batch_size, 1))
@@ -341,49 +299,75 @@ class DCGAN:
         fake_labels = smooth_labels(zeros, h.label_smoothing, h.smoothing_sides)
         real_labels = noisy_labels(real_labels, -h.label_noise, self.seed_generator)
         fake_labels = noisy_labels(fake_labels, h.label_noise, self.seed_generator)
-
-        def loss_function() -> tuple[Tensor, tuple[Tensor, Tensor]]:
-            # Two passes: in one, batch normalisation would mix real with generated images.
-            real_logits = self.discriminator(real_images, training=True)
-            fake_logits = self.discriminator(fake_images, training=True)
-            loss = binary_cross_entropy(real_labels, real_logits) + binary_cross_entropy(
-                fake_labels, fake_logits
+        if swaps_labels is not False:
+            real_labels, fake_labels = (
+                ops.where(swaps_labels, fake_labels, real_labels),
+                ops.where(swaps_labels, real_labels, fake_labels),
             )
-            return loss, (real_logits, fake_logits)
 
+        # Two passes: in one, batch normalisation would mix real with generated images.
+        passes = [(real_images, real_labels), (fake_images, fake_labels)]
+        updates = [passes] if h.discriminator_updates == "joint" else [[each] for each in passes]
+        total, logits = 0.0, []
         with frozen(self.generator):
             variables = self.combined.trainable_variables  # the discriminator's
-            (loss, (real_logits, fake_logits)), gradients = backend.value_and_grad(
-                loss_function, variables
-            )
-            self.discriminator_optimizer.apply(gradients, variables)
+            for passes in updates:
+
+                def loss_function(passes: list = passes) -> tuple[Tensor, list[Tensor]]:
+                    answers = [self.discriminator(images, training=True) for images, _ in passes]
+                    losses = [
+                        binary_cross_entropy(labels, answer)
+                        for (_, labels), answer in zip(passes, answers, strict=True)
+                    ]
+                    return sum(losses), answers
+
+                (loss, answers), gradients = backend.value_and_grad(loss_function, variables)
+                backend.apply_if(
+                    self.balance.trains_discriminator(loss),
+                    self.discriminator_optimizer, gradients, variables,
+                )  # fmt: skip
+                total, logits = total + loss, logits + answers
         return {
-            "d_loss": loss,
-            "d_real": ops.mean(ops.sigmoid(real_logits)),
-            "d_fake": ops.mean(ops.sigmoid(fake_logits)),
+            "d_loss": total,
+            "d_real": ops.mean(ops.sigmoid(logits[0])),
+            "d_fake": ops.mean(ops.sigmoid(logits[1])),
         }
 
-    def update_generator(self, latents: Tensor) -> dict[str, Tensor]:
+    def update_generator(
+        self, latents: Tensor, real_images: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """(2) Update G: maximise log D(G(z)).
 
         Trains the generator's variables through the combined model. Moving statistics of both
-        networks follow their one pass over generated images.
+        networks follow their one pass over generated images, and the discriminator's one over real
+        images where features are matched.
 
         Args:
             latents: z, (B, latent_dim).
+            real_images: (B, H, W, 3) in [-1, 1], whose features are to be matched.
         """
         h = self.hyperparameters
         target = ops.ones((h.batch_size, 1))
         if h.smoothing_sides == "two-sided":
             target = smooth_labels(target, h.label_smoothing, h.smoothing_sides)
+        if h.feature_matching:
+            _, real_features = self.judge(real_images, training=True)
 
-        def loss_function() -> tuple[Tensor, None]:
-            return binary_cross_entropy(target, self.combined(latents, training=True)), None
+        def loss_function() -> tuple[Tensor, Tensor]:
+            if not h.feature_matching:
+                loss = binary_cross_entropy(target, self.combined(latents, training=True))
+                return loss, loss
+            logits, fake_features = self.combined(latents, training=True)
+            loss = binary_cross_entropy(target, logits)
+            distance = feature_distance(ops.stop_gradient(real_features), fake_features)
+            return loss + h.feature_matching * distance, loss
 
         with frozen(self.discriminator):
             variables = self.combined.trainable_variables  # the generator's
-            (loss, _), gradients = backend.value_and_grad(loss_function, variables)
-            self.generator_optimizer.apply(gradients, variables)
+            (_, loss), gradients = backend.value_and_grad(loss_function, variables)
+            backend.apply_if(
+                self.balance.trains_generator(loss), self.generator_optimizer, gradients, variables
+            )
         return {"g_loss": loss}
 
     def train_step(self, real_batches: Tensor) -> dict[str, Tensor]:
@@ -394,18 +378,24 @@ class DCGAN:
 
         Returns:
             ``d_loss``: the sum of the discriminator's losses on real and on generated images;
-            2 log 2 = 1.386 when it cannot tell them apart. ``g_loss``: log 2 = 0.693 then.
-            ``d_real``, ``d_fake``: its mean answer on real and on generated images, from 0
-            (generated) to 1 (real).
+            2 log 2 = 1.386 when it cannot tell them apart. ``g_loss``: log 2 = 0.693 then; without
+            what feature matching adds. ``d_real``, ``d_fake``: its mean answer on real and on
+            generated images, from 0 (generated) to 1 (real). ``d_updates``, ``g_updates``: how
+            often either has learned.
         """
+        h = self.hyperparameters
         real_images = ops.cast(real_batches[0], "float32") / 127.5 - 1.0
         latents = self.random_latents()
+        if h.instance_noise:
+            steps = ops.cast(self.discriminator_optimizer.iterations, "float32")
+            left = ops.maximum(1.0 - steps / h.instance_noise_steps, 0.0)
+            self.discriminator.get_layer("noise").level.assign(h.instance_noise * left)
+        swaps_labels = self.balance.begin()
         # The generator stays as it is until its own update: one pass of it serves both.
         with backend.one_pass(self.generator, latents) as fake_images:
-            results = self.update_discriminator(real_images, fake_images)
-            results |= self.update_generator(latents)
-        batch_size = self.hyperparameters.batch_size
-        self.average.update(self.generator_optimizer.iterations * batch_size, batch_size)
+            results = self.update_discriminator(real_images, fake_images, swaps_labels)
+            results |= self.update_generator(latents, real_images)
+        self.average.update(self.generator_optimizer.iterations * h.batch_size, h.batch_size)
         return results
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.conftest import REPOSITORY, TINY, run_script
 from tests.test_runs import assert_same_state, read_history
+from tests.test_wgan import TINY as TINY_WGAN
 
 BACKENDS = [
     pytest.param(
@@ -27,9 +28,11 @@ BACKENDS = [
 OTHERS = BACKENDS[1:]
 
 
-def probe(backend: str, start: Path, result: Path) -> dict[str, np.ndarray]:
+def probe(
+    backend: str, start: Path, result: Path, module: str = "backend_probe"
+) -> dict[str, np.ndarray]:
     subprocess.run(
-        [sys.executable, "-m", "tests.backend_probe", start, result],
+        [sys.executable, "-m", f"tests.{module}", start, result],
         cwd=REPOSITORY, check=True, env=os.environ | {"KERAS_BACKEND": backend},
     )  # fmt: skip
     with np.load(result) as archive:
@@ -43,12 +46,33 @@ def on_tensorflow(tmp_path_factory) -> tuple[Path, dict[str, np.ndarray]]:
     return start, probe("tensorflow", start, folder / "tensorflow.npz")
 
 
+@pytest.fixture(scope="module")
+def recipes_on_tensorflow(tmp_path_factory) -> tuple[Path, dict[str, np.ndarray]]:
+    start = tmp_path_factory.mktemp("recipes") / "start.npz"
+    return start, probe("tensorflow", start, start.with_name("tensorflow.npz"), "recipes_probe")
+
+
 @pytest.mark.parametrize("backend", OTHERS)
 def test_losses_gradients_and_weights_are_the_same(backend, on_tensorflow):
     start, expected = on_tensorflow
     found = probe(backend, start, start.with_name(f"{backend}.npz"))
-    assert found.keys() == expected.keys()
     assert found["refused"]
+    assert_same_results(found, expected)
+
+
+@pytest.mark.parametrize("backend", OTHERS)
+def test_critics_recipes_and_decisions_are_the_same(backend, recipes_on_tensorflow):
+    start, expected = recipes_on_tensorflow
+    result = start.with_name(f"{backend}.npz")
+    found = probe(backend, start, result, "recipes_probe")
+    assert {name for name in expected if name.startswith("decisions")} == {
+        "decisions monitored", "decisions boosting",
+    }  # fmt: skip
+    assert_same_results(found, expected)
+
+
+def assert_same_results(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    assert found.keys() == expected.keys()
     for name, value in expected.items():
         if name.startswith("after"):
             # Adam's first steps have the size of the learning rate whatever the gradient's, so
@@ -70,10 +94,8 @@ def test_a_skipped_update_leaves_optimizer_and_weights_alone(on_tensorflow):
     assert results["changed if True"].all()
 
 
-def run_on(backend: str, *arguments: object, folder: Path) -> None:
-    result = run_script(
-        "dcgan.py", *arguments, folder=folder, environment={"KERAS_BACKEND": backend}
-    )
+def run_on(backend: str, *arguments: object, folder: Path, script: str = "dcgan.py") -> None:
+    result = run_script(script, *arguments, folder=folder, environment={"KERAS_BACKEND": backend})
     assert result.returncode == 0, result.stderr
     assert f"{backend} " in result.stdout
 
@@ -92,6 +114,21 @@ def test_a_resumed_run_is_exact(backend, tmp_path, data_file):
     models, images = tmp_path / "saved_models", tmp_path / "images"
     assert_same_state(models / "whole" / last, models / "halves" / last)
     assert read_history(images / "whole") == read_history(images / "halves")
+
+
+@pytest.mark.parametrize("backend", OTHERS)
+def test_a_resumed_wgan_is_exact(backend, tmp_path, data_file):
+    arguments = [*TINY_WGAN, "--data", data_file, "--minibatch", "discrimination"]
+
+    def run(*more: object) -> None:
+        run_on(backend, *more, folder=tmp_path, script="wgan.py")
+
+    run(*arguments, "--steps", 6, "--run-name", "whole")
+    run(*arguments, "--steps", 3, "--run-name", "halves")
+    run("--resume", "halves", "--steps", 6)
+    last = Path("checkpoints", "step_0000006.npz")
+    models = tmp_path / "saved_models"
+    assert_same_state(models / "whole" / last, models / "halves" / last)
 
 
 @pytest.mark.parametrize("backend", OTHERS)

@@ -197,8 +197,6 @@ def test_what_shapes_the_networks_is_listed():
 class Spy:
     """A method that trains nothing and tells which pictures it was given."""
 
-    batches_per_step = 2
-
     def __init__(self) -> None:
         inputs = keras.Input((5,))
         self.networks = {"generator": keras.Model(inputs, keras.layers.Reshape((1, 1, 5))(inputs))}
@@ -210,10 +208,19 @@ class Spy:
         return {"batches": real_batches}
 
 
+@dataclasses.dataclass
+class TwoBatches(dcgan.Hyperparameters):
+    """Of a method whose step takes two batches."""
+
+    @property
+    def batches_per_step(self) -> int:
+        return 2
+
+
 def test_every_picture_and_its_mirror_image_is_seen_once_an_epoch(monkeypatch):
     monkeypatch.setattr(backend, "compile_step", lambda step, state: step)
     images = blobs(6)
-    h = dcgan.Hyperparameters(image_size=32, batch_size=3, latent_dim=5, mirror=True)
+    h = TwoBatches(image_size=32, batch_size=3, latent_dim=5, mirror=True)
     trainer = training.Trainer(Spy(), h, Dataset(images, []))
     for _ in range(2):
         batches = [np.asarray(trainer.one_step()["batches"]) for _ in range(2)]
@@ -233,7 +240,7 @@ def test_images_come_back_from_the_device_as_they_were():
 
 
 def test_where_a_run_ends():
-    h = dcgan.Hyperparameters(image_size=32, batch_size=4, latent_dim=5, epochs=3)
+    h = TwoBatches(image_size=32, batch_size=4, latent_dim=5, epochs=3)
     trainer = training.Trainer(Spy(), h, Dataset(blobs(9), []))
     assert trainer.total_steps() == 4  # 27 pictures, 8 a step
     h.epochs = 0

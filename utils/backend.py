@@ -663,7 +663,7 @@ def input_gradient(function: Callable[[Tensor], Tensor], inputs: Tensor) -> tupl
 
 
 def apply_if(
-    condition: Tensor,
+    condition: Tensor | bool,
     optimizer: keras.optimizers.Optimizer,
     gradients: Sequence[Tensor],
     variables: Sequence[keras.Variable],
@@ -674,6 +674,9 @@ def apply_if(
     skip an update: Adam moves on by its momentum. So the update is made, and where the condition
     does not hold, the variables and the optimizer's own state are put back.
     """
+    if condition is True:  # known while the step is traced
+        optimizer.apply(gradients, variables)
+        return
     state = [*variables, *optimizer.variables]
     before = [ops.copy(variable.value) for variable in state]
     optimizer.apply(gradients, variables)

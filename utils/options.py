@@ -15,6 +15,7 @@ from utils import checkpoints
 from utils.commandline import option_name, parse, require_between, with_hyphens
 from utils.datasets import IMAGE_SIZES
 from utils.errors import UserError
+from utils.presets import Preset
 
 
 @dataclasses.dataclass
@@ -73,6 +74,9 @@ class RunOptions:
     """How many of the last checkpoints are kept."""
     history_interval: int = 10
     """Steps that a row of history.csv averages."""
+    preset: str = "none"
+    """The networks and training of a known project (see above) in place of the defaults; every
+    option given besides wins."""
     run_name: str = ""
     """Name of the run; the method and the next free number if not given."""
     resume: str = ""
@@ -86,10 +90,17 @@ class RunOptions:
 
     METHOD: ClassVar[str] = ""
     """The name of the script without .py."""
+    PRESETS: ClassVar[dict[str, Preset]] = {}
+    """What --preset can be."""
     FIXED_FIELDS: ClassVar[tuple[str, ...]] = (
-        "image_size", "latent_dim", "sample_rows", "sample_columns", "holdout",
+        "image_size", "latent_dim", "sample_rows", "sample_columns", "holdout", "preset",
     )  # fmt: skip
     """What cannot change when a run is resumed; a method adds what shapes its networks."""
+
+    @property
+    def batches_per_step(self) -> int:
+        """Batches of real images that one step takes."""
+        return 1
 
     def check(self) -> None:
         """Raise UserError for values that cannot be meant."""
@@ -142,14 +153,18 @@ def parse_command_line(
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     arguments = [with_hyphens(argument) for argument in arguments]
-    resumed, models_dir = _resumed_run(arguments)
+    first = _first_options(arguments)
     config, default = None, hyperparameters()
-    if resumed:
-        check_run_name("--resume", resumed)
-        config = checkpoints.read_config(resumed, Path(models_dir, resumed, "config.json"))
-        default = _from_config(hyperparameters, config, resumed)
-        default.run_name, default.models_dir = resumed, models_dir
+    if first.resume:
+        check_run_name("--resume", first.resume)
+        path = Path(first.models_dir, first.resume, "config.json")
+        config = checkpoints.read_config(first.resume, path)
+        default = _from_config(hyperparameters, config, first.resume)
+        default.run_name, default.models_dir = first.resume, first.models_dir
+    elif first.preset != "none":
+        default = _from_preset(hyperparameters, first.preset)
 
+    description += _describe_presets(hyperparameters.PRESETS)
     chosen = parse(hyperparameters, f"{default.METHOD}.py", description, arguments, default)
     chosen.check()
     if config is None:
@@ -158,8 +173,8 @@ def parse_command_line(
         was, now = getattr(default, field), getattr(chosen, field)
         if was != now:
             raise UserError(
-                f"{option_name(field)} {_spell(now)}: run {resumed} has {_spell(was)}, which a "
-                "resumed run keeps; leave the option out or start a new run"
+                f"{option_name(field)} {_spell(now)}: run {first.resume} has {_spell(was)}, which "
+                "a resumed run keeps; leave the option out or start a new run"
             )
     given = {argument.split("=")[0] for argument in arguments}
     if "--epochs" in given and "--steps" not in given:
@@ -167,15 +182,38 @@ def parse_command_line(
     return chosen, config
 
 
-def _resumed_run(arguments: list[str]) -> tuple[str, str]:
-    """What --resume and --models-dir say, before everything else is read."""
+def _first_options(arguments: list[str]) -> argparse.Namespace:
+    """What decides about the defaults of all others, before everything else is read."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--resume", default="")
+    parser.add_argument("--preset", default=RunOptions.preset)
     parser.add_argument("--models-dir", default=RunOptions.models_dir)
     known = parser.parse_args([])
     with contextlib.suppress(argparse.ArgumentError):  # a missing value is reported later
         known, _ = parser.parse_known_args(arguments)
-    return known.resume.rstrip("/"), known.models_dir
+    known.resume = known.resume.rstrip("/")
+    return known
+
+
+def _from_preset(hyperparameters: type[RunOptions], name: str) -> RunOptions:
+    """The hyperparameters of a preset.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    presets = hyperparameters.PRESETS
+    if name not in presets:
+        raise UserError(f"--preset {name}: must be {', '.join(presets)} or none")
+    return dataclasses.replace(hyperparameters(), preset=name, **presets[name].values)
+
+
+def _describe_presets(presets: dict[str, Preset]) -> str:
+    if not presets:
+        return ""
+    lines = [
+        f"{name}: {preset.source}. Differs: {preset.differs}." for name, preset in presets.items()
+    ]
+    return "\n\nPresets:\n\n" + "\n\n".join(lines)
 
 
 def _from_config(hyperparameters: type[RunOptions], config: dict[str, Any], run: str) -> RunOptions:

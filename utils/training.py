@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from tqdm import tqdm
@@ -56,8 +56,6 @@ GROUPS = {"f_score": "neighbours", "coverage": "neighbours", "kid": "kid", "swd"
 class Method(Protocol):
     """What a script hands over: networks, and one alternation between them."""
 
-    batches_per_step: ClassVar[int]
-    """Batches of real images that one step takes."""
     networks: dict[str, keras.Model]
     """By the names under which they are saved; ``generator``, (B, latent_dim) to images in
     [-1, 1], is among them: the average."""
@@ -68,7 +66,7 @@ class Method(Protocol):
         """Every variable that a step reads or changes: what a checkpoint must hold."""
 
     def train_step(self, real_batches: backend.Tensor) -> dict[str, backend.Tensor]:
-        """One alternation on uint8 (batches_per_step, B, H, W, 3); returns named scalars, always
+        """One alternation on uint8 (h.batches_per_step, B, H, W, 3); returns named scalars, always
         the same names."""
 
 
@@ -94,7 +92,7 @@ def run(
     h.image_size = dataset.image_size
     h.check()
     fingerprint = dataset.fingerprint()  # once: it reads thousands of pictures
-    kept = check_data(h, method_class, dataset, config, fingerprint)
+    kept = check_data(h, dataset, config, fingerprint)
     origin = {
         "made_by": dataset.made_by,
         "pictures": len(dataset),
@@ -119,7 +117,6 @@ def run(
 
 def check_data(
     h: RunOptions,
-    method_class: type[Method],
     dataset: datasets.Dataset,
     config: dict[str, Any] | None,
     fingerprint: str,
@@ -153,13 +150,13 @@ def check_data(
                     f"beyond the {len(dataset)} there are"
                 )
             held_out = np.array(sorted(kept), np.int64)
-    wanted = h.batch_size * method_class.batches_per_step
+    wanted = h.batch_size * h.batches_per_step
     number = len(dataset) - len(held_out)
     if wanted > number:
         kept_out = f" besides {len(held_out)} held out" if len(held_out) else ""
         raise UserError(
             f"--batch-size {h.batch_size}: a step takes {wanted} pictures, and {h.data} has "
-            f"{number}{kept_out}; wanted is at most {number // method_class.batches_per_step}"
+            f"{number}{kept_out}; wanted is at most {number // h.batches_per_step}"
         )
     return held_out
 
@@ -345,7 +342,7 @@ class Trainer:
         self.state = method.state()
         self.order = dataset.order(h.mirror, h.seed)
         self.count = self.order.count
-        self.images_per_step = method.batches_per_step * h.batch_size
+        self.images_per_step = h.batches_per_step * h.batch_size
         self.waiting = Waiting("data", "disk")
 
         variables = [variable for group in self.state.values() for variable in group]
@@ -406,7 +403,7 @@ class Trainer:
     def _step(self, batch: backend.Tensor) -> dict[str, backend.Tensor]:
         h, size = self.h, self.h.image_size
         return self.method.train_step(
-            ops.reshape(batch, (self.method.batches_per_step, h.batch_size, size, size, 3))
+            ops.reshape(batch, (h.batches_per_step, h.batch_size, size, size, 3))
         )
 
     def _step_on_device(
