@@ -28,7 +28,13 @@ from utils import backend, training  # before Keras: they keep its start quiet
 import keras
 from keras import layers, ops
 
-from utils.adversarial import AveragedNetwork, frozen, noisy_labels, smooth_labels
+from utils.adversarial import (
+    AveragedNetwork,
+    frozen,
+    gradient_norms,
+    noisy_labels,
+    smooth_labels,
+)
 from utils.backend import Tensor
 from utils.datasets import IMAGE_SIZES
 from utils.errors import UserError, one_line_errors
@@ -361,6 +367,8 @@ class DCGAN:
             "d_loss": loss,
             "d_real": ops.mean(ops.sigmoid(real_logits)),
             "d_fake": ops.mean(ops.sigmoid(fake_logits)),
+            **gradient_norms("d", gradients, variables),
+            "d_updates": ops.copy(self.discriminator_optimizer.iterations),
         }
 
     def update_generator(self, latents: Tensor) -> dict[str, Tensor]:
@@ -384,7 +392,11 @@ class DCGAN:
             variables = self.combined.trainable_variables  # the generator's
             (loss, _), gradients = backend.value_and_grad(loss_function, variables)
             self.generator_optimizer.apply(gradients, variables)
-        return {"g_loss": loss}
+        return {
+            "g_loss": loss,
+            **gradient_norms("g", gradients, variables),
+            "g_updates": ops.copy(self.generator_optimizer.iterations),
+        }
 
     def train_step(self, real_batches: Tensor) -> dict[str, Tensor]:
         """One alternation.
@@ -396,7 +408,8 @@ class DCGAN:
             ``d_loss``: the sum of the discriminator's losses on real and on generated images;
             2 log 2 = 1.386 when it cannot tell them apart. ``g_loss``: log 2 = 0.693 then.
             ``d_real``, ``d_fake``: its mean answer on real and on generated images, from 0
-            (generated) to 1 (real).
+            (generated) to 1 (real). ``d_gradient_first``, ``d_gradient_last``, and the same of the
+            generator: see `gradient_norms`. ``d_updates``, ``g_updates``: updates so far.
         """
         real_images = ops.cast(real_batches[0], "float32") / 127.5 - 1.0
         latents = self.random_latents()
