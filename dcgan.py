@@ -28,7 +28,14 @@ import keras
 from keras import layers, ops
 
 from utils import networks
-from utils.adversarial import AveragedNetwork, Balance, frozen, noisy_labels, smooth_labels
+from utils.adversarial import (
+    AveragedNetwork,
+    Balance,
+    frozen,
+    gradient_norms,
+    noisy_labels,
+    smooth_labels,
+)
 from utils.backend import Tensor
 from utils.errors import UserError, one_line_errors
 from utils.layers import InstanceNoise, SpectralNormalization
@@ -331,6 +338,8 @@ class DCGAN:
             "d_loss": total,
             "d_real": ops.mean(ops.sigmoid(logits[0])),
             "d_fake": ops.mean(ops.sigmoid(logits[1])),
+            **gradient_norms("d", gradients, variables),
+            "d_updates": ops.copy(self.discriminator_optimizer.iterations),
         }
 
     def update_generator(
@@ -368,7 +377,11 @@ class DCGAN:
             backend.apply_if(
                 self.balance.trains_generator(loss), self.generator_optimizer, gradients, variables
             )
-        return {"g_loss": loss}
+        return {
+            "g_loss": loss,
+            **gradient_norms("g", gradients, variables),
+            "g_updates": ops.copy(self.generator_optimizer.iterations),
+        }
 
     def train_step(self, real_batches: Tensor) -> dict[str, Tensor]:
         """One alternation.
@@ -380,8 +393,9 @@ class DCGAN:
             ``d_loss``: the sum of the discriminator's losses on real and on generated images;
             2 log 2 = 1.386 when it cannot tell them apart. ``g_loss``: log 2 = 0.693 then; without
             what feature matching adds. ``d_real``, ``d_fake``: its mean answer on real and on
-            generated images, from 0 (generated) to 1 (real). ``d_updates``, ``g_updates``: how
-            often either has learned.
+            generated images, from 0 (generated) to 1 (real). ``d_gradient_first``,
+            ``d_gradient_last``, and the same of the generator: see `gradient_norms`.
+            ``d_updates``, ``g_updates``: how often either has learned.
         """
         h = self.hyperparameters
         real_images = ops.cast(real_batches[0], "float32") / 127.5 - 1.0

@@ -28,7 +28,7 @@ import keras
 from keras import layers, ops
 
 from utils import networks
-from utils.adversarial import AveragedNetwork, frozen
+from utils.adversarial import AveragedNetwork, frozen, gradient_norms
 from utils.backend import Tensor
 from utils.errors import UserError, one_line_errors
 from utils.networks import ConvolutionalOptions, activate
@@ -295,7 +295,8 @@ class WGAN:
         if h.constraint == "clip":
             for variable in clipped_variables(self.critic):
                 variable.assign(ops.clip(variable.value, -h.clip_value, h.clip_value))
-        return results
+        results |= gradient_norms("critic", gradients, variables)
+        return results | {"critic_updates": ops.copy(self.critic_optimizer.iterations)}
 
     def update_generator(self, latents: Tensor) -> dict[str, Tensor]:
         """(2) Update G: maximise E f(G(z)).
@@ -313,7 +314,11 @@ class WGAN:
             variables = self.combined.trainable_variables  # the generator's
             (loss, _), gradients = backend.value_and_grad(loss_function, variables)
             self.generator_optimizer.apply(gradients, variables)
-        return {"g_loss": loss}
+        return {
+            "g_loss": loss,
+            **gradient_norms("g", gradients, variables),
+            "g_updates": ops.copy(self.generator_optimizer.iterations),
+        }
 
     def train_step(self, real_batches: Tensor) -> dict[str, Tensor]:
         """One alternation: n_critic updates of the critic, one of the generator.
@@ -326,6 +331,8 @@ class WGAN:
             images get better, once the critic has caught up with the generator. ``critic_loss``:
             its negative and the weighted penalty. ``gradient_penalty``: without its weight.
             ``g_loss``: the negative of the critic's mean answer on generated images; it drifts.
+            ``critic_gradient_first``, ``critic_gradient_last``, and the same of the generator: see
+            `gradient_norms`. ``critic_updates``, ``g_updates``: how often either has learned.
         """
         h = self.hyperparameters
         for number in range(h.n_critic):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import REPOSITORY, TINY, run_script
-from tests.test_runs import assert_same_state, read_history
+from tests.test_runs import assert_same_state, read_answers, read_history
 from tests.test_wgan import TINY as TINY_WGAN
 
 BACKENDS = [
@@ -114,6 +114,10 @@ def test_a_resumed_run_is_exact(backend, tmp_path, data_file):
     models, images = tmp_path / "saved_models", tmp_path / "images"
     assert_same_state(models / "whole" / last, models / "halves" / last)
     assert read_history(images / "whole") == read_history(images / "halves")
+    # One of them has asked its discriminator once more on the way.
+    whole, halves = (read_answers(images / name) for name in ("whole", "halves"))
+    assert {step for step, _ in whole} == {"0", "14"}
+    assert {key: row for key, row in halves.items() if key[0] != "7"} == whole
 
 
 @pytest.mark.parametrize("backend", OTHERS)

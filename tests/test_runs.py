@@ -28,6 +28,15 @@ def read_history(run: Path) -> list[dict[str, str]]:
         return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
 
 
+def read_answers(run: Path) -> dict[tuple[str, str], dict[str, str]]:
+    """Rows of answers.csv by step and kind, each of them once."""
+    with open(run / "answers.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    by_key = {(row["step"], row["kind"]): row for row in rows}
+    assert len(by_key) == len(rows)
+    return by_key
+
+
 def read_state(checkpoint: Path) -> dict[str, np.ndarray]:
     """Everything in a checkpoint that is not a time."""
     with np.load(checkpoint, allow_pickle=False) as archive:
@@ -60,6 +69,8 @@ def finished(tmp_path_factory, data_file) -> Path:
     assert result.returncode == 0, result.stderr
     assert "26/26" in result.stderr
     assert "d_loss=" in result.stderr
+    assert "gradient" not in result.stderr
+    assert "updates" not in result.stderr
     # Nothing but the progress bar: no library talks in between.
     assert all(
         re.match(r"(saving: +)? *\d+%\|", x) for x in result.stderr.splitlines() if x.strip()
@@ -71,8 +82,9 @@ def finished(tmp_path_factory, data_file) -> Path:
 def test_a_run_leaves_its_pictures(finished):
     run = finished / "images" / "dcgan-1"
     assert sorted(path.name for path in run.iterdir()) == [
-        "history.csv", "history.png", "reals.png", "step_0000000.png", "step_0000010.png",
-        "step_0000020.png", "step_0000026.png", "training.gif",
+        "answers.csv", "answers.png", "architecture.png", "history.csv", "history.png",
+        "reals.png", "step_0000000.png", "step_0000010.png", "step_0000020.png",
+        "step_0000026.png", "training.gif",
     ]  # fmt: skip
     for name in ("reals.png", "step_0000020.png"):
         with Image.open(run / name) as grid:
@@ -88,8 +100,13 @@ def test_history_has_a_row_for_every_interval(finished):
     assert [row["step"] for row in rows] == ["5", "10", "15", "20", "25"]
     # 4 pictures a step, 20 pictures and their mirror images.
     assert [float(row["epoch"]) for row in rows] == [0.5, 1, 1.5, 2, 2.5]
-    assert list(rows[0]) == ["step", "epoch", "d_loss", "d_real", "d_fake", "g_loss"]
+    assert list(rows[0]) == [
+        "step", "epoch", "d_loss", "d_real", "d_fake", "d_gradient_first", "d_gradient_last",
+        "d_updates", "g_loss", "g_gradient_first", "g_gradient_last", "g_updates",
+    ]  # fmt: skip
     for row in rows:
+        assert row["d_updates"] == row["g_updates"] == row["step"]  # counts, not means
+        assert float(row["g_gradient_first"]) > 0
         assert 0 < float(row["d_real"]) < 1
         assert 0 < float(row["d_loss"]) < 20
 
@@ -185,7 +202,9 @@ def test_a_stopped_and_resumed_run_ends_like_one_that_never_stopped(
         assert process.returncode == -signal.SIGKILL
         # A row beyond the checkpoint and half a row, a picture and half a file.
         with open(images / "history.csv", "a") as file:
-            file.write("399,79.8,1,1,1,1,1\n40")
+            file.write(f"399,79.8{',1' * 11}\n40")
+        with open(images / "answers.csv", "a") as file:
+            file.write(f"399,training{',1' * 8}\n399,gen")
         (images / "step_0000399.png").write_bytes(b"")
         (models / "checkpoints" / ".step_0000399-0.part.npz").write_bytes(b"")
     else:
@@ -205,6 +224,14 @@ def test_a_stopped_and_resumed_run_ends_like_one_that_never_stopped(
     assert_same_state(never_stopped / last, folder / last)
     history = read_history(never_stopped / "images" / "dcgan-1")
     assert history == read_history(images)
+    answers = read_answers(never_stopped / "images" / "dcgan-1")
+    assert list(answers) == [
+        (str(step), kind) for step in range(0, 401, 50) for kind in ("training", "generated")
+    ]
+    # Where it stopped there is one sample more.
+    found = {key: row for key, row in read_answers(images).items() if int(key[0]) % 50 == 0}
+    assert found == answers
+    assert not any(step == "399" for step, _ in read_answers(images))
     assert len(history) == 57
     assert not (images / "step_0000399.png").exists()
     assert list(folder.rglob(".*")) == []

@@ -1,8 +1,8 @@
-"""What adversarial training needs whatever the method: freezing, labels, balance, averages."""
+"""What adversarial training needs whatever the method: freezing, balance, averages."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -162,6 +162,33 @@ class Balance:
         if self.rule == "monitored":
             self.generator_loss.assign(loss)
         return self._trains["generator"]
+
+
+def gradient_norms(
+    prefix: str, gradients: Sequence[Tensor], variables: Sequence[keras.Variable]
+) -> dict[str, Tensor]:
+    """Euclidean norms of the gradients of a network's first and last kernel.
+
+    Where a network's first layer gets a gradient orders of magnitude smaller than its last, what
+    is learned at one end does not arrive at the other.
+
+    Args:
+        prefix: what the names begin with, ``d`` or ``g``.
+        gradients: one for each variable.
+        variables: in the order of the layers; at least one is named as a kernel.
+
+    Returns:
+        ``PREFIX_gradient_first`` and ``PREFIX_gradient_last``, scalars.
+    """
+    kernels = [
+        gradient
+        for gradient, variable in zip(gradients, variables, strict=True)
+        if variable.name.endswith("kernel")
+    ]
+    return {
+        f"{prefix}_gradient_{place}": ops.norm(ops.reshape(kernel, (-1,)))
+        for place, kernel in (("first", kernels[0]), ("last", kernels[-1]))
+    }
 
 
 class AveragedNetwork:

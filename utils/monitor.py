@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -18,17 +19,21 @@ MOST_POINTS = 2000
 """Curves with more points than this are drawn through means of neighbouring points."""
 
 
-class History:
-    """``history.csv``: a row every few steps, each the mean over the steps since the row before.
+def is_for_history_only(name: str) -> bool:
+    """Tell whether a scalar that a step returns is for ``history.csv``, not the progress bar."""
+    return "_gradient_" in name or name.endswith("_updates")
 
-    Columns: ``step`` (generator updates so far), ``epoch`` (passes over the data set so far),
-    ``seconds`` (training time so far, interruptions left out), then what ``train_step`` returns.
-    """
 
-    def __init__(self, path: Path, names: Sequence[str]) -> None:
+class Table:
+    """A CSV file that grows with a run; the first of its columns is the step."""
+
+    TEXTS: ClassVar[tuple[str, ...]] = ()
+    """Columns that hold no numbers."""
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
         self.path = path
-        self.columns = ["step", "epoch", "seconds", *names]
-        self.rows: list[list[float]] = []
+        self.columns = list(columns)
+        self.rows: list[list[Any]] = []
 
     def resume(self, step: int) -> None:
         """Take over the rows up to ``step`` and drop those that an interrupted run wrote after."""
@@ -38,14 +43,17 @@ class History:
             for line in lines:
                 # A killed run may have left half a line at the end.
                 if len(line) == len(header) and float(line[0]) <= step:
-                    known = dict(zip(header, map(float, line), strict=True))
+                    known = {
+                        name: value if name in self.TEXTS else float(value)
+                        for name, value in zip(header, line, strict=True)
+                    }
                     self.rows.append([known.get(name, math.nan) for name in self.columns])
         with atomic_path(self.path) as temporary, open(temporary, "w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(self.columns)
             writer.writerows(self._format(row) for row in self.rows)
 
-    def append(self, rows: Iterable[Sequence[float]]) -> None:
+    def append(self, rows: Iterable[Sequence[Any]]) -> None:
         """Add rows to the file and put them on the disk, so that a checkpoint can rely on them."""
         rows = [list(row) for row in rows]
         self.rows += rows
@@ -54,26 +62,63 @@ class History:
             file.flush()
             os.fsync(file.fileno())
 
-    @staticmethod
-    def _format(row: Sequence[float]) -> list[str]:
-        return [f"{row[0]:.0f}", f"{row[1]:.4f}", f"{row[2]:.2f}", *(f"{v:.9g}" for v in row[3:])]
+    def _format(self, row: Sequence[Any]) -> list[str]:
+        raise NotImplementedError
+
+
+class History(Table):
+    """``history.csv``: a row every few steps, each the mean over the steps since the row before.
+
+    Columns: ``step`` (generator updates so far), ``epoch`` (passes over the data set so far),
+    ``seconds`` (training time so far, interruptions left out), then what ``train_step`` returns.
+    Names that end in ``_updates`` are counts, of which a row has the last.
+    """
+
+    def __init__(self, path: Path, names: Sequence[str]) -> None:
+        super().__init__(path, ["step", "epoch", "seconds", *names])
+
+    def _format(self, row: Sequence[float]) -> list[str]:
+        decimals = {"step": ".0f", "epoch": ".4f", "seconds": ".2f"}
+        return [
+            format(value, ".0f" if name.endswith("_updates") else decimals.get(name, ".9g"))
+            for name, value in zip(self.columns, row, strict=True)
+        ]
+
+    def _panels(self) -> list[tuple[str, list[str], str]]:
+        """What is drawn, from the top down: label, columns and scale of each panel.
+
+        The scale is ``linear``, ``log``, or ``score``: logarithmic where the values ask for it.
+        """
+        names = self.columns[3:]
+        counts = [name for name in names if name.endswith("_updates")]
+        panels = [
+            ("loss", [name for name in names if name.endswith("loss")], "linear"),
+            ("mean answer", [name for name in names if name in ("d_real", "d_fake")], "linear"),
+            ("wasserstein", [name for name in names if name == "wasserstein"], "linear"),
+            ("gradient norm", [name for name in names if "_gradient_" in name], "log"),
+            ("updates", counts if self._skipped(counts) else [], "linear"),
+        ]
+        shown = {name for _, group, _ in panels for name in group} | set(counts)
+        panels += [(name, [name], "score") for name in names if name not in shown]
+        return [(label, group, scale) for label, group, scale in panels if group]
+
+    def _skipped(self, counts: Sequence[str]) -> bool:
+        """Whether a network has ever got other than its number of updates in a step."""
+        for place in (self.columns.index(name) for name in counts):
+            # Rows of an older version have no counts.
+            shares = {row[place] / row[0] for row in self.rows if math.isfinite(row[place])}
+            if any(not share.is_integer() for share in shares) or len(shares) > 1:
+                return True
+        return False
 
     def plot(self, path: Path, title: str) -> None:
         """Draw every column over the steps: losses above, the discriminator's answers below."""
-        names = self.columns[3:]
-        panels = [
-            ("loss", [name for name in names if name.endswith("loss")]),
-            ("mean answer", [name for name in names if name in ("d_real", "d_fake")]),
-        ]
-        shown = {name for _, group in panels for name in group}
-        panels += [(name, [name]) for name in names if name not in shown]
-        panels = [(label, group) for label, group in panels if group]
-
+        panels = self._panels()
         figure = Figure(figsize=(9, 2.8 * len(panels) + 0.4), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
         table = thin(np.array(self.rows, dtype=np.float64).reshape(-1, len(self.columns)))
-        for axis, (label, group) in zip(axes, panels, strict=True):
+        for axis, (label, group, scale) in zip(axes, panels, strict=True):
             for name in group:
                 values = table[:, self.columns.index(name)]
                 known = np.isfinite(values)  # a score is not taken at every row
@@ -81,8 +126,7 @@ class History:
                 axis.plot(table[known, 0], values[known], label=name, linewidth=1, marker=style)
             axis.set_ylabel(label)
             axis.grid(alpha=0.3)
-            is_score = label not in ("loss", "mean answer")
-            place = "best" if is_score else "upper right"
+            place = "upper right" if label in ("loss", "mean answer") else "best"
             axis.legend(loc=place, frameon=False, ncols=len(group))
             if label == "loss" and len(table):
                 # A few wild steps at the beginning must not flatten everything after them.
@@ -90,10 +134,12 @@ class History:
                 axis.set_ylim(
                     min(0.0, np.nanmin(values)), 1.3 * np.nanpercentile(values, 99) + 1e-9
                 )
-            scores = table[:, self.columns.index(group[0])]
-            scores = scores[np.isfinite(scores)]
-            if is_score and len(scores) and 0 < 100 * scores.min() < scores.max():
-                axis.set_yscale("log")  # KID falls by orders of magnitude, most of it at first
+            values = table[:, self.columns.index(group[0])]
+            values = values[np.isfinite(values)]
+            falls = len(values) and 0 < 100 * values.min() < values.max()
+            if scale == "log" or (scale == "score" and falls):
+                # KID falls by orders of magnitude, most of it at first.
+                axis.set_yscale("log")
             if label == "mean answer":
                 axis.set_ylim(0, 1)
                 axis.axhline(0.5, color="grey", linewidth=0.6)

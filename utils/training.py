@@ -22,10 +22,11 @@ from typing import Any, Protocol
 import numpy as np
 from tqdm import tqdm
 
-from utils import backend, checkpoints, datasets, metrics, pictures
+from utils import architecture, backend, checkpoints, datasets, metrics, pictures
 from utils.adversarial import AveragedNetwork
+from utils.answers import Answers, Judge, number_asked
 from utils.errors import RunError, UserError
-from utils.monitor import History
+from utils.monitor import History, is_for_history_only
 from utils.options import RunOptions, option_name, parse_command_line
 from utils.streaming import ReadAhead
 from utils.writer import BackgroundWriter, Job, Waiting
@@ -58,7 +59,8 @@ class Method(Protocol):
 
     networks: dict[str, keras.Model]
     """By the names under which they are saved; ``generator``, (B, latent_dim) to images in
-    [-1, 1], is among them: the average."""
+    [-1, 1], is among them: the average; and ``discriminator`` or ``critic``, images to answers
+    (B, 1), the larger the more real."""
     average: AveragedNetwork
     """Of the generator that is trained."""
 
@@ -222,6 +224,8 @@ class Folders:
         self.best = self.models / "best"
         self.config = self.models / "config.json"
         self.history = self.images / "history.csv"
+        self.answers = self.images / "answers.csv"
+        self.architecture = self.images / "architecture.png"
 
     def _make(self, is_new: bool) -> None:
         folders = {self.images.absolute(): self.images, self.models.absolute(): self.models}
@@ -370,6 +374,25 @@ class Trainer:
             self.scoring_latents = np.random.default_rng([h.seed, 2]).standard_normal(
                 (number, h.latent_dim), dtype=np.float32
             )
+        self.judge: Judge | None = None
+        networks = method.networks
+        for name in ("discriminator", "critic"):
+            if name in networks:
+                trained = method.average.original
+                self.judge = Judge(networks[name], trained, h.batch_size, variables)
+        if self.judge is not None:
+            number = number_asked(len(dataset), h.batch_size)
+            # The first ones in the order of training: shuffled, and near each other on a disk.
+            chosen = np.sort(self.order.indices(0, number) % len(dataset))
+            self.judged = {"training": dataset.take(chosen)}
+            if held_out:
+                spread = np.linspace(
+                    0, len(held_out) - 1, number_asked(len(held_out), h.batch_size)
+                )
+                self.judged["held out"] = held_out.take(spread.astype(int))
+            self.judged_latents = np.random.default_rng([h.seed, 3]).standard_normal(
+                (number, h.latent_dim), dtype=np.float32
+            )
         self.best: dict[str, float] = {}  # step and score
         self.last_score = math.nan  # since the last row of history
 
@@ -381,6 +404,7 @@ class Trainer:
         self.epochs_before = 0.0
         self.pending: list[dict[str, float]] = []  # of the steps since the last row of history
         self.history: History | None = None
+        self.answers: Answers | None = None
         self.next_plot = 0.0
         self.writer = BackgroundWriter()
         shape = (h.sample_rows * h.sample_columns, h.latent_dim)
@@ -465,6 +489,19 @@ class Trainer:
             batches.append(pictures.to_uint8(images[: len(batch)]))
         return np.concatenate(batches)
 
+    def ask(self) -> dict[str, np.ndarray]:
+        """The discriminator's answers, (N,) for each kind of picture; nothing is changed by it."""
+        answers = {name: self.judge.answers_to_real(x) for name, x in self.judged.items()}
+        return answers | {"generated": self.judge.answers_to_generated(self.judged_latents)}
+
+    def trained_networks(self) -> dict[str, keras.Model]:
+        """The networks that an optimizer updates, by their names."""
+        return {
+            name.removesuffix("-current"): network
+            for name, network in self.method.networks.items()
+            if network is not self.method.average.network
+        }
+
     def train(self, folders: Folders) -> None:
         """Train until the epochs or steps are done, or until Ctrl-C or SIGTERM.
 
@@ -502,6 +539,12 @@ class Trainer:
                 file=sys.stdout,
             )
             sys.stdout.flush()
+            if self.judge is not None:
+                self.answers = Answers(folders.answers)
+                # Without a checkpoint, the sample of step 0 is still to be made.
+                self.answers.resume(self.step or -1)
+            if not folders.architecture.exists():
+                self._draw_architecture()
             if not self.step:
                 self._save_reals()
                 self._save_sample()
@@ -595,7 +638,11 @@ class Trainer:
                     )
         self.pending += rows
         if rows:
-            shown = {name: f"{value:.3f}" for name, value in rows[-1].items()}
+            shown = {
+                name: f"{value:.3f}"
+                for name, value in rows[-1].items()
+                if not is_for_history_only(name)
+            }
             rate = bar.format_dict["rate"] or 0.0
             shown["images/s"] = f"{rate * self.images_per_step:.0f}"
             # Waiting for the device is no waiting: it is at work.
@@ -604,7 +651,8 @@ class Trainer:
 
     def _write_history(self) -> None:
         means = {name: np.mean([row[name] for row in self.pending]) for name in self.pending[-1]}
-        row = [self.step, self.epoch, self.seconds, *map(float, means.values())]
+        counts = {name: x for name, x in self.pending[-1].items() if name.endswith("_updates")}
+        row = [self.step, self.epoch, self.seconds, *map(float, (means | counts).values())]
         if self.scorer is not None:
             row.append(self.last_score)
             self.last_score = math.nan
@@ -641,6 +689,10 @@ class Trainer:
 
     def _save_sample(self) -> None:
         self._submit_grid(self.folders.sample(self.step), self.sample(self.fixed_latents))
+        if self.answers is not None:
+            answers = self.ask()
+            step, table = self.step, self.answers
+            self._submit(lambda: table.add(step, answers))
 
     def _submit_grid(self, path: Path, images: np.ndarray) -> None:
         columns = self.h.sample_columns
@@ -654,11 +706,20 @@ class Trainer:
             self.next_plot = time.monotonic() + 50 * (time.monotonic() - started)
 
     def _plot_history(self) -> None:
-        self.history.plot(self.folders.images / "history.png", self.h.run_name)
+        if self.history is not None and self.history.rows:
+            self.history.plot(self.folders.images / "history.png", self.h.run_name)
+        if self.answers is not None and self.answers.latest:
+            self.answers.plot(self.folders.images / "answers.png", self.h.run_name)
+
+    def _draw_architecture(self) -> None:
+        networks = {
+            name: architecture.blocks(network) for name, network in self.trained_networks().items()
+        }
+        path, title = self.folders.architecture, self.h.run_name
+        self._submit(lambda: architecture.draw(networks, path, title))
 
     def _draw_summary(self) -> None:
-        if self.history is not None and self.history.rows:
-            self._plot_history()
+        self._plot_history()
         frames = list(self.folders.samples().values())
         pictures.save_gif(self.folders.images / "training.gif", frames)
 
@@ -749,11 +810,7 @@ class Trainer:
         """Print the networks, what a run takes in memory and on disk, and how long a step takes."""
         h = self.h
         averaged = self.method.average.network
-        networks = {
-            name.removesuffix("-current"): network
-            for name, network in self.method.networks.items()
-            if network is not averaged
-        }
+        networks = self.trained_networks()
         for network in networks.values():
             network.summary()
         parameters = {name: network.count_params() for name, network in networks.items()}

@@ -1,0 +1,387 @@
+"""Gradient norms, counts, the discriminator's answers, the picture of the networks."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+from PIL import Image
+
+import dcgan
+from tests.conftest import TINY, blobs, run_script
+from tests.test_alternation import real_images, tiny_method
+from tests.test_runs import assert_same_state, read_answers
+from utils import answers, architecture, backend, training
+from utils.adversarial import gradient_norms
+from utils.answers import Answers, Judge, number_asked
+from utils.architecture import Block, blocks
+from utils.datasets import Dataset
+from utils.monitor import History, is_for_history_only
+
+# Gradient norms and counts ----------------------------------------------------------------------
+
+
+def test_norms_are_those_of_the_first_and_the_last_kernel():
+    names = ("kernel", "bias", "kernel", "gamma", "depthwise_kernel", "bias")
+    variables = [keras.Variable([[1.0]], name=name) for name in names]
+    gradients = [ops.convert_to_tensor([[3.0 * n, 4.0 * n]]) for n in range(1, 7)]
+    norms = gradient_norms("d", gradients, variables)
+    assert {name: float(norm) for name, norm in norms.items()} == {
+        "d_gradient_first": 5.0,
+        "d_gradient_last": 25.0,
+    }
+
+
+def test_a_step_tells_the_norms_of_the_gradients_it_applied():
+    method = tiny_method()
+    applied = {}
+    for name in ("generator", "discriminator"):
+        optimizer = getattr(method, f"{name}_optimizer")
+
+        def apply(gradients, variables, name=name, optimizer=optimizer):
+            applied[name] = [
+                np.linalg.norm(ops.convert_to_numpy(gradient))
+                for gradient, variable in zip(gradients, variables, strict=True)
+                if len(variable.shape) > 1
+            ]
+            type(optimizer).apply(optimizer, gradients, variables)
+
+        optimizer.apply = apply
+    (results,) = backend.fetch([method.train_step(blobs(4, 16)[None])])
+    for name, norms in applied.items():
+        assert len(norms) == 3
+        assert results[f"{name[0]}_gradient_first"] == pytest.approx(norms[0], rel=1e-5)
+        assert results[f"{name[0]}_gradient_last"] == pytest.approx(norms[-1], rel=1e-5)
+    assert applied["generator"][0] != pytest.approx(applied["generator"][-1], rel=0.01)
+
+
+def test_counts_are_exact_where_float32_would_not_be():
+    method = tiny_method()
+    method.generator_optimizer.iterations.assign(2**24)
+    variables = [v for group in method.state().values() for v in group]
+    step = backend.compile_step(method.train_step, variables)
+    # Fetched together, as the loop does: each has the count of its own step.
+    rows = backend.fetch([step(blobs(4, 16)[None]) for _ in range(3)])
+    assert [row["g_updates"] for row in rows] == [2**24 + 1, 2**24 + 2, 2**24 + 3]
+    assert [row["d_updates"] for row in rows] == [1, 2, 3]
+
+
+def test_the_progress_bar_is_for_short_names():
+    names = ["d_loss", "d_real", "wasserstein", "d_gradient_first", "g_gradient_last", "d_updates"]
+    assert [name for name in names if not is_for_history_only(name)] == names[:3]
+
+
+def test_history_writes_the_last_count_and_the_mean_of_the_rest(tmp_path):
+    h = dcgan.Hyperparameters(image_size=16, batch_size=4, latent_dim=5, score="none")
+    trainer = training.Trainer(tiny_method(), h, Dataset(blobs(8, 16), []))
+    trainer.history = History(tmp_path / "history.csv", ["d_loss", "d_updates"])
+    trainer.history.resume(0)
+    trainer.step = 3
+    trainer.pending = [
+        {"d_loss": loss, "d_updates": float(2**24 + count)} for count, loss in ((1, 1.0), (3, 4.0))
+    ]
+    trainer._write_history()
+    trainer.writer.flush()
+    trainer.writer.close()
+    assert (tmp_path / "history.csv").read_text().splitlines()[1] == "3,0.0000,0.00,2.5,16777219"
+
+
+def panels(names: list[str], *rows: list[float]) -> list[tuple[str, list[str], str]]:
+    history = History(Path("never-written"), names)
+    history.rows = [[10.0 * n, 0.0, 0.0, *row] for n, row in enumerate(rows, 1)]
+    return history._panels()
+
+
+def test_panels_of_history():
+    names = ["d_loss", "wasserstein", "d_real", "d_gradient_first", "g_gradient_last", "g_loss",
+             "d_updates", "g_updates", "kid"]  # fmt: skip
+    expected = [
+        ("loss", ["d_loss", "g_loss"], "linear"),
+        ("mean answer", ["d_real"], "linear"),
+        ("wasserstein", ["wasserstein"], "linear"),
+        ("gradient norm", ["d_gradient_first", "g_gradient_last"], "log"),
+        ("kid", ["kid"], "score"),
+    ]
+    every_step = [[0, 0, 0, 0, 0, 0, count, count, 0] for count in (10, 20)]
+    assert panels(names, *every_step) == expected
+    older = [np.nan] * 9
+    assert panels(names, older, *every_step[1:]) == expected
+    skipping = [0, 0, 0, 0, 0, 0, 19, 20, 0]
+    expected.insert(4, ("updates", ["d_updates", "g_updates"], "linear"))
+    assert panels(names, every_step[0], skipping) == expected
+    assert panels(["g_loss"]) == [("loss", ["g_loss"], "linear")]
+
+
+# The discriminator's answers --------------------------------------------------------------------
+
+
+def judge_of(method: dcgan.DCGAN, batch_size: int = 4) -> Judge:
+    state = [variable for group in method.state().values() for variable in group]
+    return Judge(method.discriminator, method.generator, batch_size, state)
+
+
+def test_answers_are_those_of_training_without_dropout():
+    method = tiny_method(discriminator_dropout=0.5, generator_dropout=0.0)
+    plain = tiny_method(discriminator_dropout=0.0)
+    for network, other in (
+        (plain.discriminator, method.discriminator),
+        (plain.generator, method.generator),
+    ):
+        network.set_weights(other.get_weights())
+    expected = ops.convert_to_numpy(plain.discriminator(real_images(), training=True))[:, 0]
+    found = judge_of(method).answers_to_real(blobs(4, 16))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+    by_moving_statistics = plain.discriminator(real_images(), training=False)
+    assert np.abs(ops.convert_to_numpy(by_moving_statistics)[:, 0] - found).max() > 1e-3
+    latents = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
+    images = plain.generator(latents, training=True)
+    expected = ops.convert_to_numpy(plain.discriminator(images, training=True))[:, 0]
+    found = judge_of(method).answers_to_generated(latents)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
+    assert all(x.rate == 0.5 for x in method.discriminator.layers if type(x) is layers.Dropout)
+
+
+def test_every_picture_has_its_answer_in_batches_of_one_size():
+    sizes = []
+    images = keras.Input((2, 2, 3))
+
+    class Sizes(layers.Layer):
+        def call(self, inputs):
+            sizes.append(inputs.shape[0])
+            return inputs[:, 0, 0, :1]
+
+    network = keras.Model(images, Sizes()(images))
+    sizes.clear()
+    pictures = np.zeros((7, 2, 2, 3), np.uint8)
+    pictures[:, 0, 0, 0] = np.arange(7) * 30
+    found = Judge(network, network, 3, []).answers_to_real(pictures)
+    np.testing.assert_allclose(found, np.arange(7) * 30 / 127.5 - 1, atol=1e-6)
+    assert set(sizes) == {3}
+
+
+class Restless(layers.Layer):
+    """A layer whose passes in training leave something behind, as a power iteration does."""
+
+    def build(self, shape):
+        self.passes = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+    def call(self, inputs, training=False):
+        if training:
+            self.passes.assign(self.passes + 1.0)
+        return inputs * (1.0 + self.passes)
+
+
+def test_asking_changes_nothing():
+    method = tiny_method(discriminator_dropout=0.3, generator_dropout=0.3)
+    images = keras.Input((16, 16, 3))
+    method.discriminator = keras.Model(images, Restless()(method.discriminator(images)))
+    everything = [*method.discriminator.variables, *method.generator.variables]
+    latents = np.ones((8, 5), np.float32)
+
+    def values() -> list[np.ndarray]:
+        return [ops.convert_to_numpy(variable).copy() for variable in everything]
+
+    judge, before = judge_of(method), values()
+    judge = Judge(method.discriminator, method.generator, 4, everything)
+    first = judge.answers_to_real(blobs(8, 16)), judge.answers_to_generated(latents)
+    again = judge.answers_to_real(blobs(8, 16)), judge.answers_to_generated(latents)
+    for one, other in zip([*before, *first], [*values(), *again], strict=True):
+        np.testing.assert_array_equal(one, other)
+    # The same passes outside would have changed half of them.
+    method.discriminator(method.generator(latents, training=True), training=True)
+    moved = [np.any(a != b) for a, b in zip(before, values(), strict=True)]
+    assert 8 < sum(moved) < len(moved)
+
+
+def test_a_run_that_is_looked_at_more_often_is_the_same_run(tmp_path, data_file):
+    arguments = [*TINY, "--data", data_file, "--holdout", "0.3", "--steps", "12",
+                 "--checkpoint-interval", "4", "--label-noise", "0.1",
+                 "--generator-dropout", "0.2", "--discriminator-dropout", "0.2"]  # fmt: skip
+    for name, interval in (("often", 1), ("seldom", 100)):
+        options = ["--run-name", name, "--sample-interval", interval]
+        result = run_script("dcgan.py", *arguments, *options, folder=tmp_path)
+        assert result.returncode == 0, result.stderr
+    last = Path("checkpoints", "step_0000012.npz")
+    runs = tmp_path / "saved_models"
+    assert_same_state(runs / "often" / last, runs / "seldom" / last)
+    often, seldom = (read_answers(tmp_path / "images" / name) for name in ("often", "seldom"))
+    kinds = ("training", "held out", "generated")
+    assert list(often) == [(str(step), kind) for step in range(13) for kind in kinds]
+    assert seldom == {key: often[key] for key in seldom}
+    assert [step for step, _ in seldom] == 3 * ["0"] + 3 * ["12"]
+    # 14 pictures to train on and 6 held out, in whole batches of 4.
+    asked = {kind: row["pictures"] for (_, kind), row in seldom.items()}
+    assert asked == {"training": "12", "held out": "4", "generated": "12"}
+
+
+@pytest.mark.parametrize(
+    ("available", "batch_size", "asked"),
+    [(1000, 16, 64), (1000, 100, 100), (1000, 24, 48), (50, 16, 48), (10, 16, 10), (64, 1, 64)],
+)
+def test_how_many_are_asked_about(monkeypatch, available, batch_size, asked):
+    monkeypatch.setattr(answers, "MOST_ASKED", 64)
+    assert number_asked(available, batch_size) == asked
+
+
+def three_kinds(shift: float = 0.0) -> dict[str, np.ndarray]:
+    ramp = np.arange(101, dtype=np.float32)
+    return {"training": ramp + 4, "held out": ramp + 3 + shift, "generated": ramp}
+
+
+def test_a_sample_is_three_rows(tmp_path):
+    table = Answers(tmp_path / "answers.csv")
+    table.resume(-1)
+    table.add(200, three_kinds())
+    with open(table.path, newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows == [
+        ["step", "kind", "pictures", "mean", "standard_deviation", "percentile_5",
+         "percentile_25", "percentile_50", "percentile_75", "percentile_95"],
+        ["200", "training", "101", "54", "29.1548", "9", "29", "54", "79", "99"],
+        ["200", "held out", "101", "53", "29.1548", "8", "28", "53", "78", "98"],
+        ["200", "generated", "101", "50", "29.1548", "5", "25", "50", "75", "95"],
+    ]  # fmt: skip
+
+
+def test_answers_go_on_after_the_step_they_resume_from(tmp_path):
+    table = Answers(tmp_path / "answers.csv")
+    table.resume(-1)
+    for step in (0, 200, 400):
+        table.add(step, three_kinds(step / 200))
+    before = table.path.read_bytes()
+    with open(table.path, "a") as file:
+        file.write("600,training,101,5")
+    again = Answers(table.path)
+    again.resume(200)
+    assert not again.latest
+    again.add(400, three_kinds(2))
+    assert table.path.read_bytes() == before
+    assert again.rows[-3:] == [
+        [400, kind, 101, x.mean(), x.std(), *np.percentile(x, (5, 25, 50, 75, 95))]
+        for kind, x in three_kinds(2).items()
+    ]
+    # From as far from generated ones as training pictures to further than they are.
+    np.testing.assert_allclose(again.overfitting(), [[0, 0.25], [200, 0], [400, -0.25]])
+
+
+@pytest.mark.parametrize("held_out", [True, False])
+def test_the_picture_of_the_answers(tmp_path, held_out):
+    table = Answers(tmp_path / "answers.csv")
+    table.resume(-1)
+    for step in (0, 200):
+        found = three_kinds()
+        if not held_out:
+            del found["held out"]
+        table.add(step, found)
+    # A discriminator that has lost its mind is told by the loop, not by a crash in a drawing.
+    table.latest["training"][:] = np.nan
+    table.plot(tmp_path / "answers.png", "a run")
+    with Image.open(tmp_path / "answers.png") as plot:
+        assert plot.size == (900, 460 if held_out else 320)
+    assert len(table.overfitting()) == 2 * held_out
+
+
+@pytest.mark.parametrize("name", ["discriminator", "critic"])
+def test_whoever_judges_is_found_by_name(name):
+    method = tiny_method()
+    method.networks[name] = method.networks.pop("discriminator")
+    h = dcgan.Hyperparameters(image_size=16, batch_size=4, latent_dim=5, score="none")
+    trainer = training.Trainer(method, h, Dataset(blobs(9, 16), []), Dataset(blobs(3, 16, 1), []))
+    found = trainer.ask()
+    assert {kind: len(x) for kind, x in found.items()} == {
+        "training": 8, "held out": 3, "generated": 8,
+    }  # fmt: skip
+    del method.networks[name]
+    assert training.Trainer(method, h, Dataset(blobs(9, 16), [])).judge is None
+
+
+# The picture of the networks --------------------------------------------------------------------
+
+
+def test_blocks_of_a_dcgan():
+    method = tiny_method(generator_filters=(8, 4), discriminator_dropout=0.25)
+    normalization = "BatchNormalization"
+    generator, discriminator = blocks(method.generator), blocks(method.discriminator)
+    assert generator == [
+        Block(["latents"], (5,), 0),
+        Block(["Dense", "Reshape", normalization, "ReLU"], (4, 4, 8), 5 * 128 + 4 * 8, [0]),
+        Block(["Conv2DTranspose 4×4", normalization, "ReLU"], (8, 8, 4), 4 * 4 * 8 * 4 + 16, [1]),
+        Block(["Conv2DTranspose 4×4", "tanh"], (16, 16, 3), 4 * 4 * 4 * 3 + 3, [2]),
+    ]
+    assert sum(block.parameters for block in generator) == method.generator.count_params()
+    assert [block.layers for block in discriminator] == [
+        ["images"],
+        ["Conv2D 4×4", "LeakyReLU", "Dropout 0.25"],
+        ["Conv2D 4×4", normalization, "LeakyReLU", "Dropout 0.25"],
+        ["Flatten", "Dense"],
+    ]
+    assert [block.shape for block in discriminator] == [(16, 16, 3), (8, 8, 3), (4, 4, 6), (1,)]
+
+
+class PairDistances(layers.Layer):
+    """A custom layer with weights, as minibatch discrimination has."""
+
+    def build(self, shape):
+        self.tensor = self.add_weight(shape=(shape[-1], 2), initializer="zeros")
+
+    def call(self, inputs):
+        return ops.matmul(inputs, self.tensor)
+
+
+def branching() -> keras.Model:
+    """With a concatenation, a skip connection, a wrapper, a custom layer and two upsamplings."""
+    images = keras.Input((8, 8, 3), name="images")
+    x = layers.SpectralNormalization(layers.Conv2D(4, 3, padding="same"))(images)
+    x = layers.GroupNormalization(2)(x)
+    x = layers.LeakyReLU()(x)
+    x = layers.Concatenate()([x, PairDistances()(x)])
+    y = layers.Conv2D(6, 1)(layers.ReLU()(x))
+    x = layers.UpSampling2D()(layers.Add()([x, y]))
+    x = layers.Conv2D(5, 3, padding="same")(x)
+    return keras.Model(images, layers.Dense(1)(layers.GlobalAveragePooling2D()(x)))
+
+
+def test_blocks_of_a_graph_that_branches():
+    found = [(block.layers, block.shape, block.inputs) for block in blocks(branching())]
+    assert found == [
+        (["images"], (8, 8, 3), []),
+        (["SpectralNormalization", "Conv2D 3×3", "GroupNormalization", "LeakyReLU"], (8, 8, 4),
+         [0]),
+        (["PairDistances"], (8, 8, 2), [1]),
+        (["Concatenate"], (8, 8, 6), [1, 2]),
+        (["ReLU", "Conv2D 1×1"], (8, 8, 6), [3]),
+        (["Add"], (8, 8, 6), [3, 4]),
+        (["UpSampling2D", "Conv2D 3×3"], (16, 16, 5), [5]),
+        (["GlobalAveragePooling2D", "Dense"], (1,), [6]),
+    ]  # fmt: skip
+
+
+class Subclassed(keras.Model):
+    """No graph of layers."""
+
+    def build(self, shape):
+        self.dense = layers.Dense(2)
+        self.dense.build(shape)
+        self.built = True
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+
+def test_networks_of_every_make_are_drawn(tmp_path):
+    subclassed = Subclassed()
+    subclassed.build((None, 3))
+    assert blocks(subclassed) == [Block(["Subclassed"], (), 8)]
+    sequential = keras.Sequential([keras.Input((3,), name="x"), layers.Dense(2), layers.ReLU()])
+    assert blocks(sequential) == [Block(["x"], (3,), 0), Block(["Dense", "ReLU"], (2,), 8, [0])]
+    deep = keras.Sequential([keras.Input((3,)), *(layers.Dense(3) for _ in range(12))])
+    networks = {"a": subclassed, "b": sequential, "c": branching(), "d": deep}
+    made = {name: blocks(network) for name, network in networks.items()}
+    architecture.draw(made, tmp_path / "architecture.png", "a run")
+    with Image.open(tmp_path / "architecture.png") as picture:
+        assert picture.width == 1470  # ten columns; the deepest goes on below
+        assert 1100 < picture.height < 1500
