@@ -123,7 +123,8 @@ class Hyperparameters(ConvolutionalOptions):
     FIXED_FIELDS: ClassVar[tuple[str, ...]] = (
         *ConvolutionalOptions.FIXED_FIELDS, "discriminator_filters", "discriminator_depth",
         "discriminator_dropout", "normalization", "discriminator_normalized",
-        "spectral_normalization", "balance", "feature_matching_layer",
+        "spectral_normalization", "balance", "instance_noise", "feature_matching",
+        "feature_matching_layer",
     )  # fmt: skip
 
     def check(self) -> None:

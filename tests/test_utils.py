@@ -152,18 +152,20 @@ def test_every_hyperparameter_is_an_option_with_a_sentence_of_help(tmp_path):
     for field in dataclasses.fields(dcgan.Hyperparameters):
         option = option_name(field.name)
         assert option in words
-        source = (REPOSITORY / "dcgan.py").read_text() + (
-            REPOSITORY / "utils" / "options.py"
-        ).read_text()
+        files = ("dcgan.py", "utils/networks.py", "utils/options.py")
+        source = "".join((REPOSITORY / file).read_text() for file in files)
         sentence = source.split(f"\n    {field.name}: ")[1].split('"""')[1]
         assert " ".join(sentence.split()) in words, field.name
 
 
 def test_what_shapes_the_networks_is_listed():
     """A field left out of FIXED_FIELDS could be changed under the feet of a resumed run."""
-    before = dcgan.Hyperparameters(image_size=64)
+    before = dcgan.Hyperparameters(image_size=64, minibatch="discrimination", feature_matching=1.0)
     changes = {
-        "image_size": 32, "latent_dim": 7, "generator_filters": (8,), "generator_depth": 2,
+        "image_size": 32, "minibatch": "none", "minibatch_maps": 3, "minibatch_side": 4,
+        "discriminator_normalized": (1, 2), "spectral_normalization": True, "instance_noise": 0.1,
+        "feature_matching": 0.0, "feature_matching_layer": 1,
+        "latent_dim": 7, "generator_filters": (8,), "generator_depth": 2,
         "generator_start": "convolutional", "upscaling": "upsample", "generator_dropout": 0.1,
         "discriminator_filters": (8,), "discriminator_depth": 2, "discriminator_dropout": 0.1,
         "max_filters": 40, "kernel_size": 3, "normalization": "none",
@@ -172,10 +174,13 @@ def test_what_shapes_the_networks_is_listed():
     no_matter = {
         "batch_size", "generator_learning_rate", "generator_beta1", "discriminator_learning_rate",
         "discriminator_beta1", "learning_rate_decay", "learning_rate_decay_steps", "label_noise",
-        "label_smoothing", "smoothing_sides",
+        "label_smoothing", "smoothing_sides", "label_swap", "discriminator_updates",
+        "instance_noise_steps", "normalization_stddev",
     }  # fmt: skip
+    of_the_state = {"balance"}
+    assert of_the_state <= set(before.FIXED_FIELDS)
     of_the_loop = {field.name for field in dataclasses.fields(RunOptions)} - set(changes)
-    assert set(changes) | no_matter | of_the_loop == {
+    assert set(changes) | no_matter | of_the_state | of_the_loop == {
         field.name for field in dataclasses.fields(dcgan.Hyperparameters)
     }
 
@@ -183,7 +188,9 @@ def test_what_shapes_the_networks_is_listed():
         keras.backend.clear_session()
         keras.utils.set_random_seed(0)
         shapes = [dcgan.build_generator(h).to_json(), dcgan.build_discriminator(h).to_json()]
-        return [text.replace(f'"stddev": {h.initial_stddev}', "") for text in shapes]
+        for name in ("stddev", "initial_stddev"):
+            shapes = [text.replace(f'"{name}": {h.initial_stddev}', "") for text in shapes]
+        return shapes
 
     known = networks(before)
     for name, value in changes.items():
