@@ -115,6 +115,7 @@ RECIPES = (
     Recipe("equal rates", "--generator-learning-rate 2e-4"),
     Recipe("wgan clip", "--constraint clip", "wgan.py"),
     Recipe("wgan penalty", "--constraint penalty", "wgan.py"),
+    Recipe("wgan penalty, 2 updates", "--constraint penalty --n-critic 2", "wgan.py"),
     Recipe("wgan penalty + minibatch", "--constraint penalty --minibatch deviation", "wgan.py"),
 )
 BASELINE = RECIPES[0]
