@@ -182,6 +182,8 @@ def test_a_better_network():
     for score, better, worse in (
         ("f_score", {"f_score": 0.5, "kid": 9}, {"f_score": 0.4, "kid": 1}),
         ("f_score", {"f_score": 0.0, "kid": 1}, {"f_score": 0.0, "kid": 9}),
+        ("f_score", {"f_score": 0.02, "kid": 1}, {"f_score": 0.09, "kid": 9}),  # both by chance
+        ("f_score", {"f_score": 0.11, "kid": 9}, {"f_score": 0.09, "kid": 1}),
         ("kid", {"kid": 1}, {"kid": 9}),
         ("coverage", {"coverage": 0.9, "kid": 9}, {"coverage": 0.8, "kid": 9}),
     ):

@@ -50,6 +50,8 @@ SCORES = {
     "coverage": {"coverage": 1, "kid": -1},
 }
 """What ranks two networks, and what does where they are equal; -1 where less is better."""
+CHANCE = {"f_score": 0.1}
+"""Below that, a score is mostly chance and counts as nothing (see docs/metrics.md)."""
 GROUPS = {"f_score": "neighbours", "coverage": "neighbours", "kid": "kid", "swd": "swd"}
 """The group of `metrics.GROUPS` that a score belongs to."""
 
@@ -677,10 +679,12 @@ class Trainer:
         )
 
     def _is_better(self, found: dict[str, float], best: dict[str, float]) -> bool:
-        ranks = SCORES[self.h.score]
-        return [sign * found[name] for name, sign in ranks.items()] > [
-            sign * best[name] for name, sign in ranks.items()
-        ]
+        def rank(scores: dict[str, float]) -> list[float]:
+            ranks = SCORES[self.h.score].items()
+            above = {name: scores[name] > CHANCE.get(name, -math.inf) for name, _ in ranks}
+            return [sign * scores[name] * above[name] for name, sign in ranks]
+
+        return rank(found) > rank(best)
 
     def _save_reals(self) -> None:
         number = min(self.h.sample_columns * self.h.sample_rows, self.count)
