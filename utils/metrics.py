@@ -59,6 +59,8 @@ INCEPTION_ADDRESS = (
 IMAGE_BYTES = 32 * 2**20
 BLOCK_VALUES = 4 * 2**20
 LEAST_LINES = 16
+# From this side on, a BLAS takes several threads for the product with a single image.
+THREADED_SIDE = 128
 
 
 # ------------------------------------------------------------------------------------------------
@@ -128,7 +130,15 @@ def _channels_first(images: np.ndarray, dtype: type = np.float64) -> np.ndarray:
 
 def _filtered(images: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """A separable filter as two matrix products: (..., H, W) to (..., len(rows), len(columns))."""
-    return rows @ images @ columns.T
+    height, width = images.shape[-2:]
+    if max(height, width) < THREADED_SIDE:
+        return rows @ images @ columns.T
+    # NumPy multiplies image by image, and of large ones each would wake all threads for a moment:
+    # at 256 px, one product of all images takes a twentieth of the time.
+    across = images.reshape(-1, width) @ columns.T
+    across = across.reshape(*images.shape[:-1], len(columns)).swapaxes(-1, -2)
+    down = across.reshape(-1, height) @ rows.T
+    return down.reshape(*across.shape[:-1], len(rows)).swapaxes(-1, -2)
 
 
 @functools.cache
