@@ -14,8 +14,9 @@ InceptionV3, where its weights are there already.
 
 The order of the images does not matter: whatever is drawn at random (patches, pairs) is drawn after
 sorting them by content. Sums are in float64. Memory stays bounded, whatever the size of the
-images: 10,000 against 10,000 take about 2 GB for SWD (all patches of a level, in float32) and
-1.5 GB for anything else; a `Scorer` holds the images once more, in order.
+images: 10,000 against 10,000 of 64 px took 2.0 GB beyond the images for SWD (all patches of a
+level, in float32), 1.2 GB for the neighbourhoods and 1.0 GB for KID, a `Scorer`'s own copy of the
+images, in order, included; docs/metrics.md has more.
 """
 
 from __future__ import annotations
