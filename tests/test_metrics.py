@@ -409,6 +409,17 @@ def test_a_level_of_the_pyramid_is_what_halving_loses() -> None:
     np.testing.assert_allclose(metrics._halved(chequered), 0.5, atol=1e-12)
 
 
+def test_large_images_are_filtered_all_at_once_as_one_by_one(monkeypatch) -> None:
+    images = np.random.default_rng(0).random((2, 3, 20, 16))
+    rows, columns = (np.random.default_rng(1).random((5, side)) for side in (20, 16))
+    alone = metrics._filtered(images, rows, columns)
+    monkeypatch.setattr(metrics, "THREADED_SIDE", 16)
+    together = metrics._filtered(images, rows, columns)
+    expected = np.einsum("ncij,ai,bj->ncab", images, rows, columns)
+    np.testing.assert_allclose(alone, expected, rtol=1e-12)
+    np.testing.assert_allclose(together, expected, rtol=1e-12)
+
+
 def test_pictures_of_one_colour_have_no_details() -> None:
     plain = np.full((6, 32, 32, 3), 200, np.uint8)
     assert metrics.detail_share(plain) == 0
