@@ -3,7 +3,7 @@
     python evaluate.py dcgan-1                          # one table, and nearest.png
     python evaluate.py dcgan-1 --json > scores.json     # JSON alone on standard output
     python evaluate.py --compare dcgan-1 dcgan-2        # side by side, and a chart
-    python evaluate.py dcgan-1 --features inception     # numbers comparable with papers
+    python evaluate.py dcgan-1 --features inception     # FID, if the weights are there
 
 The reals of every score are the pictures that the run kept from its training, so that a generator
 which knows its training pictures by heart does not win. The floor is what as many of the training
