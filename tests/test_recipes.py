@@ -405,6 +405,9 @@ def test_a_resumed_run_keeps_its_preset(tmp_path, data_file):
         "dcgan.py", "--preset", "edouard99-64", *small, "--steps", 1, folder=tmp_path
     )
     assert result.returncode == 0, result.stderr
+    said = "preset edouard99-64: github.com/Edouard99/GAN, 64 px; its two other trainings: "
+    assert said in result.stdout
+    assert f"Differs: {DCGAN_PRESETS['edouard99-64'].differs}." in result.stdout
     result = run_script("dcgan.py", "--resume", "dcgan-1", "--steps", 2, folder=tmp_path)
     assert result.returncode == 0, result.stderr
     result = run_script("dcgan.py", "--resume", "dcgan-1", "--preset", "radford", folder=tmp_path)

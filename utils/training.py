@@ -540,6 +540,12 @@ class Trainer:
                 f"run {h.run_name}: pictures in {folders.images}/, networks in {folders.models}/",
                 file=sys.stdout,
             )
+            preset = h.PRESETS.get(h.preset)
+            if preset is not None:
+                bar.write(
+                    f"preset {h.preset}: {preset.source}. Differs: {preset.differs}.",
+                    file=sys.stdout,
+                )
             sys.stdout.flush()
             if self.judge is not None:
                 self.answers = Answers(folders.answers)
