@@ -91,12 +91,12 @@ def test_the_numbers_are_those_of_one_device(runs):
 @needs_jax
 def test_every_device_computes_its_share_of_the_batch(runs):
     # What a device executes, of everything that was compiled, once each: sampling, the statistics
-    # of the averaged generator, and the step.
+    # of the averaged generator, the answers to real and to generated images, and the step.
     programs = sorted(
         (path.read_text() for path in (runs / "compiled").glob("*after_optimizations.txt")),
         key=len,
     )
-    assert len(programs) == 3
+    assert len(programs) == 5
     share = BATCH // 2
     for program in programs:
         products = re.findall(r"\w+\[([\d,]+)\]\S* (?:convolution|dot)\(", program)
