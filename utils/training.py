@@ -26,9 +26,10 @@ from utils import architecture, backend, checkpoints, datasets, metrics, picture
 from utils.adversarial import AveragedNetwork
 from utils.answers import Answers, Judge, number_asked
 from utils.errors import RunError, UserError
-from utils.monitor import History, is_for_history_only
+from utils.monitor import History, is_for_history_only, read_rows
 from utils.options import RunOptions, option_name, parse_command_line
 from utils.streaming import ReadAhead
+from utils.tensorboard import EventLog, require_tensorboard
 from utils.writer import BackgroundWriter, Job, Waiting
 
 # isort: split
@@ -84,6 +85,8 @@ def run(
     """
     h, config = parse_command_line(hyperparameters, description)
     check_folders(h)
+    if h.tensorboard:
+        require_tensorboard()
     backend.seed_everything(h.seed, h.deterministic)
     backend.use_devices(h.devices, h.batch_size)
     dataset = datasets.open_dataset(
@@ -228,6 +231,7 @@ class Folders:
         self.history = self.images / "history.csv"
         self.answers = self.images / "answers.csv"
         self.architecture = self.images / "architecture.png"
+        self.events = self.images / "tensorboard"
 
     def _make(self, is_new: bool) -> None:
         folders = {self.images.absolute(): self.images, self.models.absolute(): self.models}
@@ -407,6 +411,7 @@ class Trainer:
         self.pending: list[dict[str, float]] = []  # of the steps since the last row of history
         self.history: History | None = None
         self.answers: Answers | None = None
+        self.events: EventLog | None = None
         self.next_plot = 0.0
         self.writer = BackgroundWriter()
         shape = (h.sample_rows * h.sample_columns, h.latent_dim)
@@ -524,15 +529,19 @@ class Trainer:
                 f"--resume {h.run_name}: it has made its {self.step} steps "
                 f"({self.epoch:.1f} epochs); give more --epochs or --steps"
             )
+        self.events = EventLog(folders.events) if h.tensorboard else None
         with (
             explained_disk(h, self.saved),
             StopRequest() as stop,
+            contextlib.closing(self.events) if self.events else contextlib.nullcontext(),
             self._progress_bar(total) as bar,
             self.writer,
             self.reader or contextlib.nullcontext(),
         ):
             if not self.step:
                 self._write_config()
+            if self.events is not None:
+                self._begin_events()
             streamed = ", streamed from disk" if self.dataset.is_streamed else ""
             bar.write(
                 f"{backend.describe_device(h.devices)} in {h.precision}; "
@@ -659,6 +668,9 @@ class Trainer:
             row.append(self.last_score)
             self.last_score = math.nan
         self._submit(lambda: self.history.append([row]))
+        if self.events is not None:
+            by_columns = dict(zip(self.history.columns, row, strict=True))
+            self._submit(lambda: self.events.add_row(by_columns))
         self.pending.clear()
 
     def _score(self) -> None:
@@ -689,18 +701,30 @@ class Trainer:
     def _save_reals(self) -> None:
         number = min(self.h.sample_columns * self.h.sample_rows, self.count)
         chosen = self.order.indices(0, number) % len(self.dataset)
-        self._submit_grid(self.folders.images / "reals.png", self.dataset.take(np.sort(chosen)))
+        images = self.dataset.take(np.sort(chosen))
+        self._submit_grid(self.folders.images / "reals.png", images, "reals")
 
     def _save_sample(self) -> None:
-        self._submit_grid(self.folders.sample(self.step), self.sample(self.fixed_latents))
+        images = self.sample(self.fixed_latents)
+        self._submit_grid(self.folders.sample(self.step), images, "samples")
         if self.answers is not None:
             answers = self.ask()
             step, table = self.step, self.answers
             self._submit(lambda: table.add(step, answers))
 
-    def _submit_grid(self, path: Path, images: np.ndarray) -> None:
-        columns = self.h.sample_columns
+    def _submit_grid(self, path: Path, images: np.ndarray, name: str) -> None:
+        columns, step = self.h.sample_columns, self.step
         self._submit(lambda: pictures.save_png(path, pictures.tile(images, columns)), images.nbytes)
+        if self.events is not None:
+            self._submit(lambda: self.events.add_grid(name, step, path))
+
+    def _begin_events(self) -> None:
+        step, folders = self.step, self.folders
+        self._submit(
+            lambda: self.events.begin(
+                step, read_rows(folders.history, step), folders.samples() if step else {}
+            )
+        )
 
     def _plot_now_and_then(self) -> None:
         # Where steps are quick, drawing must not take more than a fiftieth of the time.
