@@ -14,6 +14,7 @@ import math
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -76,14 +77,29 @@ class Method(Protocol):
 
 
 def run(
-    method_class: Callable[[Any], Method], hyperparameters: type[RunOptions], description: str
-) -> None:
+    method_class: Callable[[Any], Method],
+    hyperparameters: type[RunOptions],
+    description: str,
+    arguments: list[str] | None = None,
+    on_grid: Callable[[Path], None] | None = None,
+) -> Folders | None:
     """What every script's ``main`` does: read the command line, open the data, train or dry-run.
+
+    Args:
+        method_class: makes the networks from hyperparameters.
+        hyperparameters: their class; each field is an option.
+        description: stands at the top of ``--help``.
+        arguments: the options, as on a command line; None takes the command line.
+        on_grid: is called with every sample grid once it is written, in the thread that writes: a
+            notebook shows it. What it raises ends the run.
+
+    Returns:
+        Where the run's files are; None after ``--dry-run``.
 
     Raises:
         UserError, RunError: see `utils.errors`; a line for the person each.
     """
-    h, config = parse_command_line(hyperparameters, description)
+    h, config = parse_command_line(hyperparameters, description, arguments)
     check_folders(h)
     if h.tensorboard:
         require_tensorboard()
@@ -119,7 +135,8 @@ def run(
         if folders is None:
             trainer.dry_run()
         else:
-            trainer.train(folders)
+            trainer.train(folders, on_grid)
+    return folders
 
 
 def check_data(
@@ -259,7 +276,10 @@ class Folders:
 
 
 class StopRequest:
-    """Ctrl-C or SIGTERM while the block runs sets ``requested``; a second Ctrl-C stops at once."""
+    """Ctrl-C or SIGTERM while the block runs sets ``requested``; a second Ctrl-C stops at once.
+
+    Python hands signals to its main thread only: in another one, nothing is requested.
+    """
 
     def __init__(self) -> None:
         self.requested = ""
@@ -270,10 +290,9 @@ class StopRequest:
         self.requested = signal.Signals(number).name
 
     def __enter__(self) -> StopRequest:
-        self._previous = {
-            number: signal.signal(number, self._handle)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        is_main = threading.current_thread() is threading.main_thread()
+        numbers = (signal.SIGINT, signal.SIGTERM) if is_main else ()
+        self._previous = {number: signal.signal(number, self._handle) for number in numbers}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -509,10 +528,14 @@ class Trainer:
             if network is not self.method.average.network
         }
 
-    def train(self, folders: Folders) -> None:
+    def train(self, folders: Folders, on_grid: Callable[[Path], None] | None = None) -> None:
         """Train until the epochs or steps are done, or until Ctrl-C or SIGTERM.
 
         Goes on from the newest checkpoint in ``folders`` if there is one.
+
+        Args:
+            folders: where the run's files go.
+            on_grid: see `run`.
 
         Raises:
             UserError: there is nothing left to do, or the checkpoints are of other networks.
@@ -521,6 +544,7 @@ class Trainer:
         """
         h = self.h
         self.folders = folders
+        self.on_grid = on_grid
         self.saved = checkpoints.Checkpoints(folders.checkpoints, h.keep_checkpoints)
         self._restore()
         total = self.total_steps()
@@ -581,7 +605,11 @@ class Trainer:
 
     def _progress_bar(self, total: int | None) -> tqdm:
         options: dict[str, Any] = {"mininterval": 0.2, "dynamic_ncols": True}
-        if not sys.stderr.isatty():
+        if type(sys.stderr).__module__.startswith("ipykernel"):
+            # A notebook goes back to the beginning of a line, but has no width to fill.
+            options = {"mininterval": 0.5, "bar_format": "{l_bar}{bar:20}{r_bar}"}
+            options["file"] = sys.stdout  # the other one has a red background there
+        elif not sys.stderr.isatty():
             # A log file is not a screen: a line of its own every few seconds.
             options = {"mininterval": 10.0, "bar_format": "{l_bar}{bar:10}{r_bar}\n"}
         return tqdm(total=total, initial=self.step, unit="step", **options)
@@ -706,7 +734,10 @@ class Trainer:
 
     def _save_sample(self) -> None:
         images = self.sample(self.fixed_latents)
-        self._submit_grid(self.folders.sample(self.step), images, "samples")
+        path = self.folders.sample(self.step)
+        self._submit_grid(path, images, "samples")
+        if self.on_grid is not None:
+            self._submit(lambda: self.on_grid(path))
         if self.answers is not None:
             answers = self.ask()
             step, table = self.step, self.answers
