@@ -18,7 +18,7 @@ from PIL import Image
 import dcgan
 from tests.conftest import REPOSITORY, TINY, run_script, start_script
 from tests.test_runs import wait_for
-from utils.tensorboard import EventLog, tag
+from utils.tensorboard import EventLog, _read_records, tag
 
 event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 pytest.importorskip("tensorboardX")
@@ -135,7 +135,7 @@ def test_a_run_without_events_gets_its_past_when_it_asks_for_them(data_file, tmp
     run("--resume", "dcgan-1", "--tensorboard", "--steps", 20, folder=tmp_path)
     assert_same_curves(run_folder)
     assert [step for step, _ in curves(run_folder)["loss/g_loss"]] == [5, 10, 15, 20]
-    assert [event.step for event in read(run_folder).Images("samples")] == [0, 6, 12, 18, 20]
+    assert_same_grids(run_folder, [0, 6, 12, 18, 20])
     times = [event.wall_time for event in read(run_folder).Scalars("loss/g_loss")]
     assert times == sorted(times)
 
@@ -171,6 +171,34 @@ def test_what_is_behind_the_checkpoint_is_hidden(tmp_path):
     log.add_row({"step": 20, "epoch": 2})
     log.close()
     assert curves(tmp_path) == {"run/epoch": [(5, 1), (10, 1), (20, 2)]}
+
+
+def test_the_files_themselves_say_nothing_twice(tmp_path):
+    """TensorBoard's fast reader does not know the mark of a restart, only what files hold."""
+    folder = tmp_path / "tensorboard"
+    log = EventLog(folder)
+    log.begin(0, [], {})
+    for step in (5, 10, 15):
+        log.add_row({"step": step, "epoch": 1})
+    log.close()
+    first = folder / "events.out.tfevents.000001"
+    whole = first.read_bytes()
+    with open(first, "ab") as file:  # a record that a kill cut short
+        file.write(whole[-30:-5])
+    (folder / "notes.txt").write_text("a person's own")
+    log.begin(10, [], {})
+    log.close()
+    assert first.read_bytes() == whole[: len(first.read_bytes())]
+    assert [step for step, _ in _read_records(first)] == [0, 0, 5, 10]
+    second = first.with_suffix(".000002")
+    assert [step for step, _ in _read_records(second)] == [0, 11]
+    log.begin(10, [], {})
+    log.close()
+    assert [step for step, _ in _read_records(second)] == [0]
+    log.begin(0, [], {})
+    log.close()
+    assert sorted(path.name for path in folder.iterdir()) == [first.name, "notes.txt"]
+    assert [step for step, _ in _read_records(first)] == [0, 0]
 
 
 def test_a_run_that_begins_again_at_step_0_hides_everything(tmp_path):

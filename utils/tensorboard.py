@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import io
 import math
+import re
+import struct
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,9 +57,10 @@ def tag(column: str) -> str:
 class EventLog:
     """The event files of a run: another one is begun whenever the run goes on.
 
-    An event file is only ever appended to. Each begins by saying at which step the run went on, and
-    TensorBoard hides what older files have from that step on, so that a step which is made twice
-    shows once. A record that a kill cut short is the last of its file, and readers stop before it.
+    What an interrupted run wrote behind its checkpoint is made again, and is taken out of the older
+    files first. A TensorBoard that has read it already is told, by the mark that the format has for
+    it: the step at which a run went on. The mark alone is not enough, because TensorBoard's own
+    fast reader takes no notice of it.
 
     The methods are for one thread, the writer's.
     """
@@ -67,7 +70,10 @@ class EventLog:
         self._records: RecordWriter | None = None
 
     def begin(
-        self, step: int, rows: Iterable[Mapping[str, float]], grids: Mapping[int, Path]
+        self,
+        step: int,
+        rows: Sequence[Mapping[str, float]],
+        grids: Mapping[str, Mapping[int, Path]],
     ) -> None:
         """Begin the next file, of a run that goes on behind ``step``; 0 is a run that begins.
 
@@ -75,21 +81,22 @@ class EventLog:
         it has written so far comes first.
 
         Args:
-            step: the last one that was made; later events of older files are hidden.
+            step: the last one that was made; later events are taken out of older files.
             rows: of history.csv, up to ``step``; each by its columns.
-            grids: sample grids by their steps, up to ``step``.
+            grids: pictures by their names and steps, up to ``step``.
 
         Raises:
             OSError: the folder cannot be written, or a grid not be read.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        names = (path.suffix[1:] for path in self.folder.glob(FILE_NAME.format(0)[:-6] + "*"))
-        numbers = [int(name) for name in names if name.isdigit()]
+        for path in self._files().values():
+            _drop_after(path, step)
+        numbers = list(self._files())
         if step and not numbers:
             numbers = [1]
             with atomic_path(self._path(1)) as temporary:  # all of it, or it is done again
                 self._open(temporary, 0)
-                self._write_past(list(rows), grids)
+                self._write_past(rows, grids)
                 self._records.close()
         self._open(self._path(max(numbers, default=0) + 1), step + 1 if step else 0)
 
@@ -115,6 +122,12 @@ class EventLog:
     def _path(self, number: int) -> Path:
         return self.folder / FILE_NAME.format(number)
 
+    def _files(self) -> dict[int, Path]:
+        """The event files there are, by their numbers."""
+        pattern = re.compile(r"events\.out\.tfevents\.(\d{6,})")
+        found = [(pattern.fullmatch(path.name), path) for path in self.folder.iterdir()]
+        return {int(name[1]): path for name, path in found if name}
+
     def _open(self, path: Path, purge_step: int) -> None:
         from tensorboardX.proto.event_pb2 import Event, SessionLog
         from tensorboardX.record_writer import RecordWriter
@@ -125,18 +138,58 @@ class EventLog:
         self._write(Event(step=purge_step, session_log=start), time.time())
         self._records.flush()
 
-    def _write_past(self, rows: Sequence[Mapping[str, float]], grids: Mapping[int, Path]) -> None:
+    def _write_past(
+        self, rows: Sequence[Mapping[str, float]], grids: Mapping[str, Mapping[int, Path]]
+    ) -> None:
         # When a row was written is not known, only how much training lay between two of them.
         ended = max((row["seconds"] for row in rows), default=0.0)
         now = time.time()
         for row in rows:
             self._write(_row_event(row), now - (ended - row["seconds"]))
-        for step, path in grids.items():
-            self._write(_grid_event("samples", step, path), path.stat().st_mtime)
+        for name, paths in grids.items():
+            for step, path in paths.items():
+                self._write(_grid_event(name, step, path), path.stat().st_mtime)
 
     def _write(self, event: Event, wall_time: float) -> None:
         event.wall_time = wall_time
         self._records.write(event.SerializeToString())
+
+
+def _read_records(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The events of a file up to the first that is damaged or cut short: step, and all its bytes.
+
+    A record is the length of its data (8 bytes), a checksum of that, the data, and a checksum of
+    the data (4 bytes each).
+    """
+    from google.protobuf.message import DecodeError
+    from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.record_writer import masked_crc32c
+
+    with open(path, "rb") as file:
+        while len(head := file.read(12)) == 12:
+            length, checksum = struct.unpack("<QI", head)
+            if checksum != masked_crc32c(head[:8]):
+                return
+            rest = file.read(length + 4)
+            if len(rest) < length + 4:
+                return
+            try:
+                event = Event.FromString(rest[:length])
+            except DecodeError:
+                return
+            yield event.step, head + rest
+
+
+def _drop_after(path: Path, step: int) -> None:
+    """Take later events than ``step``, and what is damaged, out of a file; at step 0, all of it."""
+    if not step:
+        path.unlink()
+        return
+    kept = sum(len(record) for at, record in _read_records(path) if at <= step)
+    if kept == path.stat().st_size:
+        return
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        file.writelines(record for at, record in _read_records(path) if at <= step)
 
 
 def _row_event(row: Mapping[str, float]) -> Event:

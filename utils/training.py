@@ -249,6 +249,7 @@ class Folders:
         self.answers = self.images / "answers.csv"
         self.architecture = self.images / "architecture.png"
         self.events = self.images / "tensorboard"
+        self.reals = self.images / "reals.png"
 
     def _make(self, is_new: bool) -> None:
         folders = {self.images.absolute(): self.images, self.models.absolute(): self.models}
@@ -730,7 +731,7 @@ class Trainer:
         number = min(self.h.sample_columns * self.h.sample_rows, self.count)
         chosen = self.order.indices(0, number) % len(self.dataset)
         images = self.dataset.take(np.sort(chosen))
-        self._submit_grid(self.folders.images / "reals.png", images, "reals")
+        self._submit_grid(self.folders.reals, images, "reals")
 
     def _save_sample(self) -> None:
         images = self.sample(self.fixed_latents)
@@ -751,11 +752,8 @@ class Trainer:
 
     def _begin_events(self) -> None:
         step, folders = self.step, self.folders
-        self._submit(
-            lambda: self.events.begin(
-                step, read_rows(folders.history, step), folders.samples() if step else {}
-            )
-        )
+        grids = {"reals": {0: folders.reals}, "samples": folders.samples()}
+        self._submit(lambda: self.events.begin(step, read_rows(folders.history, step), grids))
 
     def _plot_now_and_then(self) -> None:
         # Where steps are quick, drawing must not take more than a fiftieth of the time.
