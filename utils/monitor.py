@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,6 +24,28 @@ def is_for_history_only(name: str) -> bool:
     return "_gradient_" in name or name.endswith("_updates")
 
 
+def read_rows(path: Path, step: int, texts: Collection[str] = ()) -> list[dict[str, Any]]:
+    """The rows of a `Table` up to ``step``, each by its columns; none if there is no file.
+
+    Args:
+        path: a CSV file whose first column is the step.
+        step: later rows are left out, and half a line that a killed run left at the end.
+        texts: columns that hold no numbers.
+    """
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        header, *lines = list(csv.reader(file)) or [[]]
+    return [
+        {
+            name: value if name in texts else float(value)
+            for name, value in zip(header, line, strict=True)
+        }
+        for line in lines
+        if len(line) == len(header) and float(line[0]) <= step
+    ]
+
+
 class Table:
     """A CSV file that grows with a run; the first of its columns is the step."""
 
@@ -37,17 +59,8 @@ class Table:
 
     def resume(self, step: int) -> None:
         """Take over the rows up to ``step`` and drop those that an interrupted run wrote after."""
-        if self.path.exists():
-            with open(self.path, newline="", encoding="utf-8") as file:
-                header, *lines = list(csv.reader(file)) or [self.columns]
-            for line in lines:
-                # A killed run may have left half a line at the end.
-                if len(line) == len(header) and float(line[0]) <= step:
-                    known = {
-                        name: value if name in self.TEXTS else float(value)
-                        for name, value in zip(header, line, strict=True)
-                    }
-                    self.rows.append([known.get(name, math.nan) for name in self.columns])
+        for known in read_rows(self.path, step, self.TEXTS):
+            self.rows.append([known.get(name, math.nan) for name in self.columns])
         with atomic_path(self.path) as temporary, open(temporary, "w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(self.columns)

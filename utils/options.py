@@ -74,6 +74,8 @@ class RunOptions:
     """How many of the last checkpoints are kept."""
     history_interval: int = 10
     """Steps that a row of history.csv averages."""
+    tensorboard: bool = False
+    """Write event files for TensorBoard as well; needs the package tensorboardX."""
     preset: str = "none"
     """The networks and training of a known project (see above) in place of the defaults; every
     option given besides wins."""

@@ -14,6 +14,7 @@ import math
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,9 +27,10 @@ from utils import architecture, backend, checkpoints, datasets, metrics, picture
 from utils.adversarial import AveragedNetwork
 from utils.answers import Answers, Judge, number_asked
 from utils.errors import RunError, UserError
-from utils.monitor import History, is_for_history_only
+from utils.monitor import History, is_for_history_only, read_rows
 from utils.options import RunOptions, option_name, parse_command_line
 from utils.streaming import ReadAhead
+from utils.tensorboard import EventLog, require_tensorboard
 from utils.writer import BackgroundWriter, Job, Waiting
 
 # isort: split
@@ -75,15 +77,32 @@ class Method(Protocol):
 
 
 def run(
-    method_class: Callable[[Any], Method], hyperparameters: type[RunOptions], description: str
-) -> None:
+    method_class: Callable[[Any], Method],
+    hyperparameters: type[RunOptions],
+    description: str,
+    arguments: list[str] | None = None,
+    on_grid: Callable[[Path], None] | None = None,
+) -> Folders | None:
     """What every script's ``main`` does: read the command line, open the data, train or dry-run.
+
+    Args:
+        method_class: makes the networks from hyperparameters.
+        hyperparameters: their class; each field is an option.
+        description: stands at the top of ``--help``.
+        arguments: the options, as on a command line; None takes the command line.
+        on_grid: is called with every sample grid once it is written, in the thread that writes: a
+            notebook shows it. What it raises ends the run.
+
+    Returns:
+        Where the run's files are; None after ``--dry-run``.
 
     Raises:
         UserError, RunError: see `utils.errors`; a line for the person each.
     """
-    h, config = parse_command_line(hyperparameters, description)
+    h, config = parse_command_line(hyperparameters, description, arguments)
     check_folders(h)
+    if h.tensorboard:
+        require_tensorboard()
     backend.seed_everything(h.seed, h.deterministic)
     backend.use_devices(h.devices, h.batch_size)
     dataset = datasets.open_dataset(
@@ -116,7 +135,8 @@ def run(
         if folders is None:
             trainer.dry_run()
         else:
-            trainer.train(folders)
+            trainer.train(folders, on_grid)
+    return folders
 
 
 def check_data(
@@ -228,6 +248,8 @@ class Folders:
         self.history = self.images / "history.csv"
         self.answers = self.images / "answers.csv"
         self.architecture = self.images / "architecture.png"
+        self.events = self.images / "tensorboard"
+        self.reals = self.images / "reals.png"
 
     def _make(self, is_new: bool) -> None:
         folders = {self.images.absolute(): self.images, self.models.absolute(): self.models}
@@ -255,7 +277,10 @@ class Folders:
 
 
 class StopRequest:
-    """Ctrl-C or SIGTERM while the block runs sets ``requested``; a second Ctrl-C stops at once."""
+    """Ctrl-C or SIGTERM while the block runs sets ``requested``; a second Ctrl-C stops at once.
+
+    Python hands signals to its main thread only: in another one, nothing is requested.
+    """
 
     def __init__(self) -> None:
         self.requested = ""
@@ -266,10 +291,9 @@ class StopRequest:
         self.requested = signal.Signals(number).name
 
     def __enter__(self) -> StopRequest:
-        self._previous = {
-            number: signal.signal(number, self._handle)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        is_main = threading.current_thread() is threading.main_thread()
+        numbers = (signal.SIGINT, signal.SIGTERM) if is_main else ()
+        self._previous = {number: signal.signal(number, self._handle) for number in numbers}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -407,6 +431,7 @@ class Trainer:
         self.pending: list[dict[str, float]] = []  # of the steps since the last row of history
         self.history: History | None = None
         self.answers: Answers | None = None
+        self.events: EventLog | None = None
         self.next_plot = 0.0
         self.writer = BackgroundWriter()
         shape = (h.sample_rows * h.sample_columns, h.latent_dim)
@@ -504,10 +529,14 @@ class Trainer:
             if network is not self.method.average.network
         }
 
-    def train(self, folders: Folders) -> None:
+    def train(self, folders: Folders, on_grid: Callable[[Path], None] | None = None) -> None:
         """Train until the epochs or steps are done, or until Ctrl-C or SIGTERM.
 
         Goes on from the newest checkpoint in ``folders`` if there is one.
+
+        Args:
+            folders: where the run's files go.
+            on_grid: see `run`.
 
         Raises:
             UserError: there is nothing left to do, or the checkpoints are of other networks.
@@ -516,6 +545,7 @@ class Trainer:
         """
         h = self.h
         self.folders = folders
+        self.on_grid = on_grid
         self.saved = checkpoints.Checkpoints(folders.checkpoints, h.keep_checkpoints)
         self._restore()
         total = self.total_steps()
@@ -524,15 +554,19 @@ class Trainer:
                 f"--resume {h.run_name}: it has made its {self.step} steps "
                 f"({self.epoch:.1f} epochs); give more --epochs or --steps"
             )
+        self.events = EventLog(folders.events) if h.tensorboard else None
         with (
             explained_disk(h, self.saved),
             StopRequest() as stop,
+            contextlib.closing(self.events) if self.events else contextlib.nullcontext(),
             self._progress_bar(total) as bar,
             self.writer,
             self.reader or contextlib.nullcontext(),
         ):
             if not self.step:
                 self._write_config()
+            if self.events is not None:
+                self._begin_events()
             streamed = ", streamed from disk" if self.dataset.is_streamed else ""
             bar.write(
                 f"{backend.describe_device(h.devices)} in {h.precision}; "
@@ -578,7 +612,11 @@ class Trainer:
 
     def _progress_bar(self, total: int | None) -> tqdm:
         options: dict[str, Any] = {"mininterval": 0.2, "dynamic_ncols": True}
-        if not sys.stderr.isatty():
+        if type(sys.stderr).__module__.startswith("ipykernel"):
+            # A notebook goes back to the beginning of a line, but has no width to fill.
+            options = {"mininterval": 0.5, "bar_format": "{l_bar}{bar:20}{r_bar}"}
+            options["file"] = sys.stdout  # the other one has a red background there
+        elif not sys.stderr.isatty():
             # A log file is not a screen: a line of its own every few seconds.
             options = {"mininterval": 10.0, "bar_format": "{l_bar}{bar:10}{r_bar}\n"}
         return tqdm(total=total, initial=self.step, unit="step", **options)
@@ -665,6 +703,9 @@ class Trainer:
             row.append(self.last_score)
             self.last_score = math.nan
         self._submit(lambda: self.history.append([row]))
+        if self.events is not None:
+            by_columns = dict(zip(self.history.columns, row, strict=True))
+            self._submit(lambda: self.events.add_row(by_columns))
         self.pending.clear()
 
     def _score(self) -> None:
@@ -695,18 +736,30 @@ class Trainer:
     def _save_reals(self) -> None:
         number = min(self.h.sample_columns * self.h.sample_rows, self.count)
         chosen = self.order.indices(0, number) % len(self.dataset)
-        self._submit_grid(self.folders.images / "reals.png", self.dataset.take(np.sort(chosen)))
+        images = self.dataset.take(np.sort(chosen))
+        self._submit_grid(self.folders.reals, images, "reals")
 
     def _save_sample(self) -> None:
-        self._submit_grid(self.folders.sample(self.step), self.sample(self.fixed_latents))
+        images = self.sample(self.fixed_latents)
+        path = self.folders.sample(self.step)
+        self._submit_grid(path, images, "samples")
+        if self.on_grid is not None:
+            self._submit(lambda: self.on_grid(path))
         if self.answers is not None:
             answers = self.ask()
             step, table = self.step, self.answers
             self._submit(lambda: table.add(step, answers))
 
-    def _submit_grid(self, path: Path, images: np.ndarray) -> None:
-        columns = self.h.sample_columns
+    def _submit_grid(self, path: Path, images: np.ndarray, name: str) -> None:
+        columns, step = self.h.sample_columns, self.step
         self._submit(lambda: pictures.save_png(path, pictures.tile(images, columns)), images.nbytes)
+        if self.events is not None:
+            self._submit(lambda: self.events.add_grid(name, step, path))
+
+    def _begin_events(self) -> None:
+        step, folders = self.step, self.folders
+        grids = {"reals": {0: folders.reals}, "samples": folders.samples()}
+        self._submit(lambda: self.events.begin(step, read_rows(folders.history, step), grids))
 
     def _plot_now_and_then(self) -> None:
         # Where steps are quick, drawing must not take more than a fiftieth of the time.
