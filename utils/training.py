@@ -22,7 +22,7 @@ from typing import Any, Protocol
 import numpy as np
 from tqdm import tqdm
 
-from utils import architecture, backend, checkpoints, datasets, metrics, pictures
+from utils import architecture, backend, checkpoints, datasets, metrics, page, pictures
 from utils.adversarial import AveragedNetwork
 from utils.answers import Answers, Judge, number_asked
 from utils.errors import RunError, UserError
@@ -228,6 +228,7 @@ class Folders:
         self.history = self.images / "history.csv"
         self.answers = self.images / "answers.csv"
         self.architecture = self.images / "architecture.png"
+        self.page = self.images / "index.html"
 
     def _make(self, is_new: bool) -> None:
         folders = {self.images.absolute(): self.images, self.models.absolute(): self.models}
@@ -350,6 +351,7 @@ class Trainer:
         self.count = self.order.count
         self.images_per_step = h.batches_per_step * h.batch_size
         self.waiting = Waiting("data", "disk")
+        self.device = backend.describe_device(h.devices)
 
         variables = [variable for group in self.state.values() for variable in group]
         self.reader: ReadAhead | None = None
@@ -535,7 +537,7 @@ class Trainer:
                 self._write_config()
             streamed = ", streamed from disk" if self.dataset.is_streamed else ""
             bar.write(
-                f"{backend.describe_device(h.devices)} in {h.precision}; "
+                f"{self.device} in {h.precision}; "
                 f"{self._counted()}, {h.image_size} px{streamed}\n"
                 f"run {h.run_name}: pictures in {folders.images}/, networks in {folders.models}/",
                 file=sys.stdout,
@@ -551,6 +553,7 @@ class Trainer:
                 self._save_reals()
                 self._save_sample()
                 self._save_checkpoint()
+                self._submit(self._write_page)
             try:
                 self._loop(total, stop, bar)
             except RunError:
@@ -591,8 +594,9 @@ class Trainer:
                 ) from None
             if self.history is None:
                 names = [*on_device[0], *([h.score] if self.scorer else [])]
-                self.history = History(self.folders.history, names)
-                self.history.resume(self.step - 1)
+                history = History(self.folders.history, names)
+                history.resume(self.step - 1)
+                self.history = history  # whole: the writer's thread reads it as well
             bar.update()
             saves = self.step % h.checkpoint_interval == 0
             if self.step % h.history_interval == 0 or saves:
@@ -707,6 +711,7 @@ class Trainer:
         started = time.monotonic()
         if started > self.next_plot:
             self._plot_history()
+            self._write_page()
             self.next_plot = time.monotonic() + 50 * (time.monotonic() - started)
 
     def _plot_history(self) -> None:
@@ -726,6 +731,15 @@ class Trainer:
         self._plot_history()
         frames = list(self.folders.samples().values())
         pictures.save_gif(self.folders.images / "training.gif", frames)
+        self._write_page(is_running=False)
+
+    def _write_page(self, is_running: bool = True) -> None:
+        config = self._config()
+        config["hyperparameters"]["resume"] = self.h.resume
+        page.write_page(
+            self.folders.page, config, type(self.h), self.history, self.answers, self.best,
+            is_running=is_running,
+        )  # fmt: skip
 
     # --------------------------------------------------------------------------------------------
 
@@ -739,16 +753,17 @@ class Trainer:
         with self.waiting.on("disk"):
             self.writer.flush()
 
+    def _config(self) -> dict[str, Any]:
+        return {
+            "method": self.h.METHOD,
+            "hyperparameters": dataclasses.asdict(self.h) | {"resume": "", "dry_run": False},
+            "data_set": self.origin,
+            "device": self.device,
+            "versions": {"keras": keras.__version__, "numpy": np.__version__},
+        }
+
     def _write_config(self) -> None:
-        checkpoints.write_config(
-            self.folders.config,
-            {
-                "method": self.h.METHOD,
-                "hyperparameters": dataclasses.asdict(self.h) | {"resume": "", "dry_run": False},
-                "data_set": self.origin,
-                "versions": {"keras": keras.__version__, "numpy": np.__version__},
-            },
-        )
+        checkpoints.write_config(self.folders.config, self._config())
 
     def _save_checkpoint(self) -> None:
         """Write the networks, then the state: where there is a checkpoint, all the rest is."""
@@ -849,7 +864,7 @@ class Trainer:
         mirrored = f", {self.count} with mirror images" if h.mirror else ""
         whole = f"; {total} steps take {_duration(total * step_seconds)}" if total else ""
         print(
-            f"device      {backend.describe_device(h.devices)} in {h.precision}\n"
+            f"device      {self.device} in {h.precision}\n"
             f"data set    {h.data}: {self._counted()}, {h.image_size} px{mirrored}\n"
             f"networks    {shares}\n"
             f"memory      about {_size(weights + activations + data)}: {_size(weights)} weights, "
