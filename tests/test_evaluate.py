@@ -173,6 +173,7 @@ def test_the_best_networks_survive_a_kill_between_two_renames(tmp_path):
     assert checkpoints.read_best(tmp_path / "best", ["kid"]) == {"step": 4.0, "kid": 2.5}
     assert (tmp_path / "best").exists()
     assert not old.exists()
+    assert checkpoints.read_best(tmp_path / "best") == {"step": 4.0, "kid": 2.5}
     assert checkpoints.read_best(tmp_path / "best", ["swd"]) == {}
     assert checkpoints.read_best(tmp_path / "nothing", ["kid"]) == {}
 

@@ -83,7 +83,7 @@ def test_a_run_leaves_its_pictures(finished):
     run = finished / "images" / "dcgan-1"
     assert sorted(path.name for path in run.iterdir()) == [
         "answers.csv", "answers.png", "architecture.png", "history.csv", "history.png",
-        "reals.png", "step_0000000.png", "step_0000010.png", "step_0000020.png",
+        "index.html", "reals.png", "step_0000000.png", "step_0000010.png", "step_0000020.png",
         "step_0000026.png", "training.gif",
     ]  # fmt: skip
     for name in ("reals.png", "step_0000020.png"):

@@ -230,8 +230,12 @@ def save_best(
     shutil.rmtree(old, ignore_errors=True)
 
 
-def read_best(folder: Path, names: Iterable[str]) -> dict[str, float]:
+def read_best(folder: Path, names: Iterable[str] | None = None) -> dict[str, float]:
     """What ``score.json`` says, by which the best networks were chosen.
+
+    Args:
+        folder: the networks'.
+        names: scores that are wanted; None takes those that are there.
 
     Returns:
         The step and the scores of these names; empty where one of them is missing.
@@ -241,7 +245,7 @@ def read_best(folder: Path, names: Iterable[str]) -> dict[str, float]:
         old.rename(folder)
     try:
         score = json.loads((folder / "score.json").read_text(encoding="utf-8"))
-        return {key: float(score[key]) for key in ("step", *names)}
+        return {key: float(score[key]) for key in ("step", *(score if names is None else names))}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 

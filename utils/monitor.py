@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -57,10 +57,14 @@ class Table:
         self.columns = list(columns)
         self.rows: list[list[Any]] = []
 
-    def resume(self, step: int) -> None:
-        """Take over the rows up to ``step`` and drop those that an interrupted run wrote after."""
+    def read(self, step: float = math.inf) -> None:
+        """Take over the rows of the file, if there is one, up to ``step``."""
         for known in read_rows(self.path, step, self.TEXTS):
             self.rows.append([known.get(name, math.nan) for name in self.columns])
+
+    def resume(self, step: int) -> None:
+        """Take over the rows up to ``step`` and drop those that an interrupted run wrote after."""
+        self.read(step)
         with atomic_path(self.path) as temporary, open(temporary, "w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(self.columns)
@@ -79,6 +83,23 @@ class Table:
         raise NotImplementedError
 
 
+class Panel(NamedTuple):
+    """Curves that share a vertical axis."""
+
+    label: str
+    names: list[str]
+    times: np.ndarray
+    """float64 (rows, 3): step, epoch and seconds; rows in which no curve has a value are left
+    out."""
+    values: np.ndarray
+    """float64 (rows, names); NaN where a curve has none."""
+    is_sparse: bool
+    """Whether fewer than half of the rows have a value."""
+    is_logarithmic: bool
+    limits: tuple[float, float] | None
+    """Of the axis; None is wherever the values are."""
+
+
 class History(Table):
     """``history.csv``: a row every few steps, each the mean over the steps since the row before.
 
@@ -89,6 +110,14 @@ class History(Table):
 
     def __init__(self, path: Path, names: Sequence[str]) -> None:
         super().__init__(path, ["step", "epoch", "seconds", *names])
+
+    @classmethod
+    def of_file(cls, path: Path) -> History:
+        """The history that a run has written, with the columns it has there."""
+        with open(path, newline="", encoding="utf-8") as file:
+            history = cls(path, next(csv.reader(file), [])[3:])
+        history.read()
+        return history
 
     def _format(self, row: Sequence[float]) -> list[str]:
         decimals = {"step": ".0f", "epoch": ".4f", "seconds": ".2f"}
@@ -124,37 +153,56 @@ class History(Table):
                 return True
         return False
 
+    def curves(self) -> list[Panel]:
+        """What there is to draw, from the top down, through at most MOST_POINTS points each."""
+        table = thin(self.table())
+        found = []
+        for label, names, scale in self._panels():
+            values = table[:, [self.columns.index(name) for name in names]]
+            known = np.isfinite(values)
+            limits = None
+            if label == "loss" and known.any():
+                # A few wild steps at the beginning must not flatten everything after them.
+                finite = values[known]
+                limits = (min(0.0, finite.min()), 1.3 * float(np.percentile(finite, 99)) + 1e-9)
+            if label == "mean answer":
+                limits = (0.0, 1.0)
+            first = values[known[:, 0], 0]
+            # KID falls by orders of magnitude, most of it at first.
+            falls = len(first) and 0 < 100 * first.min() < first.max()
+            is_log = scale == "log" or bool(scale == "score" and falls)
+            rows = known.any(axis=1)  # a score is not taken at every row
+            is_sparse = bool(rows.sum() < 0.5 * len(rows))
+            times, values = table[rows, :3], values[rows]
+            found.append(Panel(label, names, times, values, is_sparse, is_log, limits))
+        return found
+
+    def table(self) -> np.ndarray:
+        """All rows, float64 (rows, columns)."""
+        return np.array(self.rows, np.float64).reshape(-1, len(self.columns))
+
     def plot(self, path: Path, title: str) -> None:
         """Draw every column over the steps: losses above, the discriminator's answers below."""
-        panels = self._panels()
+        panels = self.curves()
         figure = Figure(figsize=(9, 2.8 * len(panels) + 0.4), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
-        table = thin(np.array(self.rows, dtype=np.float64).reshape(-1, len(self.columns)))
-        for axis, (label, group, scale) in zip(axes, panels, strict=True):
-            for name in group:
-                values = table[:, self.columns.index(name)]
-                known = np.isfinite(values)  # a score is not taken at every row
-                style = "." if known.mean() < 0.5 else ""
-                axis.plot(table[known, 0], values[known], label=name, linewidth=1, marker=style)
-            axis.set_ylabel(label)
-            axis.grid(alpha=0.3)
-            place = "upper right" if label in ("loss", "mean answer") else "best"
-            axis.legend(loc=place, frameon=False, ncols=len(group))
-            if label == "loss" and len(table):
-                # A few wild steps at the beginning must not flatten everything after them.
-                values = table[:, [self.columns.index(name) for name in group]]
-                axis.set_ylim(
-                    min(0.0, np.nanmin(values)), 1.3 * np.nanpercentile(values, 99) + 1e-9
+        for axis, panel in zip(axes, panels, strict=True):
+            style = "." if panel.is_sparse else ""
+            for name, values in zip(panel.names, panel.values.T, strict=True):
+                known = np.isfinite(values)
+                axis.plot(
+                    panel.times[known, 0], values[known], label=name, linewidth=1, marker=style
                 )
-            values = table[:, self.columns.index(group[0])]
-            values = values[np.isfinite(values)]
-            falls = len(values) and 0 < 100 * values.min() < values.max()
-            if scale == "log" or (scale == "score" and falls):
-                # KID falls by orders of magnitude, most of it at first.
+            axis.set_ylabel(panel.label)
+            axis.grid(alpha=0.3)
+            place = "upper right" if panel.label in ("loss", "mean answer") else "best"
+            axis.legend(loc=place, frameon=False, ncols=len(panel.names))
+            if panel.limits is not None:
+                axis.set_ylim(panel.limits)
+            if panel.is_logarithmic:
                 axis.set_yscale("log")
-            if label == "mean answer":
-                axis.set_ylim(0, 1)
+            if panel.label == "mean answer":
                 axis.axhline(0.5, color="grey", linewidth=0.6)
         axes[0].set_title(title)
         axes[-1].set_xlabel("step (generator updates)")

@@ -164,7 +164,7 @@ def parse_command_line(
         default = _from_config(hyperparameters, config, first.resume)
         default.run_name, default.models_dir = first.resume, first.models_dir
     elif first.preset != "none":
-        default = _from_preset(hyperparameters, first.preset)
+        default = from_preset(hyperparameters, first.preset)
 
     description += _describe_presets(hyperparameters.PRESETS)
     chosen = parse(hyperparameters, f"{default.METHOD}.py", description, arguments, default)
@@ -197,7 +197,7 @@ def _first_options(arguments: list[str]) -> argparse.Namespace:
     return known
 
 
-def _from_preset(hyperparameters: type[RunOptions], name: str) -> RunOptions:
+def from_preset(hyperparameters: type[RunOptions], name: str) -> RunOptions:
     """The hyperparameters of a preset.
 
     Raises:

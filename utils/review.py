@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from utils.examine import Heap, RowsOnDisk
+from utils.files import script_safe
 from utils.filters import Thresholds, suspicion
 from utils.pictures import WHITE
 
@@ -50,10 +50,10 @@ def write_page(
         "oriented": any(picture.mirrored for picture in pictures),
     }
     with open(path, "w", encoding="utf-8") as file:
-        file.write(before + _script_safe(head)[:-1] + ', "pictures": [')
+        file.write(before + script_safe(head)[:-1] + ', "pictures": [')
         for number, picture in enumerate(pictures):
             file.write(("," if number else "") + "\n")
-            file.write(_script_safe(_card(picture, thresholds, heap)))
+            file.write(script_safe(_card(picture, thresholds, heap)))
         file.write("\n]}" + after)
 
 
@@ -77,11 +77,6 @@ def _card(picture: Picture, thresholds: Thresholds, heap: Heap) -> dict[str, obj
         else {name: round(value, 4) for name, value in measures._asdict().items()},
         "thumbnail": base64.b64encode(thumbnail).decode(),
     }
-
-
-def _script_safe(value: object) -> str:
-    """JSON that can stand in a script element whatever names it holds."""
-    return json.dumps(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def write_contact_sheet(path: Path, pictures: Sequence[Picture], squares: RowsOnDisk) -> None:

@@ -23,7 +23,7 @@ from typing import Any, Protocol
 import numpy as np
 from tqdm import tqdm
 
-from utils import architecture, backend, checkpoints, datasets, metrics, pictures
+from utils import architecture, backend, checkpoints, datasets, metrics, page, pictures
 from utils.adversarial import AveragedNetwork
 from utils.answers import Answers, Judge, number_asked
 from utils.errors import RunError, UserError
@@ -250,6 +250,7 @@ class Folders:
         self.architecture = self.images / "architecture.png"
         self.events = self.images / "tensorboard"
         self.reals = self.images / "reals.png"
+        self.page = self.images / "index.html"
 
     def _make(self, is_new: bool) -> None:
         folders = {self.images.absolute(): self.images, self.models.absolute(): self.models}
@@ -374,6 +375,7 @@ class Trainer:
         self.count = self.order.count
         self.images_per_step = h.batches_per_step * h.batch_size
         self.waiting = Waiting("data", "disk")
+        self.device = backend.describe_device(h.devices)
 
         variables = [variable for group in self.state.values() for variable in group]
         self.reader: ReadAhead | None = None
@@ -569,7 +571,7 @@ class Trainer:
                 self._begin_events()
             streamed = ", streamed from disk" if self.dataset.is_streamed else ""
             bar.write(
-                f"{backend.describe_device(h.devices)} in {h.precision}; "
+                f"{self.device} in {h.precision}; "
                 f"{self._counted()}, {h.image_size} px{streamed}\n"
                 f"run {h.run_name}: pictures in {folders.images}/, networks in {folders.models}/",
                 file=sys.stdout,
@@ -591,6 +593,7 @@ class Trainer:
                 self._save_reals()
                 self._save_sample()
                 self._save_checkpoint()
+                self._submit(self._write_page)
             try:
                 self._loop(total, stop, bar)
             except RunError:
@@ -635,8 +638,9 @@ class Trainer:
                 ) from None
             if self.history is None:
                 names = [*on_device[0], *([h.score] if self.scorer else [])]
-                self.history = History(self.folders.history, names)
-                self.history.resume(self.step - 1)
+                history = History(self.folders.history, names)
+                history.resume(self.step - 1)
+                self.history = history  # whole: the writer's thread reads it as well
             bar.update()
             saves = self.step % h.checkpoint_interval == 0
             if self.step % h.history_interval == 0 or saves:
@@ -766,6 +770,7 @@ class Trainer:
         started = time.monotonic()
         if started > self.next_plot:
             self._plot_history()
+            self._write_page()
             self.next_plot = time.monotonic() + 50 * (time.monotonic() - started)
 
     def _plot_history(self) -> None:
@@ -785,6 +790,15 @@ class Trainer:
         self._plot_history()
         frames = list(self.folders.samples().values())
         pictures.save_gif(self.folders.images / "training.gif", frames)
+        self._write_page(is_running=False)
+
+    def _write_page(self, is_running: bool = True) -> None:
+        config = self._config()
+        config["hyperparameters"]["resume"] = self.h.resume
+        page.write_page(
+            self.folders.page, config, type(self.h), self.history, self.answers, self.best,
+            is_running=is_running,
+        )  # fmt: skip
 
     # --------------------------------------------------------------------------------------------
 
@@ -798,16 +812,17 @@ class Trainer:
         with self.waiting.on("disk"):
             self.writer.flush()
 
+    def _config(self) -> dict[str, Any]:
+        return {
+            "method": self.h.METHOD,
+            "hyperparameters": dataclasses.asdict(self.h) | {"resume": "", "dry_run": False},
+            "data_set": self.origin,
+            "device": self.device,
+            "versions": {"keras": keras.__version__, "numpy": np.__version__},
+        }
+
     def _write_config(self) -> None:
-        checkpoints.write_config(
-            self.folders.config,
-            {
-                "method": self.h.METHOD,
-                "hyperparameters": dataclasses.asdict(self.h) | {"resume": "", "dry_run": False},
-                "data_set": self.origin,
-                "versions": {"keras": keras.__version__, "numpy": np.__version__},
-            },
-        )
+        checkpoints.write_config(self.folders.config, self._config())
 
     def _save_checkpoint(self) -> None:
         """Write the networks, then the state: where there is a checkpoint, all the rest is."""
@@ -908,7 +923,7 @@ class Trainer:
         mirrored = f", {self.count} with mirror images" if h.mirror else ""
         whole = f"; {total} steps take {_duration(total * step_seconds)}" if total else ""
         print(
-            f"device      {backend.describe_device(h.devices)} in {h.precision}\n"
+            f"device      {self.device} in {h.precision}\n"
             f"data set    {h.data}: {self._counted()}, {h.image_size} px{mirrored}\n"
             f"networks    {shares}\n"
             f"memory      about {_size(weights + activations + data)}: {_size(weights)} weights, "
