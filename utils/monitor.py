@@ -37,21 +37,26 @@ class Table:
 
     def resume(self, step: int) -> None:
         """Take over the rows up to ``step`` and drop those that an interrupted run wrote after."""
-        if self.path.exists():
-            with open(self.path, newline="", encoding="utf-8") as file:
-                header, *lines = list(csv.reader(file)) or [self.columns]
-            for line in lines:
-                # A killed run may have left half a line at the end.
-                if len(line) == len(header) and float(line[0]) <= step:
-                    known = {
-                        name: value if name in self.TEXTS else float(value)
-                        for name, value in zip(header, line, strict=True)
-                    }
-                    self.rows.append([known.get(name, math.nan) for name in self.columns])
+        self.read(step)
         with atomic_path(self.path) as temporary, open(temporary, "w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(self.columns)
             writer.writerows(self._format(row) for row in self.rows)
+
+    def read(self, step: int) -> None:
+        """Take over the rows up to ``step``; the file stays as it is, or is not there."""
+        if not self.path.exists():
+            return
+        with open(self.path, newline="", encoding="utf-8") as file:
+            header, *lines = list(csv.reader(file)) or [self.columns]
+        for line in lines:
+            # A killed run may have left half a line at the end.
+            if len(line) == len(header) and float(line[0]) <= step:
+                known = {
+                    name: value if name in self.TEXTS else float(value)
+                    for name, value in zip(header, line, strict=True)
+                }
+                self.rows.append([known.get(name, math.nan) for name in self.columns])
 
     def append(self, rows: Iterable[Sequence[Any]]) -> None:
         """Add rows to the file and put them on the disk, so that a checkpoint can rely on them."""
