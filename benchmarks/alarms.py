@@ -19,11 +19,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPOSITORY))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from utils.alarms import Alarm, Health
 
+REPOSITORY = Path(__file__).resolve().parent.parent
 BASE = (
     "--generator-filters 16 --batch-size 16 --precision float32 --score-interval 500 "
     "--sample-interval 500 --checkpoint-interval 2000"
