@@ -126,6 +126,22 @@ class History(Table):
             for name, value in zip(self.columns, row, strict=True)
         ]
 
+    def means(self, after: float, step: int) -> dict[str, float]:
+        """Mean answers and gradients over the rows after a step, up to another one.
+
+        Returns:
+            ``d_real`` and ``d_fake``, ``gradient_first`` and ``gradient_last`` of the generator;
+            what the method does not return is left out.
+        """
+        rows = [row for row in self.rows if after < row[0] <= step]
+        names = {"d_real": "d_real", "d_fake": "d_fake"}
+        names |= {f"gradient_{end}": f"g_gradient_{end}" for end in ("first", "last")}
+        return {
+            name: float(np.mean([row[self.columns.index(column)] for row in rows]))
+            for name, column in names.items()
+            if rows and column in self.columns
+        }
+
     def _panels(self) -> list[tuple[str, list[str], str]]:
         """What is drawn, from the top down: label, columns and scale of each panel.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import functools
 import itertools
 import math
 import os
@@ -25,6 +26,7 @@ from tqdm import tqdm
 
 from utils import architecture, backend, checkpoints, datasets, metrics, page, pictures
 from utils.adversarial import AveragedNetwork
+from utils.alarms import Health
 from utils.answers import Answers, Judge, number_asked
 from utils.errors import RunError, UserError
 from utils.monitor import History, is_for_history_only, read_rows
@@ -54,6 +56,12 @@ SCORES = {
 """What ranks two networks, and what does where they are equal; -1 where less is better."""
 CHANCE = {"f_score": 0.1}
 """Below that, a score is mostly chance and counts as nothing (see docs/metrics.md)."""
+HEALTH_GROUPS = ("kid", "diversity", "copies")
+"""Of `metrics.GROUPS`, what alarms are raised by."""
+MOST_COMPARED = 2000
+"""Training pictures in which copies are looked for."""
+COMPARED_PAIRS = 300
+"""Pairs of generated images that their diversity is measured on."""
 GROUPS = {"f_score": "neighbours", "coverage": "neighbours", "kid": "kid", "swd": "swd"}
 """The group of `metrics.GROUPS` that a score belongs to."""
 
@@ -247,6 +255,7 @@ class Folders:
         self.config = self.models / "config.json"
         self.history = self.images / "history.csv"
         self.answers = self.images / "answers.csv"
+        self.health = self.images / "health.csv"
         self.architecture = self.images / "architecture.png"
         self.events = self.images / "tensorboard"
         self.reals = self.images / "reals.png"
@@ -398,7 +407,10 @@ class Trainer:
         if h.score != "none" and self.number_held_out >= FEWEST_SCORED:
             number = min(self.number_held_out, MOST_SCORED)
             spread = np.linspace(0, self.number_held_out - 1, number).astype(int)
-            self.scorer = metrics.Scorer(held_out.take(spread))
+            compared = np.linspace(0, len(dataset) - 1, min(len(dataset), MOST_COMPARED))
+            self.scorer = metrics.Scorer(
+                held_out.take(spread), dataset.take(compared.astype(int)), pairs=COMPARED_PAIRS
+            )
             self.scoring_latents = np.random.default_rng([h.seed, 2]).standard_normal(
                 (number, h.latent_dim), dtype=np.float32
             )
@@ -434,6 +446,7 @@ class Trainer:
         self.history: History | None = None
         self.answers: Answers | None = None
         self.events: EventLog | None = None
+        self.health: Health | None = None
         self.next_plot = 0.0
         self.writer = BackgroundWriter()
         shape = (h.sample_rows * h.sample_columns, h.latent_dim)
@@ -587,6 +600,8 @@ class Trainer:
                 self.answers = Answers(folders.answers)
                 # Without a checkpoint, the sample of step 0 is still to be made.
                 self.answers.resume(self.step or -1)
+            self.health = Health(folders.health)
+            self.health.resume(self.step)
             if not folders.architecture.exists():
                 self._draw_architecture()
             if not self.step:
@@ -647,13 +662,16 @@ class Trainer:
                 # Only here does the host wait for the device.
                 self._fetch(on_device, bar)
                 self.seconds = time.monotonic() - started
+            scores: dict[str, float] = {}
             if self.scorer is not None and self.step % h.score_interval == 0:
-                self._score()
+                scores = self._score()
             if self.step % h.history_interval == 0:
                 self._write_history()
             if self.step % h.sample_interval == 0:
                 self._save_sample()
                 self._submit(self._plot_now_and_then)
+            if self.step % h.score_interval == 0:
+                self._submit(functools.partial(self._note_health, self.step, scores, bar))
             if saves:
                 self._save_checkpoint()
         bar.set_description("saving")
@@ -712,14 +730,14 @@ class Trainer:
             self._submit(lambda: self.events.add_row(by_columns))
         self.pending.clear()
 
-    def _score(self) -> None:
+    def _score(self) -> dict[str, float]:
         """Score the averaged generator, and keep the networks if it is the best so far."""
         ranks = SCORES[self.h.score]
-        groups = {GROUPS[name] for name in ranks}
+        groups = {*HEALTH_GROUPS, *(GROUPS[name] for name in ranks)}
         found = self.scorer.score(self.sample(self.scoring_latents), groups)
         self.last_score = found[self.h.score]
         if self.best and not self._is_better(found, self.best):
-            return
+            return found
         self.best = {"step": self.step} | {name: found[name] for name in ranks}
         networks = self.method.networks
         weights = {name: checkpoints.copy_weights(network) for name, network in networks.items()}
@@ -728,6 +746,35 @@ class Trainer:
             lambda: checkpoints.save_best(self.folders.best, networks, weights, best),
             sum(copy.nbytes for copy in itertools.chain.from_iterable(weights.values())),
         )
+        return found
+
+    def _note_health(self, step: int, scores: dict[str, float], bar: tqdm) -> None:
+        """Note what was measured since the last time, and say what has begun to go wrong.
+
+        Runs where files are written: all rows and grids up to the step are there.
+        """
+        before = self.health.rows[-1][0] if self.health.rows else 0
+        measured = {name: scores[name] for name in ("kid", "closeness") if name in scores}
+        if "diversity" in scores:
+            reals = scores["diversity_reals"]
+            measured["alikeness"] = (scores["diversity"] - reals) / (1 - reals)
+        if self.history is not None:
+            measured |= self.history.means(before, step)
+        if self.answers is not None and len(self.answers.overfitting()):
+            measured["overfitting"] = self.answers.overfitting()[-1, 1]
+        grids = [path for number, path in self.folders.samples().items() if number <= step]
+        if len(grids) > 1:
+            last, other = (np.asarray(pictures.read_picture(path), float) for path in grids[-2:])
+            measured["change"] = float(np.abs(last - other).mean())
+        self.health.add(step, measured)
+        for alarm in self.health.alarms():
+            if alarm.step == step:
+                bar.write(f"ALARM at {alarm.sentence()}.", file=sys.stdout)
+            elif alarm.over == step:
+                bar.write(
+                    f"step {step}: {alarm.name}, said at step {alarm.step}, is over.",
+                    file=sys.stdout,
+                )
 
     def _is_better(self, found: dict[str, float], best: dict[str, float]) -> bool:
         def rank(scores: dict[str, float]) -> list[float]:

@@ -1,0 +1,181 @@
+"""What the alarms say of healthy trainings and of broken ones.
+
+    python benchmarks/alarms.py --folder data/alarms --set choose           # limits are chosen here
+    python benchmarks/alarms.py --folder data/alarms --set prove            # and tried on new seeds
+    python benchmarks/alarms.py --folder data/alarms --set prove --data data/robots-64.h5 --size 32
+    python benchmarks/alarms.py --folder data/alarms --table                # of what there is
+
+Every run is a real one of the scripts, 32 px with small networks unless said otherwise, and is made
+once: what is there is not made again, and what was interrupted goes on. The table is read from the
+``health.csv`` of each run, so that other limits can be tried on the same runs in a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from utils.alarms import Alarm, Health
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+BASE = (
+    "--generator-filters 16 --batch-size 16 --precision float32 --score-interval 500 "
+    "--sample-interval 500 --checkpoint-interval 2000"
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A training, and what should be said of it."""
+
+    name: str
+    flags: str
+    wanted: tuple[str, ...] = ()
+    """Alarms of which one must come; none may come where it is empty."""
+    script: str = "dcgan.py"
+    steps: int = 10_000
+
+    def arguments(self) -> list[str]:
+        """The options that do not depend on data and seed."""
+        judge = "--critic-filters 16" if self.script == "wgan.py" else "--discriminator-filters 16"
+        return f"{BASE} {judge} {self.flags}".split()
+
+
+CASES = (
+    Case("baseline", ""),
+    Case("equal rates", "--generator-learning-rate 2e-4"),
+    Case("one-sided smoothing", "--label-smoothing 0.1"),
+    Case("normalisation after", "--normalization after-activation"),
+    Case("feature matching", "--feature-matching 1"),
+    Case("wgan penalty", "--n-critic 2", script="wgan.py", steps=5_000),
+    Case(
+        "forced collapse",
+        "--discriminator-filters 8 --latent-dim 4 --normalization none --generator-beta1 0.9 "
+        "--discriminator-beta1 0.9 --generator-learning-rate 1e-3 --discriminator-dropout 0 "
+        "--average-half-life 0",
+        ("collapse",),
+    ),
+    Case(
+        "discriminator x 50",
+        "--discriminator-learning-rate 1e-2",
+        ("discriminator wins", "collapse", "vanishing gradients", "exploding gradients"),
+    ),
+    Case(
+        "discriminator / 50",
+        "--discriminator-learning-rate 4e-6",
+        ("discriminator sees nothing", "collapse"),
+    ),
+    Case(
+        "dead generator",
+        "--generator-learning-rate 1 --normalization none --average-half-life 0",
+        ("dead generator",),
+    ),
+    Case(
+        "memorised",
+        "--limit 100 --holdout 0.5 --discriminator-dropout 0",
+        ("memorised", "copies"),
+        steps=20_000,
+    ),
+)
+SEEDS = {"choose": (0,), "prove": (1, 2)}
+
+
+def folder_of(case: Case, data: str, size: int, seed: int) -> str:
+    """The name of a run."""
+    return "-".join(["".join(c if c.isalnum() else "-" for c in case.name), Path(data).stem,
+                     str(size), str(seed)])  # fmt: skip
+
+
+def train(case: Case, data: str, size: int, seed: int, folder: Path) -> None:
+    """Make the run, unless it is there; go on with it where it stopped."""
+    name = folder_of(case, data, size, seed)
+    done = folder / f"{name}.done"
+    if done.exists():
+        return
+    where = ["--images-dir", str(folder / "images"), "--models-dir", str(folder / "models")]
+    command = [sys.executable, str(REPOSITORY / case.script)]
+    if (folder / "models" / name / "config.json").exists():
+        command += ["--resume", name, *where]
+    else:
+        command += [*case.arguments(), "--data", data, "--image-size", str(size)]
+        command += ["--seed", str(seed), "--steps", str(case.steps), "--run-name", name, *where]
+    print(f"{name} ...", flush=True)
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    (folder / f"{name}.log").write_text(result.stdout + result.stderr)
+    if result.returncode not in (0, 1):  # 1: a loss became NaN, which is an end as well
+        raise SystemExit(f"{name} failed: {result.stderr.strip().splitlines()[-1]}")
+    done.touch()
+
+
+def alarms_of(folder: Path, name: str) -> tuple[list[Alarm], int]:
+    """What is said of a run, and its last step with a row."""
+    health = Health(folder / "images" / name / "health.csv")
+    if not health.path.exists():
+        return [], 0
+    health.read(10**12)
+    return health.alarms(), int(health.rows[-1][0]) if health.rows else 0
+
+
+def verdict(case: Case, alarms: list[Alarm], ended_early: bool) -> str:
+    """Whether that is what should be said."""
+    names = {alarm.name for alarm in alarms}
+    if not case.wanted:
+        return "false alarm" if names else "quiet, as it should be"
+    if names & set(case.wanted):
+        return "caught"
+    return "stopped by itself" if ended_early else "MISSED"
+
+
+def table(folder: Path) -> str:
+    """All runs there are, in Markdown."""
+    lines = [
+        "| training | seed | data | alarms, and the step at which they came | |",
+        "|---|---|---|---|---|",
+    ]
+    for case in CASES:
+        for done in sorted(folder.glob("*.done")):
+            name = done.stem
+            prefix = folder_of(case, "x", 0, 0).removesuffix("-x-0-0") + "-"
+            if not name.startswith(prefix):
+                continue
+            *data, _, seed = name.removeprefix(prefix).split("-")
+            alarms, last = alarms_of(folder, name)
+            said = "; ".join(
+                f"{alarm.name} {alarm.step:,}" + (f" (over {alarm.over:,})" if alarm.over else "")
+                for alarm in alarms
+            )
+            outcome = verdict(case, alarms, last < case.steps)
+            lines.append(f"| {case.name} | {seed} | {'-'.join(data)} | {said} | {outcome} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Train what is missing, and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--folder", type=Path, default=REPOSITORY / "data" / "alarms")
+    parser.add_argument("--set", choices=SEEDS, default="choose")
+    parser.add_argument("--data", default="mechas")
+    parser.add_argument("--size", type=int, default=32, help="of the images, in pixels")
+    parser.add_argument("--only", nargs="+", metavar="CASE", help="some of the trainings")
+    parser.add_argument("--table", action="store_true", help="train nothing")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    if not options.table:
+        for seed in SEEDS[options.set]:
+            for case in CASES:
+                if not options.only or case.name in options.only:
+                    train(case, options.data, options.size, seed, options.folder.absolute())
+    print(table(options.folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""Alarms: what begins, persists and ends, from rows whose meaning is known."""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+
+import pytest
+
+import dcgan
+from tests.conftest import TINY
+from utils import alarms
+from utils.alarms import MEASURED, Health, Limits, find
+
+HEALTHY = {
+    "alikeness": 0.05, "kid": 200.0, "closeness": 1.0, "overfitting": 0.1, "d_real": 0.8,
+    "d_fake": 0.2, "gradient_first": 2.0, "gradient_last": 3.0, "change": 8.0,
+}  # fmt: skip
+
+
+def rows(*changes: dict[str, float]) -> list[dict[str, float]]:
+    """A healthy run of twelve rows, and then what the changes make of its health."""
+    whole = [HEALTHY] * 12 + [HEALTHY | change for change in changes]
+    return [{"step": 1000 * (number + 1), **row} for number, row in enumerate(whole)]
+
+
+def test_a_healthy_run_is_left_alone():
+    assert find(rows(HEALTHY, HEALTHY)) == []
+    assert find([]) == []
+    assert set(HEALTHY) == set(MEASURED)
+
+
+BAD = {
+    "collapse": {"alikeness": 0.5},
+    "discriminator wins": {"d_real": 0.99, "d_fake": 0.01},
+    "discriminator sees nothing": {"d_real": 0.51, "d_fake": 0.5},
+    "vanishing gradients": {"gradient_first": 0.001},
+    "exploding gradients": {"gradient_last": 500.0},
+    "dead generator": {"change": 0.01},
+    "copies": {"closeness": 0.3},
+    "memorised": {"overfitting": 0.9},
+}
+MESSAGES = {
+    "collapse": "collapse: generated images are as alike as if there were only 2.0 different ones",
+    "discriminator wins": "the discriminator wins: its mean answers are 0.990 on real and 0.010 on "
+    "generated images, and the generator learns little from it",
+    "discriminator sees nothing": "the discriminator cannot tell real from generated images: its "
+    "mean answers are 0.510 and 0.500",
+    "vanishing gradients": "vanishing gradients: the generator's first layer gets 0.0005 of its "
+    "usual gradient",
+    "exploding gradients": "exploding gradients: the generator's are 167 times as large as usual",
+    "dead generator": "dead generator: its samples have changed by 0.01 of 255 shades on the mean",
+    "copies": "copies: generated images are 0.30 times as far from training images as other real "
+    "pictures are",
+    "memorised": "the discriminator knows its pictures by heart: it takes held-out ones 90% for "
+    "generated",
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_each_condition_raises_its_alarm_and_no_other(name):
+    found = find(rows(BAD[name], BAD[name], BAD[name]))
+    assert [alarm.name for alarm in found] == [name]
+    (alarm,) = found
+    assert (alarm.since, alarm.step, alarm.over) == (13_000, 14_000, None)
+    assert alarm.message == MESSAGES[name]
+    assert "--" in alarm.advice or "best/" in alarm.advice or "learning rates" in alarm.advice
+    assert alarm.sentence() == (f"step 14000: {alarm.message} (since step 13000). {alarm.advice}")
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_single_row_is_no_alarm(name):
+    assert find(rows(BAD[name], HEALTHY, BAD[name], HEALTHY)) == []
+
+
+def test_an_alarm_ends_and_can_come_again():
+    bad = BAD["collapse"]
+    found = find(rows(bad, bad, bad, HEALTHY, bad, bad))
+    assert [(alarm.since, alarm.step, alarm.over) for alarm in found] == [
+        (13_000, 14_000, 16_000), (17_000, 18_000, None),
+    ]  # fmt: skip
+
+
+def test_nothing_is_said_of_the_first_steps():
+    early = [{"step": 500 * n, **HEALTHY, **BAD["collapse"]} for n in range(1, 5)]
+    assert find(early) == []  # at 2000 for the first time
+    assert [a.step for a in find([*early, early[-1] | {"step": 2500}])] == [2500]
+
+
+def test_what_is_not_measured_raises_nothing():
+    unknown = dict.fromkeys(HEALTHY, math.nan)
+    assert find([{"step": 1000 * n, **unknown} for n in range(1, 20)]) == []
+
+
+def test_scores_that_get_worse_name_the_best():
+    good = rows() + [
+        {"step": 1000 * n, **HEALTHY, "kid": 100.0 if n == 13 else 260.0} for n in range(13, 18)
+    ]
+    (alarm,) = find(good)
+    assert alarm.name == "getting worse"
+    assert (alarm.since, alarm.step) == (14_000, 17_000)
+    assert alarm.message == (
+        "scores have been getting worse: KID is 260, and was 100 at step 13000"
+    )
+    assert "best/" in alarm.advice
+
+
+def test_other_limits():
+    assert find(rows(BAD["copies"], BAD["copies"]), Limits(closeness=0.2)) == []
+    assert len(find(rows(BAD["copies"]), Limits(patience=1))) == 1
+
+
+def test_the_file_says_what_was_noted(tmp_path):
+    health = Health(tmp_path / "health.csv")
+    health.resume(0)
+    for number in range(4):
+        health.add(1000 * (number + 1), HEALTHY | BAD["copies"])
+    again = Health(tmp_path / "health.csv")
+    again.resume(3000)
+    assert again.rows == health.rows[:3]
+    assert [alarm.name for alarm in again.alarms()] == ["copies"]
+    assert [alarm.step for alarm in again.alarms()] == [3000]
+
+
+def test_a_run_says_it_and_a_resumed_one_says_the_same(tmp_path, data_file, monkeypatch, capsys):
+    """A generator that does not learn draws the same grid again and again."""
+    monkeypatch.setattr(alarms, "Limits", functools.partial(Limits, first_step=20))
+    monkeypatch.chdir(tmp_path)
+    common = [
+        *TINY, "--data", data_file, "--generator-learning-rate", 0, "--score-interval", 5,
+        "--sample-interval", 5, "--history-interval", 1, "--checkpoint-interval", 5,
+        "--average-half-life", 0,
+    ]  # fmt: skip
+
+    def run(*arguments: object) -> list[str]:
+        monkeypatch.setattr(sys, "argv", ["dcgan.py", *map(str, arguments)])
+        dcgan.main()
+        output = capsys.readouterr().out
+        return [line for line in output.splitlines() if "ALARM" in line and "dead" in line]
+
+    said = run(*common, "--steps", 30, "--run-name", "a")
+    assert said == [
+        "ALARM at step 25: dead generator: its samples have changed by 0 of 255 shades on the mean "
+        "(since step 20). Raise --generator-learning-rate, or begin again: a network of dead units "
+        "does not recover."
+    ]
+    assert run(*common, "--steps", 15, "--run-name", "b") == []
+    assert run("--resume", "b", "--steps", 30) == said
+    tables = [(tmp_path / "images" / name / "health.csv").read_text() for name in ("a", "b")]
+    assert tables[0] == tables[1]
+    assert len(tables[0].splitlines()) == 7
