@@ -842,9 +842,16 @@ class Trainer:
     def _write_page(self, is_running: bool = True) -> None:
         config = self._config()
         config["hyperparameters"]["resume"] = self.h.resume
+        alarms: list[page.Alarm] = []
+        for alarm in self.health.alarms() if self.health is not None else []:
+            message = alarm.message + (f"; over at step {alarm.over}" if alarm.over else "")
+            level = "warning" if alarm.over else "error"
+            alarms.append(
+                page.Alarm(step=alarm.since, level=level, message=message, advice=alarm.advice)
+            )
         page.write_page(
             self.folders.page, config, type(self.h), self.history, self.answers, self.best,
-            is_running=is_running,
+            alarms, is_running=is_running,
         )  # fmt: skip
 
     # --------------------------------------------------------------------------------------------
