@@ -40,7 +40,7 @@ def test_scripts_know_the_options_of_every_recipe(recipe):
 
 def test_names_of_runs_are_different_and_plain():
     slugs = [recipe.slug for recipe in recipes.RECIPES]
-    assert len(set(slugs)) == len(slugs) == 20
+    assert len(set(slugs)) == len(slugs) == 21
     assert Recipe("wgan penalty + minibatch", "").slug == "wgan-penalty-minibatch"
 
 

@@ -310,7 +310,7 @@ def test_a_dry_run_says_what_streaming_takes(script, data_file, tmp_path, capsys
 def test_a_budget_that_cannot_be_meant(script, capsys):
     with pytest.raises(SystemExit):
         script("--memory-budget", -1)
-    assert "--memory-budget -1.0: must be from 0 to 1e+06" in capsys.readouterr().err
+    assert "--memory-budget -1.0: must be from 0 to 1000000" in capsys.readouterr().err
 
 
 def damage(path: Path, *chosen: int) -> None:
