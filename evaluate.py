@@ -19,7 +19,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import tyro
@@ -28,11 +28,10 @@ from tqdm import tqdm
 from utils import backend  # before Keras: it keeps its start quiet
 
 # isort: split
-import keras
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from utils import checkpoints, datasets, metrics, pictures
+from utils import datasets, latents, metrics, pictures, runs
 from utils.commandline import parse
 from utils.errors import UserError, one_line_errors
 from utils.files import atomic_path
@@ -68,12 +67,6 @@ class Options:
 MOST_IMAGES = 2000
 MOST_TRAINING_IMAGES = 10_000
 """Among more, spread evenly, the nearest is hardly nearer; of 256 px they take 2 GB."""
-GENERATORS = {
-    "last, averaged": "generator.keras",
-    "last, current": "generator-current.keras",
-    "best, averaged": "best/generator.keras",
-    "best, current": "best/generator-current.keras",
-}
 MEANINGS = {
     "kid": "distance of the distributions, x 1000; less is better",
     "fid": "distance of the distributions, of papers; less is better",
@@ -110,31 +103,19 @@ class Evaluation:
     """How many steps each generator had been trained."""
 
 
-def open_run(run: str, options: Options) -> tuple[dict[str, Any], Path]:
-    """The ``config.json`` of a run, and the folder of its networks.
-
-    Raises:
-        UserError: there is no such run.
-    """
-    check_run_name("RUN", run)
-    folder = Path(options.models_dir, run)
-    return checkpoints.read_config(run, folder / "config.json", option="RUN"), folder
-
-
 def open_pictures(
-    run: str, config: Mapping[str, Any], options: Options
+    run: runs.Run, options: Options
 ) -> tuple[datasets.Dataset, np.ndarray, np.ndarray]:
     """The data set to score with, and which of its pictures are held out and trained on.
 
     Raises:
         UserError: it is not there, or no longer the one of the run.
     """
-    h, known = config["hyperparameters"], config["data_set"]
-    try:
-        source, size = options.data or h["data"], h["image_size"]
-        limit, seed = (None, options.seed) if options.data else (h["limit"] or None, h["seed"])
-    except KeyError as error:
-        raise UserError(f"RUN {run}: its config.json is damaged: no {error}") from None
+    known = run.config["data_set"]
+    source, size = options.data or run.hyperparameter("data"), run.hyperparameter("image_size")
+    limit, seed = None, options.seed
+    if not options.data:
+        limit, seed = run.hyperparameter("limit") or None, run.hyperparameter("seed")
     dataset = datasets.open_dataset(
         source, size, limit, seed, memory_budget=datasets.automatic_budget()
     )
@@ -149,26 +130,15 @@ def open_pictures(
     return dataset, held_out, np.delete(np.arange(len(dataset)), held_out)
 
 
-def generate(generator: keras.Model, number: int, seed: int) -> np.ndarray:
-    """uint8 (number, H, W, 3) from latent vectors that are the same for every generator."""
-    shape = (number, generator.input_shape[1])
-    latents = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
-    batches = [
-        # Always a whole batch: another shape would be compiled anew.
-        generator.predict_on_batch(np.resize(latents[start : start + 64], (64, shape[1])))
-        for start in range(0, number, 64)
-    ]
-    return pictures.to_uint8(np.concatenate(batches)[:number])
-
-
 def evaluate(run: str, options: Options) -> Evaluation:
     """Score the generators of a run, and draw ``nearest.png`` in its folder of pictures.
 
     Raises:
         UserError: there is no such run, its pictures have changed, or too few were held out.
     """
-    config, folder = open_run(run, options)
-    dataset, held_out, trained_on = open_pictures(run, config, options)
+    check_run_name("RUN", run)
+    opened = runs.open_run(run, options.images_dir, options.models_dir)
+    dataset, held_out, trained_on = open_pictures(opened, options)
     number = min(len(held_out), options.images or MOST_IMAGES)
     if number < 50:
         raise UserError(
@@ -184,36 +154,24 @@ def evaluate(run: str, options: Options) -> Evaluation:
     has_floor = training is not None and len(training) >= number
     evaluation = Evaluation(run, number, scorer.floor() if has_floor else {}, {}, {})
     images = None
-    found = {name: folder / file for name, file in GENERATORS.items() if (folder / file).exists()}
+    folder = opened.models
+    found = {
+        name: folder / file for name, file in runs.GENERATORS.items() if (folder / file).exists()
+    }
     for name, path in tqdm(found.items(), desc=f"scoring {run}", unit="networks", leave=False):
-        generator = load_generator(path)
-        generated = generate(generator, number, options.seed)
+        generator = runs.load_network(path)
+        # The same latent vectors for every generator.
+        drawn = latents.draw(number, generator.input_shape[1], options.seed)
+        generated = runs.generate(generator, drawn)
         images = generated if images is None else images
         evaluation.scores[name] = scorer.score(generated)
-        evaluation.steps[name] = trained_steps(folder, name)
+        evaluation.steps[name] = runs.trained_steps(folder, name)
     if images is None:
         raise UserError(f"{run}: {folder / 'generator.keras'} does not exist")
     if training is not None:
-        path = Path(options.images_dir, run, "nearest.png")
+        path = opened.images / "nearest.png"
         draw_nearest(path, images, training, scorer)
     return evaluation
-
-
-def load_generator(path: Path) -> keras.Model:
-    """Load a saved network; UserError where it is damaged."""
-    try:
-        return keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: is damaged or no Keras network: {reason}") from None
-
-
-def trained_steps(folder: Path, name: str) -> int:
-    """How many steps a generator had been trained when it was saved; 0 if that is not known."""
-    if name.startswith("best"):
-        return int(checkpoints.read_best(folder / "best", ()).get("step", 0))
-    steps = checkpoints.files_by_step(folder / "checkpoints", ".npz")
-    return max(steps, default=0)
 
 
 def draw_nearest(

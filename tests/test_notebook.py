@@ -78,7 +78,7 @@ def executed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("notebook")
     project = folder / "project"
     (project / "notebooks").mkdir(parents=True)
-    for name in ("dcgan.py", "evaluate.py", "requirements.txt"):
+    for name in ("dcgan.py", "evaluate.py", "sample.py", "requirements.txt"):
         shutil.copy(REPOSITORY / name, project)
     shutil.copytree(REPOSITORY / "utils", project / "utils")
     # 260 pictures: a fifth is held out, and 50 are the fewest to score with.

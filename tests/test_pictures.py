@@ -394,6 +394,6 @@ def test_gif_leaves_out_what_cannot_be_read(tmp_path):
     assert durations == [100, 2000]
     with pytest.raises(ValueError, match="none of 1 frames can be read"):
         save_gif(tmp_path / "b.gif", paths[:1])
-    with pytest.raises(ValueError, match="cannot make a GIF of 0 frames"):
+    with pytest.raises(ValueError, match="cannot make a film of 0 frames"):
         save_gif(tmp_path / "b.gif", [])
     assert not (tmp_path / "b.gif").exists()
