@@ -2,7 +2,7 @@
 
     python sample.py dcgan-1                          # a grid of fresh samples
     python sample.py dcgan-1 --single --count 200     # and each as a file of its own
-    python sample.py dcgan-1 --truncation 1           # tamer latent vectors
+    python sample.py dcgan-1 --truncation 1.5         # without far-off latent vectors
     python sample.py dcgan-1 --best-worst             # the discriminator's favourites
     python sample.py dcgan-1 --interpolate            # from one sample to the next, as a GIF
     python sample.py dcgan-1 --search                 # which latent dimensions matter most
@@ -21,6 +21,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -73,7 +74,7 @@ class Options:
     """Columns of the picture: 8 in grids if 0, 9 of --interpolate, 7 of --walk and --search."""
     truncation: float = 0.0
     """Numbers of latent vectors beyond it, in standard deviations, are drawn again (Brock et al.
-    2018); 0 is off."""
+    2018); 0 is off. Below about 1.5, batch normalisation's moving statistics no longer fit."""
     single: bool = False
     """Each sample of the grid as a PNG of its own as well."""
     candidates: int = 512
@@ -130,7 +131,7 @@ def with_film_format(arguments: list[str]) -> list[str]:
     arguments = [with_hyphens(argument) for argument in arguments]
     return [
         "--film=gif" if argument == "--film" and following not in ("gif", "mp4") else argument
-        for argument, following in zip(arguments, [*arguments[1:], ""], strict=True)
+        for argument, following in zip_longest(arguments, arguments[1:])
     ]
 
 
