@@ -129,7 +129,7 @@ def test_grids_curves_and_answers_are_on_one_clock(tmp_path):
     assert (plots["f_score"]["steps"], plots["f_score"]["seconds"]) == ([20], [6])
     by_kind = {each["name"]: each for each in plots["answer: median, 5-95 %"]["series"]}
     assert by_kind["held out"] == {
-        "name": "held out", "values": [1, 1], "low": [0.1, 0.1], "high": [1.9, 1.9],
+        "name": "held out", "values": [1, 1], "low": [0.1, 0.1], "high": [1.9, 1.9], "colour": 2,
     }  # fmt: skip
     assert plots["overfitting"]["seconds"] == [0, 7]
     # Training 2, held out 1, generated -1: a third of the way.
@@ -466,20 +466,24 @@ def test_a_click_in_a_plot_moves_the_slider(opened):
     opened.find_element("css selector", "input[value=seconds]").click()
     assert places(opened) == pytest.approx([0.5] * 6, abs=0.01)
     over = opened.find_elements("css selector", ".plot .u-over")[0]
-    offset = round(over.size["width"] * 0.25)
+    offset = round(over.size["width"] * 0.2)
     ActionChains(opened).move_to_element_with_offset(over, offset, 0).click().perform()
-    assert text(opened, "step") == "step 2,200"  # (3/4) ** 2 of 4,000 is 2,250
+    assert text(opened, "step") == "step 2,000"  # 0.7 ** 2 of 4,000 is 1,960
     # A drag looks closer, everywhere, and moves no slider; a double click takes it back.
     ActionChains(opened).move_to_element_with_offset(over, -50, 0).click_and_hold().move_by_offset(
         100, 0
     ).release().perform()
-    assert text(opened, "step") == "step 2,200"
+    assert text(opened, "step") == "step 2,000"
     ranges = "return plots.map(plot => [plot.scales.x.min, plot.scales.x.max])"
+    heights = "return plots.map(plot => [plot.scales.y.min, plot.scales.y.max])"
     closer = opened.execute_script(ranges)
+    assert opened.execute_script(heights)[1] != [0, 1]
     assert all(0 < low < high < 189 for low, high in closer)
     assert np.ptp(closer, axis=0) == pytest.approx([0, 0], abs=1)
     ActionChains(opened).double_click(over).perform()
     assert opened.execute_script(ranges) == [[0, pytest.approx(189.74)]] * 6
+    assert opened.execute_script(heights)[1] == [0, 1]
+    assert opened.execute_script(heights)[5] == [-0.5, 1.5]
 
 
 def test_alarms_and_the_best_lead_to_their_steps(opened):

@@ -159,29 +159,40 @@ function options(plot, width) {
     ? { label: "step", value: (_, value) => value == null ? "" : count(Math.round(value)) }
     : { label: "time", value: (_, value) => value == null ? "" : duration(value) }];
   const bands = [];
+  const colours = plot.series.map((each, index) => colour("--curve-" + (each.colour ?? index % 4)));
   plot.series.forEach((each, index) => {
-    const stroke = colour("--curve-" + index % 4);
+    const stroke = colours[index];
     const value = (_, found) => found == null ? "" : String(+found.toPrecision(4));
-    series.push({ label: each.name, stroke, value, width: 1.5, spanGaps: true });
+    const points = { fill: colour("--paper") };
+    series.push({ label: each.name, stroke, value, width: 1.5, spanGaps: true, points });
   });
   plot.series.forEach((each, index) => {
     if (!each.low) return;
     // Between two curves of its own, which are not seen.
     const edge = { show: true, width: 0, points: { show: false }, spanGaps: true, class: "edge" };
     series.push({ ...edge, label: each.name + " 95 %" }, { ...edge, label: each.name + " 5 %" });
-    const fill = colour("--curve-" + index % 4) + "26";
+    const fill = colours[index] + "26";
     bands.push({ series: [series.length - 2, series.length - 1], fill });
   });
+  let whole = true;  // the time that is shown
+  const x = {
+    time: false,
+    range: (_, low, high) => {
+      // All of this plot is all of the run, so that the same time is everywhere in the same place.
+      whole = low == null || low === plot[axis][0] && high === plot[axis].at(-1)
+        || low <= 0 && high >= end();
+      return whole ? [0, end()] : [low, high];
+    },
+  };
   const y = plot.is_logarithmic ? { distr: 3 } : {
-    range: (u, low, high) => {
-      if (low == null) return [0, 1];
-      const whole = u.scales.x.min <= 0 && u.scales.x.max >= end();
-      return plot.limits && whole ? plot.limits : uPlot.rangeNum(low, high, 0.1, true);
+    range: (_, low, high) => {
+      if (plot.limits && whole) return plot.limits;
+      return low == null || low === 0 && high === 0 ? [0, 1] : uPlot.rangeNum(low, high, 0.1, true);
     },
   };
   return {
     width, height: 180, series, bands,
-    scales: { x: { time: false, range: (_, low, high) => low == null ? [0, end()] : [low, high] }, y },
+    scales: { x, y },
     axes: [
       axis === "steps"
         ? { ...rule, values: (_, ticks) => ticks.map(tick => tick == null ? "" : count(tick)), space: 70 }
@@ -203,7 +214,6 @@ function draw() {
   plots = data.plots.map((plot, index) => {
     const place = element("plots").children[index];
     const made = new uPlot(options(plot, place.clientWidth), columns(plot), place);
-    made.setScale("x", { min: 0, max: end() });
     for (const alarm of data.alarms || []) line(made, "alarm").dataset.step = alarm.step;
     line(made, "here");
     const over = made.over;

@@ -32,6 +32,8 @@ LIBRARY = Path(__file__).parent.parent / "assets" / "uplot"
 
 DIGITS = 5
 """Of the numbers in the curves; a plot of a thousand pixels shows four."""
+COLOURS = ("tab:blue", "tab:orange", "tab:green")
+"""What stands for each of the page's first colours in answers.png."""
 NOT_SHOWN = ("run_name", "resume", "dry_run")
 """Options that do not say how a run was trained."""
 LINKS = {
@@ -165,12 +167,12 @@ def contents(
 def command(config: Mapping[str, Any], options: type[RunOptions]) -> str:
     """The command line that trains a run of the same options, under a name of its own."""
     values = _plain(config["hyperparameters"])
-    preset = values.get("preset", "none")
-    base = from_preset(options, preset) if preset in options.PRESETS else options()
-    usual = _plain(dataclasses.asdict(base))
-    words = ["python", f"{config['method']}.py"]
-    if preset in options.PRESETS:
+    words, base = ["python", f"{config['method']}.py"], options()
+    preset = values.pop("preset", "none")
+    if preset in options.PRESETS:  # one of another version is spelled out
         words += ["--preset", preset]
+        base = from_preset(options, preset)
+    usual = _plain(dataclasses.asdict(base))
     for name, value in values.items():
         if name in NOT_SHOWN or name not in usual or value == usual[name]:
             continue
@@ -243,7 +245,8 @@ def _answer_plots(answers: Answers | None, clock: _Clock) -> list[dict[str, Any]
         columns = np.full((len(steps), 3), np.nan)
         columns[np.searchsorted(steps, table[:, 0])] = table[:, [4, 6, 8]]
         low, median, high = map(_numbers, columns.T)
-        series.append({"name": kind, "values": median, "low": low, "high": high})
+        colour = COLOURS.index(KINDS[kind])
+        series.append({"name": kind, "values": median, "low": low, "high": high, "colour": colour})
     plots = [
         {
             "label": "answer: median, 5-95 %",
