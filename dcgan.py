@@ -36,6 +36,7 @@ from utils.adversarial import (
     noisy_labels,
     smooth_labels,
 )
+from utils.augmentation import Augmentation
 from utils.backend import Tensor
 from utils.errors import UserError, one_line_errors
 from utils.layers import InstanceNoise, SpectralNormalization
@@ -203,13 +204,15 @@ def build_discriminator(h: Hyperparameters) -> keras.Model:
     return keras.Model(images, logits, name="discriminator")
 
 
-def build_combined(generator: keras.Model, discriminator: keras.Model) -> keras.Model:
+def build_combined(
+    generator: keras.Model, discriminator: keras.Model, augment: Augmentation
+) -> keras.Model:
     """Latent vectors (B, latent_dim) to what the discriminator says of their images: logits (B, 1).
 
     It shares its layers with both networks; whom an update of it trains is decided by `frozen`.
     """
     latents = keras.Input(generator.input_shape[1:], name="latents")
-    return keras.Model(latents, discriminator(generator(latents)), name="combined")
+    return keras.Model(latents, discriminator(augment(generator(latents))), name="combined")
 
 
 # ------------------------------------------------------------------------------------------------
@@ -253,7 +256,9 @@ class DCGAN:
             self.judge = keras.Model(
                 self.discriminator.inputs[0], [self.discriminator.output, features], name="judge"
             )
-        self.combined = build_combined(self.generator, self.judge)
+        self.seed_generator = keras.random.SeedGenerator(h.seed)
+        self.augment = Augmentation(h.augmentation, self.seed_generator)
+        self.combined = build_combined(self.generator, self.judge, self.augment)
         self.generator_optimizer = networks.build_optimizer(
             keras.optimizers.Adam, h.generator_learning_rate, self.generator, h,
             beta_1=h.generator_beta1,
@@ -268,7 +273,6 @@ class DCGAN:
             "generator-current": self.generator,
             "discriminator": self.discriminator,
         }
-        self.seed_generator = keras.random.SeedGenerator(h.seed)
         self.balance = Balance(h.balance, h.label_swap, self.seed_generator)
 
     def state(self) -> dict[str, list[keras.Variable]]:
@@ -314,6 +318,7 @@ class DCGAN:
             )
 
         # Two passes: in one, batch normalisation would mix real with generated images.
+        real_images, fake_images = self.augment(real_images), self.augment(fake_images)
         passes = [(real_images, real_labels), (fake_images, fake_labels)]
         updates = [passes] if h.discriminator_updates == "joint" else [[each] for each in passes]
         total, logits = 0.0, []
@@ -361,7 +366,7 @@ class DCGAN:
         if h.smoothing_sides == "two-sided":
             target = smooth_labels(target, h.label_smoothing, h.smoothing_sides)
         if h.feature_matching:
-            _, real_features = self.judge(real_images, training=True)
+            _, real_features = self.judge(self.augment(real_images), training=True)
 
         def loss_function() -> tuple[Tensor, Tensor]:
             if not h.feature_matching:

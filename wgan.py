@@ -29,6 +29,7 @@ from keras import layers, ops
 
 from utils import networks
 from utils.adversarial import AveragedNetwork, frozen, gradient_norms
+from utils.augmentation import Augmentation
 from utils.backend import Tensor
 from utils.errors import UserError, one_line_errors
 from utils.networks import ConvolutionalOptions, activate
@@ -168,13 +169,15 @@ def build_critic(h: Hyperparameters) -> keras.Model:
     return keras.Model(images, answers, name="critic")
 
 
-def build_combined(generator: keras.Model, critic: keras.Model) -> keras.Model:
+def build_combined(
+    generator: keras.Model, critic: keras.Model, augment: Augmentation
+) -> keras.Model:
     """Latent vectors (B, latent_dim) to the critic's answers (B, 1) on what they generate.
 
     It shares its layers with both networks; whom an update of it trains is decided by `frozen`.
     """
     latents = keras.Input(generator.input_shape[1:], name="latents")
-    return keras.Model(latents, critic(generator(latents)), name="combined")
+    return keras.Model(latents, critic(augment(generator(latents))), name="combined")
 
 
 # ------------------------------------------------------------------------------------------------
@@ -218,7 +221,9 @@ class WGAN:
         self.hyperparameters = h
         self.generator = build_generator(h)
         self.critic = build_critic(h)
-        self.combined = build_combined(self.generator, self.critic)
+        self.seed_generator = keras.random.SeedGenerator(h.seed)
+        self.augment = Augmentation(h.augmentation, self.seed_generator)
+        self.combined = build_combined(self.generator, self.critic, self.augment)
         self.generator_optimizer = self._build_optimizer(
             self.generator, h.generator_learning_rate, h.generator_beta1
         )
@@ -231,7 +236,6 @@ class WGAN:
             "generator-current": self.generator,
             "critic": self.critic,
         }
-        self.seed_generator = keras.random.SeedGenerator(h.seed)
 
     def _build_optimizer(
         self, network: keras.Model, learning_rate: float, beta1: float
@@ -269,7 +273,8 @@ class WGAN:
             fake_images: G(z), in the same shape and range.
         """
         h = self.hyperparameters
-        # One random point on the line between each real and a generated image.
+        real_images, fake_images = self.augment(real_images), self.augment(fake_images)
+        # One random point on the line between each real and a generated image, both augmented.
         share = keras.random.uniform((h.batch_size, 1, 1, 1), seed=self.seed_generator)
         between = real_images + share * (fake_images - real_images)
 

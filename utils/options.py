@@ -43,6 +43,10 @@ class RunOptions:
     training pictures by heart must not win."""
     epochs: int = 200
     """Passes over the data set, counted from the run's beginning; 0 goes on until stopped."""
+    augmentation: tuple[Literal["color", "translation", "cutout"], ...] = ()
+    """What is done at random to every image, real or generated, before the network that judges sees
+    it (Zhao et al. 2020, arXiv:2006.10738): against learning few pictures by heart. Any of the
+    three; without a value, none."""
     steps: int = 0
     """End when that many generator updates have been made in all; if given, epochs do not count."""
     seed: int = 0
@@ -236,16 +240,24 @@ def _from_config(hyperparameters: type[RunOptions], config: dict[str, Any], run:
         known = known_values.get(name)
         if isinstance(known, float) and type(value) is int:
             value = float(value)
-        same_type = type(value) is type(known) and (
-            not isinstance(value, tuple) or {type(item) for item in value} == {type(known[0])}
-        )
-        if not same_type:
+        if not _is_of_type(value, known):
             raise UserError(
                 f"--resume {run}: its config.json is damaged or from another version: "
                 f"{name} is {value!r}"
             )
         setattr(default, name, value)
     return default
+
+
+def _is_of_type(value: Any, known: Any) -> bool:
+    """Whether a value is of the type of a known one; of a tuple, each item is.
+
+    Only a tuple of words can be empty.
+    """
+    if not (isinstance(value, tuple) and isinstance(known, tuple)):
+        return type(value) is type(known)
+    types = {type(item) for item in known} or {str}
+    return {type(item) for item in value} == types or (not value and types == {str})
 
 
 def _spell(value: Any) -> str:

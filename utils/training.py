@@ -28,6 +28,7 @@ from utils import architecture, backend, checkpoints, datasets, metrics, page, p
 from utils.adversarial import AveragedNetwork
 from utils.alarms import Health
 from utils.answers import Answers, Judge, number_asked
+from utils.augmentation import draw_examples
 from utils.errors import RunError, UserError
 from utils.monitor import History, is_for_history_only, read_rows
 from utils.options import RunOptions, option_name, parse_command_line
@@ -259,6 +260,7 @@ class Folders:
         self.architecture = self.images / "architecture.png"
         self.events = self.images / "tensorboard"
         self.reals = self.images / "reals.png"
+        self.augmented = self.images / "augmented.png"
         self.page = self.images / "index.html"
 
     def _make(self, is_new: bool) -> None:
@@ -604,6 +606,8 @@ class Trainer:
             self.health.resume(self.step)
             if not folders.architecture.exists():
                 self._draw_architecture()
+            if h.augmentation:
+                self._save_augmented()
             if not self.step:
                 self._save_reals()
                 self._save_sample()
@@ -789,6 +793,13 @@ class Trainer:
         chosen = self.order.indices(0, number) % len(self.dataset)
         images = self.dataset.take(np.sort(chosen))
         self._submit_grid(self.folders.reals, images, "reals")
+
+    def _save_augmented(self, rows: int = 4) -> None:
+        """Also where a run is resumed, which may have been told to augment otherwise."""
+        chosen = self.order.indices(0, min(rows, self.count)) % len(self.dataset)
+        images = self.dataset.take(np.sort(chosen))
+        picture = draw_examples(images, self.h.augmentation, self.h.seed)
+        self._submit(lambda: pictures.save_png(self.folders.augmented, picture), picture.nbytes)
 
     def _save_sample(self) -> None:
         images = self.sample(self.fixed_latents)

@@ -1,0 +1,197 @@
+"""What a discriminator is shown of the images: each in random colours, moved, and with a hole.
+
+Zhao, Liu, Lin, Zhu, Han: Differentiable Augmentation for Data-Efficient GAN Training, 2020
+(arXiv:2006.10738), "DiffAugment". A discriminator that sees few pictures learns them by heart.
+Shown real and generated images alike through the same random T, in its own update and in the
+generator's, it never sees a picture twice, and the generator is not asked to draw what T does: T
+can be differentiated, and what is told apart is T(x) from T(G(z)). Augmenting the real images
+alone would teach the generator the holes.
+
+The functions below take the random numbers, so that they can be checked; `Augmentation` draws them.
+All take images float32 (B, H, W, C) in [-1, 1] and return the same shape; nothing is clipped, and
+zeros, mid-grey, fill what has no picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from utils import pictures
+from utils.backend import Tensor
+
+KINDS = ("color", "translation", "cutout")
+"""In the order in which they are applied."""
+FARTHEST = 0.125
+"""Largest translation, as a share of the side."""
+HOLE = 0.5
+"""Side of the square that is cut out, as a share of the side."""
+
+
+# ------------------------------------------------------------------------------------------------
+# Functions of images and random numbers
+# ------------------------------------------------------------------------------------------------
+
+
+def change_colors(images: Tensor, draws: Tensor) -> Tensor:
+    """Brightness, then saturation, then contrast.
+
+    Brightness adds U - 0.5; saturation scales the distance of each channel from the mean of its
+    pixel's channels by 2 U; contrast scales the distance of every number from the mean of its image
+    by U + 0.5.
+
+    Args:
+        images: (B, H, W, C).
+        draws: from U(0, 1), (3, B, 1, 1, 1), one for each of the three and each image.
+    """
+    images = images + (draws[0] - 0.5)
+    means = ops.mean(images, axis=-1, keepdims=True)  # (B, H, W, 1)
+    images = (images - means) * (2.0 * draws[1]) + means
+    means = ops.mean(images, axis=(1, 2, 3), keepdims=True)  # (B, 1, 1, 1)
+    return (images - means) * (draws[2] + 0.5) + means
+
+
+def translate(images: Tensor, offsets: Tensor) -> Tensor:
+    """Move each image by whole pixels; zeros move in.
+
+    Args:
+        images: (B, H, W, C).
+        offsets: int32 (2, B), pixels down and pixels to the right.
+    """
+    # Whole rows are copied; the other direction is a matter of rows as well, once transposed. On a
+    # CPU this takes half as long as one-hot matrix products or as gathering pixel by pixel (and
+    # unlike products, which a GPU may round to TF32, it is exact).
+    images = ops.transpose(_move_rows(images, offsets[0]), (0, 2, 1, 3))  # (B, W, H, C)
+    return ops.transpose(_move_rows(images, offsets[1]), (0, 2, 1, 3))  # (B, H, W, C)
+
+
+def _move_rows(images: Tensor, offsets: Tensor) -> Tensor:
+    """Move the rows of (B, H, W, C) down by offsets (B,)."""
+    _, height, width, channels = images.shape
+    sources = ops.arange(height, dtype="int32") - offsets[:, None]  # (B, H): what comes here
+    is_inside = ops.logical_and(sources >= 0, sources < height)
+    first = ops.arange(ops.shape(images)[0], dtype="int32")[:, None] * height
+    rows = ops.take(
+        ops.reshape(images, (-1, width * channels)),
+        first + ops.clip(sources, 0, height - 1),
+        axis=0,
+    )  # (B, H, W * C)
+    rows = rows * ops.cast(is_inside, rows.dtype)[:, :, None]
+    return ops.reshape(rows, (-1, height, width, channels))
+
+
+def cut_out(images: Tensor, centers: Tensor) -> Tensor:
+    """Set a square of each image to 0, as much of it as lies inside.
+
+    Its side is `hole_side`; a center is the first row and column of the square's second half.
+
+    Args:
+        images: (B, H, W, C).
+        centers: int32 (2, B), row and column.
+    """
+    is_cut = []
+    for size, center in zip(images.shape[1:3], (centers[0], centers[1]), strict=True):
+        side = hole_side(size)
+        first = center[:, None] - side // 2
+        place = ops.arange(size, dtype="int32")
+        is_cut.append(ops.cast((place >= first) & (place < first + side), images.dtype))
+    rows, columns = is_cut  # (B, H), (B, W)
+    return images * (1.0 - rows[:, :, None, None] * columns[:, None, :, None])
+
+
+def farthest_translation(size: int) -> int:
+    """Pixels that an image of that side is moved at most."""
+    return int(size * FARTHEST + 0.5)
+
+
+def hole_side(size: int) -> int:
+    """Side in pixels of the square that is cut out of an image of that side."""
+    return int(size * HOLE + 0.5)
+
+
+# ------------------------------------------------------------------------------------------------
+# With random numbers
+# ------------------------------------------------------------------------------------------------
+
+
+class Augmentation(layers.Layer):
+    """T: what is between the images and the discriminator, another for each image and each call.
+
+    A layer, so that it can be a part of the combined model; it has no weights. It computes in
+    float32 under any policy. Without kinds it lets images pass as they are and draws nothing.
+
+    Inputs and outputs: images (B, H, W, C) in [-1, 1], square.
+    """
+
+    def __init__(self, kinds: Sequence[str], seed_generator: keras.random.SeedGenerator) -> None:
+        """Choose what is done.
+
+        Args:
+            kinds: any of `KINDS`; their order does not matter.
+            seed_generator: where the draws come from; its state is part of a checkpoint.
+
+        Raises:
+            ValueError: there is no such kind.
+        """
+        super().__init__(dtype="float32", name="augmentation")
+        unknown = [kind for kind in kinds if kind not in KINDS]
+        if unknown:
+            raise ValueError(f"Augmentation: {unknown[0]}, must be one of {', '.join(KINDS)}")
+        self.kinds = tuple(kind for kind in KINDS if kind in kinds)
+        self.seed_generator = seed_generator
+
+    def call(self, images: Tensor) -> Tensor:
+        """T(x)."""
+        if not self.kinds:
+            return images
+        count, size, seed = ops.shape(images)[0], images.shape[1], self.seed_generator
+        if "color" in self.kinds:
+            draws = keras.random.uniform((3, count, 1, 1, 1), dtype="float32", seed=seed)
+            images = change_colors(images, draws)
+        if "translation" in self.kinds:
+            most = farthest_translation(size)
+            offsets = keras.random.randint((2, count), -most, most + 1, dtype="int32", seed=seed)
+            images = translate(images, offsets)
+        if "cutout" in self.kinds:
+            # Centers of an even square are between pixels, and as likely on either border.
+            ends = size + 1 - hole_side(size) % 2
+            centers = keras.random.randint((2, count), 0, ends, dtype="int32", seed=seed)
+            images = cut_out(images, centers)
+        return images
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """The same."""
+        return input_shape
+
+
+def draw_examples(images: np.ndarray, kinds: Sequence[str], seed: int, columns: int = 8) -> np.ndarray:
+    """A picture of what a discriminator sees: a row for each image.
+
+    The image itself comes first, then each kind alone where there are several, then all together,
+    as often as there is room. Pixels are enlarged to squares where images are small.
+
+    Args:
+        images: uint8 (N, H, W, 3).
+        kinds: see `Augmentation`.
+        seed: of the draws, which no training knows of.
+        columns: of the picture.
+
+    Returns:
+        uint8 (height, width, 3), with a line of text above.
+    """
+    seed_generator = keras.random.SeedGenerator(seed)
+    everything = Augmentation(kinds, seed_generator)
+    alone = [(kind,) for kind in everything.kinds] if len(everything.kinds) > 1 else []
+    shown = [*alone, *[everything.kinds] * (columns - 1 - len(alone))]
+    given = ops.convert_to_tensor(images.astype(np.float32) / 127.5 - 1.0)
+    # Not called as layers: several devices would want as many images as they can share evenly.
+    versions = [Augmentation(each, seed_generator).call(given) for each in shown]
+    versions = [images, *(pictures.to_uint8(ops.convert_to_numpy(each)) for each in versions)]
+    enlarged = max(1, 128 // images.shape[1])
+    cells = np.stack(versions, axis=1).reshape(-1, *images.shape[1:])  # row by row
+    cells = cells.repeat(enlarged, axis=1).repeat(enlarged, axis=2)
+    texts = [" + ".join(each) if len(each) < len(KINDS) else "all" for each in shown]
+    return pictures.caption(pictures.tile(cells, columns), ["original", *texts], centred=True)
