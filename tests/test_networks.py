@@ -8,6 +8,7 @@ import pytest
 from keras import layers, ops
 
 import dcgan
+from utils.augmentation import Augmentation
 
 
 def hyperparameters(**changes: object) -> dcgan.Hyperparameters:
@@ -35,7 +36,8 @@ def test_sizes_fit_together(image_size, upscaling, start, kernel_size):
     assert images.shape == (3, image_size, image_size, 3)
     assert -1 <= ops.min(images) < ops.max(images) <= 1
     assert discriminator(images).shape == (3, 1)
-    assert dcgan.build_combined(generator, discriminator).output_shape == (None, 1)
+    nothing = Augmentation((), keras.random.SeedGenerator(0))
+    assert dcgan.build_combined(generator, discriminator, nothing).output_shape == (None, 1)
 
 
 def test_a_single_width_doubles_as_the_map_halves_up_to_the_limit():

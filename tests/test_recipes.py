@@ -16,6 +16,7 @@ from tests.conftest import TINY, run_script
 from tests.test_alternation import real_images, tiny_method, values
 from utils import backend
 from utils.adversarial import Balance
+from utils.augmentation import Augmentation
 from utils.errors import UserError
 from utils.options import parse_command_line
 from utils.presets import DCGAN_PRESETS, WGAN_PRESETS
@@ -349,7 +350,8 @@ def test_every_preset_makes_networks(script, name):
         )},
     )  # fmt: skip
     judge = script.build_discriminator(h) if script is dcgan else script.build_critic(h)
-    combined = script.build_combined(script.build_generator(h), judge)
+    augment = Augmentation((), keras.random.SeedGenerator(0))
+    combined = script.build_combined(script.build_generator(h), judge, augment)
     assert combined.output_shape == (None, 1)
 
 

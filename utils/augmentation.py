@@ -167,7 +167,9 @@ class Augmentation(layers.Layer):
         return input_shape
 
 
-def draw_examples(images: np.ndarray, kinds: Sequence[str], seed: int, columns: int = 8) -> np.ndarray:
+def draw_examples(
+    images: np.ndarray, kinds: Sequence[str], seed: int, columns: int = 8
+) -> np.ndarray:
     """A picture of what a discriminator sees: a row for each image.
 
     The image itself comes first, then each kind alone where there are several, then all together,
