@@ -209,6 +209,7 @@ def build_combined(
 ) -> keras.Model:
     """Latent vectors (B, latent_dim) to what the discriminator says of their images: logits (B, 1).
 
+    Between both stands ``augment``, as in front of the real images.
     It shares its layers with both networks; whom an update of it trains is decided by `frozen`.
     """
     latents = keras.Input(generator.input_shape[1:], name="latents")

@@ -174,6 +174,7 @@ def build_combined(
 ) -> keras.Model:
     """Latent vectors (B, latent_dim) to the critic's answers (B, 1) on what they generate.
 
+    Between both stands ``augment``, as in front of the real images.
     It shares its layers with both networks; whom an update of it trains is decided by `frozen`.
     """
     latents = keras.Input(generator.input_shape[1:], name="latents")

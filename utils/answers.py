@@ -2,6 +2,12 @@
 
 A discriminator that knows its training pictures by heart takes held-out ones for generated: the
 answers to the two kinds of real pictures part before anything is seen in the losses or the grids.
+
+With ``--augmentation`` it is asked about the pictures as they are, though it learns from augmented
+ones only: what is compared is how it takes three kinds of pictures that are treated alike, and
+without random numbers. As they are, they are near what it has seen but not among it (with cutout,
+no picture was ever whole), so that the level of the answers can differ from ``d_real`` and
+``d_fake``, which are of augmented images.
 """
 
 from __future__ import annotations

@@ -47,11 +47,16 @@ def change_colors(images: Tensor, draws: Tensor) -> Tensor:
         images: (B, H, W, C).
         draws: from U(0, 1), (3, B, 1, 1, 1), one for each of the three and each image.
     """
-    images = images + (draws[0] - 0.5)
-    means = ops.mean(images, axis=-1, keepdims=True)  # (B, H, W, 1)
-    images = (images - means) * (2.0 * draws[1]) + means
+    # All three together are a matrix between the channels and an offset, another for each image: on
+    # a CPU, with the gradient, that takes a third of the time of three steps with their means.
+    brightness, saturation, contrast = draws[0] - 0.5, 2.0 * draws[1], draws[2] + 0.5
+    _, height, width, channels = images.shape
+    saturation, same = saturation[:, 0], ops.eye(channels, dtype=images.dtype)
+    matrices = contrast[:, 0] * (saturation * same + (1.0 - saturation) / channels)  # (B, C, C)
     means = ops.mean(images, axis=(1, 2, 3), keepdims=True)  # (B, 1, 1, 1)
-    return (images - means) * (draws[2] + 0.5) + means
+    mixed = ops.matmul(ops.reshape(images, (-1, height * width, channels)), matrices)
+    images = ops.reshape(mixed, (-1, height, width, channels))
+    return images + (brightness + (1.0 - contrast) * means)
 
 
 def translate(images: Tensor, offsets: Tensor) -> Tensor:
@@ -173,7 +178,8 @@ def draw_examples(
     """A picture of what a discriminator sees: a row for each image.
 
     The image itself comes first, then each kind alone where there are several, then all together,
-    as often as there is room. Pixels are enlarged to squares where images are small.
+    as often as there is room. Pixels are enlarged to squares where images are small. A picture can
+    only show what lies in [-1, 1]; the discriminator sees the rest as well.
 
     Args:
         images: uint8 (N, H, W, 3).
