@@ -286,7 +286,7 @@ function follow() {
   remember();
   setTimeout(() => {
     if (!element("follow").firstChild.checked) return;
-    if (isPlaying()) follow();
+    if (isPlaying() || !element("explorer").querySelector("iframe").hidden) follow();
     else location.reload();
   }, RELOAD);
 }
@@ -339,6 +339,18 @@ function describe() {
     button.addEventListener("click", () => { stop(); go(nearest(grids.steps, step)); });
     const texts = Object.entries(scores).map(([name, value]) => name + " " + +value.toPrecision(4));
     element("best-score").append(": " + texts.join(", ") + ".");
+  }
+
+  element("explorer").hidden = !data.explorers.length;
+  for (const [name, text] of data.explorers) {
+    const item = make("li", "", element("explorer").querySelector("ul"));
+    make("a", text, item).href = name;
+    // Only when it is wanted: it is far larger than this page.
+    make("button", "open it here", item).addEventListener("click", () => {
+      const frame = element("explorer").querySelector("iframe");
+      frame.hidden = false;
+      frame.src = name;
+    });
   }
 
   rows(element("facts"), data.facts);

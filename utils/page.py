@@ -10,7 +10,9 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
+import json
 import math
+import re
 import shlex
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,6 +30,8 @@ from utils.options import RunOptions, from_preset
 
 TEMPLATE = Path(__file__).with_name("page.html")
 SCRIPT = Path(__file__).with_name("page.js")
+STYLE = Path(__file__).with_name("page.css")
+"""What the page and the explorer look like."""
 LIBRARY = Path(__file__).parent.parent / "assets" / "uplot"
 
 DIGITS = 5
@@ -47,6 +51,12 @@ LINKS = {
 }
 """Files beside the page, where they exist, and what they hold."""
 BEST_AND_WORST = "samples/best-worst.png"
+EXPLORERS = {
+    "average": ("explorer.html", "averaged weights"),
+    "current": ("explorer-current.html", "weights of the last step"),
+    "best": ("explorer-best.html", "averaged weights at the best score"),
+}
+"""Pages in which the generator runs, by ``sample.py --weights``: the file, and what is in it."""
 
 
 class Alarm(TypedDict):
@@ -88,8 +98,20 @@ def write_page(
         OSError: the folder cannot be written, or the disk is full.
     """
     data = contents(path.parent, config, options, history, answers, best, alarms, is_running)
-    with atomic_path(path) as temporary:
-        temporary.write_text(_fill(data), encoding="utf-8")
+    _write(path, data)
+
+
+def refresh_page(path: Path) -> None:
+    """Let a page that is there already show what has been made beside it since.
+
+    What else it says stays: its alarms, and whether the training goes on, are in no other file.
+
+    Raises:
+        OSError: the file cannot be read or written.
+    """
+    text = path.read_text(encoding="utf-8")
+    if found := re.search(r'<script id="data" type="application/json">(.*?)</script>', text, re.S):
+        _write(path, json.loads(found[1]) | _beside(path.parent))
 
 
 def write_page_of_files(images: Path, models: Path, options: type[RunOptions]) -> None:
@@ -156,11 +178,19 @@ def contents(
         ],
         "command": command(config, options),
         "resumed": bool(config["hyperparameters"].get("resume")),
+        **_beside(folder),
+    }
+
+
+def _beside(folder: Path) -> dict[str, Any]:
+    """Which of the files that the page shows or leads to are there."""
+    return {
         "pictures": {
             name: (folder / file).exists()
             for name, file in (("reals", "reals.png"), ("best_worst", BEST_AND_WORST))
         },
         "links": [[name, text] for name, text in LINKS.items() if (folder / name).exists()],
+        "explorers": [[name, text] for name, text in EXPLORERS.values() if (folder / name).exists()],
     }
 
 
@@ -342,34 +372,52 @@ def _pictures(count: int | None, held_out: int, values: Mapping[str, Any]) -> st
 # ------------------------------------------------------------------------------------------------
 
 
-def _fill(data: Mapping[str, Any]) -> str:
-    """The template with everything in it."""
+def _write(path: Path, data: Mapping[str, Any]) -> None:
     library = (LIBRARY / "uPlot.iife.min.js").read_text(encoding="utf-8")
     script = SCRIPT.read_text(encoding="utf-8")
+    # A page from the file system has no origin of its own: what lies beside it is named by the
+    # scheme.
+    policy = content_policy([library, script], "img-src 'self' file:", "frame-src 'self' file:")
     parts = {
-        "@POLICY@": _policy([library, script]),
+        "@POLICY@": policy,
         "@LICENCE@": (LIBRARY / "LICENSE").read_text(encoding="utf-8"),
         "@LIBRARY-STYLE@": (LIBRARY / "uPlot.min.css").read_text(encoding="utf-8"),
+        "@STYLE@": STYLE.read_text(encoding="utf-8"),
         "@LIBRARY@": library,
         "@DATA@": script_safe(data),
         "@SCRIPT@": script,
     }
+    with atomic_path(path) as temporary:
+        temporary.write_text(fill_template(TEMPLATE, parts), encoding="utf-8")
+
+
+def fill_template(template: Path, parts: Mapping[str, str]) -> str:
+    """A template with a text in place of each mark; the marks come in the order of ``parts``."""
     # From the front to the back: what has been filled in is not looked at again.
-    filled, rest = [], TEMPLATE.read_text(encoding="utf-8")
+    filled, rest = [], template.read_text(encoding="utf-8")
     for mark, text in parts.items():
         before, rest = rest.split(mark, 1)
         filled += [before, text]
     return "".join([*filled, rest])
 
 
-def _policy(scripts: Iterable[str]) -> str:
+def content_policy(scripts: Iterable[str], *more: str, also: str = "") -> str:
     """A content security policy that lets these scripts run and no other, and no request out.
 
-    A page from the file system has no origin of its own: its pictures are named by the scheme.
+    Args:
+        scripts: the text of each, as it stands in its element.
+        more: whole directives.
+        also: further sources of scripts.
     """
     hashes = [hashlib.sha256(script.encode()).digest() for script in scripts]
-    sources = " ".join(f"'sha256-{base64.b64encode(each).decode()}'" for each in hashes)
-    return (
-        "default-src 'none'; img-src 'self' file:; style-src 'unsafe-inline'; "
-        f"script-src {sources}; base-uri 'none'; form-action 'none'"
+    sources = [f"'sha256-{base64.b64encode(each).decode()}'" for each in hashes]
+    return "; ".join(
+        [
+            "default-src 'none'",
+            "style-src 'unsafe-inline'",
+            " ".join(["script-src", *sources, *([also] if also else [])]),
+            *more,
+            "base-uri 'none'",
+            "form-action 'none'",
+        ]
     )
