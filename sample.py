@@ -12,10 +12,9 @@
     python sample.py dcgan-1 --explore                # a page that draws samples in the browser
 
 All of it is made of the averaged weights of the last checkpoint; --weights takes others. Pictures
-go to images/RUN/samples/, the export to saved_models/RUN/export/, the explorer beside the run's page
-in images/RUN/. The names of files say what was
-asked for, so that another question does not write over them. The same --seed gives the same
-samples: sample 7 of 48 is sample 7 of 200.
+go to images/RUN/samples/, the export to saved_models/RUN/export/, the explorer to images/RUN/, beside
+the run's page. The names of files say what was asked for, so that another question does not write
+over them. The same --seed gives the same samples: sample 7 of 48 is sample 7 of 200.
 """
 
 from __future__ import annotations
@@ -431,7 +430,7 @@ def make_explorer(samples: Samples) -> None:
     """``explorer.html``, and the run's page, if there is one, leads to it."""
     from utils import explorer, page
 
-    explorer.check_size(samples.generator)
+    model = explorer.export(samples.generator)  # first: the search takes a while
     run, options = samples.run, samples.options
     file, what = page.EXPLORERS[options.weights]
     path = Path(options.output, f"{run.name}-{file}") if options.output else run.images / file
@@ -440,7 +439,7 @@ def make_explorer(samples: Samples) -> None:
     found = changes(samples)
     order = np.argsort(-found, kind="stable")[: explorer.DIMENSIONS]
     dimensions = [(int(dimension), float(found[dimension])) for dimension in order]
-    explorer.write_explorer(path, samples.generator, dimensions, run.name, what)
+    explorer.write_explorer(path, samples.generator, model, dimensions, run.name, what)
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     if not options.output and (run.images / "index.html").exists():
         page.refresh_page(run.images / "index.html")

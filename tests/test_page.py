@@ -378,7 +378,9 @@ def asked_of_a_network(browser) -> list[str]:
         for each in messages
         if each["method"] == "Network.requestWillBeSent"
     ]
-    return [each for each in addresses if not each.startswith(("file:", "data:", "about:"))]
+    # The browser's own first tab is asked for as chrome:.
+    local = ("file:", "data:", "about:", "blob:", "chrome:")
+    return [each for each in addresses if not each.startswith(local)]
 
 
 def wait_until(browser, condition: str) -> None:

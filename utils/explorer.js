@@ -113,15 +113,16 @@ async function load() {
     throw new Error("This browser lacks " + lacking.join(" and ") + ", with which the generator " +
       "runs. Firefox 113, Safari 16.4, Chrome and Edge 97 and later versions have what it takes.");
   }
-  const [loader, runtime, model] = await Promise.all(
-    ["loader", "runtime", "model"].map(id => unpack(id).arrayBuffer()));
-  // Threads would need headers that only a server can send.
+  const parts = ["loader", "runtime", "model"].map(id => unpack(id).arrayBuffer());
+  const [loader, runtime, model] = await Promise.all(parts);
+  const address = (part, type) => URL.createObjectURL(new Blob([part], { type }));
+  const [mjs, wasm] = [address(loader, "text/javascript"), address(runtime, "application/wasm")];
+  // Not env.wasm.wasmBinary, with which the loader looks for its own folder, and a blob has none.
+  ort.env.wasm.wasmPaths = { mjs, wasm };
+  // More threads would need headers that only a server can send.
   ort.env.wasm.numThreads = 1;
-  ort.env.wasm.wasmBinary = runtime;
-  const mjs = URL.createObjectURL(new Blob([loader], { type: "text/javascript" }));
-  ort.env.wasm.wasmPaths = { mjs };
   session = await ort.InferenceSession.create(new Uint8Array(model), { executionProviders: ["wasm"] });
-  URL.revokeObjectURL(mjs);
+  [mjs, wasm].forEach(URL.revokeObjectURL);
   for (const id of ["loader", "runtime", "model"]) element(id).remove();
 }
 
@@ -151,23 +152,31 @@ let drawing = null;  // a promise while drawing is under way
 // Draws the wanted latent vector. What is wanted while drawing is under way waits for its end; of
 // several, only the latest is drawn.
 function draw() {
-  if (session) drawing ??= drawLatest().catch(complain).finally(() => { drawing = null; });
+  if (session && !drawing && shown !== wanted) drawing = drawLatest();
   return drawing;
 }
 
 async function drawLatest() {
-  while (shown !== wanted) {
-    const [latent, words] = [wanted, origin];
-    const start = performance.now();
-    const image = await generate(latent);
-    const milliseconds = performance.now() - start;
-    element("canvas").getContext("2d").putImageData(image, 0, 0);
-    element("canvas").setAttribute("aria-label", "what the generator makes of " + words);
-    element("origin").textContent = words;
-    element("took").textContent = "drawn in " + milliseconds.toFixed(milliseconds < 10 ? 1 : 0) + " ms";
-    shown = latent;
-    await new Promise(done => setTimeout(done));  // a turn for fingers and keys
+  try {
+    while (shown !== wanted) await drawWanted();
+  } catch (error) {
+    complain(error);
+  } finally {
+    drawing = null;  // in the same turn as the last look at what is wanted
   }
+}
+
+async function drawWanted() {
+  const [latent, words] = [wanted, origin];
+  const start = performance.now();
+  const image = await generate(latent);
+  const milliseconds = performance.now() - start;
+  element("canvas").getContext("2d").putImageData(image, 0, 0);
+  element("canvas").setAttribute("aria-label", "what the generator makes of " + words);
+  element("origin").textContent = words;
+  element("took").textContent = "drawn in " + milliseconds.toFixed(milliseconds < 10 ? 1 : 0) + " ms";
+  shown = latent;
+  await new Promise(done => setTimeout(done));  // a turn for fingers and keys
 }
 
 function complain(error) {
@@ -359,6 +368,8 @@ function listen() {
   }, { once: true });
 }
 
+// What goes wrong inside the loader may reach nobody else.
+addEventListener("unhandledrejection", event => complain(event.reason));
 describe();
 listen();
 recall();

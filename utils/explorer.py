@@ -6,8 +6,8 @@ Runtime's web build, which computes it, as its authors compiled it. What is not 
 gzip and spelled in base64.
 
 The content security policy lets the library and the page's own script run, by their hashes. The
-library fetches its loader as a module, from an address: the page makes one, of the scheme ``blob:``,
-for what it has inside. Only a script that runs already can do that.
+library fetches its loader and its code in WebAssembly from addresses: the page makes them, of the
+scheme ``blob:``, for what it has inside. Only a script that runs already can do that.
 """
 
 from __future__ import annotations
@@ -35,9 +35,29 @@ DIMENSIONS = 8
 """Latent dimensions that get a slider."""
 
 
+def export(generator: keras.Model) -> bytes:
+    """A generator as the bytes of an ONNX model, in float32.
+
+    Raises:
+        UserError: its weights are larger than ``MAX_MEGABYTES``, or see `to_onnx`.
+    """
+    megabytes = 4 * generator.count_params() / 1e6
+    if megabytes > MAX_MEGABYTES:
+        raise UserError(
+            f"--explore: the generator has {megabytes:.0f} MB of weights in float32, and a page can "
+            f"hold {MAX_MEGABYTES} MB; --export knows no such limit"
+        )
+    try:
+        return to_onnx(to_float32(generator)).SerializeToString(deterministic=True)
+    except UserError as error:
+        # What it says names its own option.
+        raise UserError(str(error).replace("--export", "--explore", 1)) from None
+
+
 def write_explorer(
     path: Path,
     generator: keras.Model,
+    model: bytes,
     dimensions: Sequence[tuple[int, float]],
     name: str,
     what: str,
@@ -47,16 +67,15 @@ def write_explorer(
     Args:
         path: the file; a run's page is looked for in its folder.
         generator: latent vectors (N, latent_dim) to images (N, H, W, 3) in [-1, 1].
+        model: what `export` makes of it.
         dimensions: the latent dimensions that get a slider, and how much each changes a pixel, in
             shades of 255.
         name: of the run.
         what: which weights these are.
 
     Raises:
-        UserError: the generator is too large, or cannot be exported (see `to_onnx`).
         OSError: the folder cannot be written, or the disk is full.
     """
-    model = to_onnx(to_float32(generator)).SerializeToString(deterministic=True)
     library = _read("ort.wasm.min.js")
     script = SCRIPT.read_text(encoding="utf-8")
     data = {
@@ -69,7 +88,9 @@ def write_explorer(
         "page": "index.html" if (path.parent / "index.html").exists() else None,
     }
     parts = {
-        "@POLICY@": content_policy([library, script], also="blob: 'wasm-unsafe-eval'"),
+        "@POLICY@": content_policy(
+            [library, script], "connect-src blob:", also="blob: 'wasm-unsafe-eval'"
+        ),
         "@LICENCE@": _read("LICENSE"),
         "@STYLE@": STYLE.read_text(encoding="utf-8"),
         "@DATA@": script_safe(data),
@@ -82,20 +103,6 @@ def write_explorer(
     }
     with atomic_path(path) as temporary:
         temporary.write_text(fill_template(TEMPLATE, parts), encoding="utf-8")
-
-
-def check_size(generator: keras.Model) -> None:
-    """Refuse a generator that a browser could hardly hold.
-
-    Raises:
-        UserError: its weights are larger than ``MAX_MEGABYTES`` in float32.
-    """
-    megabytes = 4 * generator.count_params() / 1e6
-    if megabytes > MAX_MEGABYTES:
-        raise UserError(
-            f"--explore: the generator's weights are {megabytes:.0f} MB in float32, a page can hold "
-            f"{MAX_MEGABYTES} MB; --export makes a file of any size"
-        )
 
 
 def _read(name: str) -> str:

@@ -190,7 +190,9 @@ def _beside(folder: Path) -> dict[str, Any]:
             for name, file in (("reals", "reals.png"), ("best_worst", BEST_AND_WORST))
         },
         "links": [[name, text] for name, text in LINKS.items() if (folder / name).exists()],
-        "explorers": [[name, text] for name, text in EXPLORERS.values() if (folder / name).exists()],
+        "explorers": [
+            [name, text] for name, text in EXPLORERS.values() if (folder / name).exists()
+        ],
     }
 
 
