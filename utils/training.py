@@ -600,7 +600,8 @@ class Trainer:
                 self.answers = Answers(folders.answers)
                 # Without a checkpoint, the sample of step 0 is still to be made.
                 self.answers.resume(self.step or -1)
-            self.health = Health(folders.health)
+            options = [option_name(field.name) for field in dataclasses.fields(h)]
+            self.health = Health(folders.health, options)
             self.health.resume(self.step)
             if not folders.architecture.exists():
                 self._draw_architecture()
