@@ -378,7 +378,9 @@ def asked_of_a_network(browser) -> list[str]:
         for each in messages
         if each["method"] == "Network.requestWillBeSent"
     ]
-    return [each for each in addresses if not each.startswith(("file:", "data:", "about:"))]
+    # chrome: is the page that the browser itself begins with.
+    inside = ("file:", "data:", "about:", "chrome:")
+    return [each for each in addresses if not each.startswith(inside)]
 
 
 def wait_until(browser, condition: str) -> None:
