@@ -35,8 +35,10 @@ MEASURED = {
     "before",
     "gradient_last": "of its last kernel",
     "change": "mean change of the sample grid since the row before, in shades of 255",
+    "generator_weights": "root mean square of the generator's kernels",
+    "judge_weights": "of the discriminator's or critic's",
 }
-"""Columns of ``health.csv``, after ``step``."""
+"""Columns of ``health.csv``, after ``step``. The row of step 0 has only those of weights."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,10 @@ class Limits:
     """The same, upwards."""
     dead: float = 0.05
     """Change of the grid from row to row, in shades of 255."""
+    drift: float = 0.1
+    """Distance that weights have gone from where they began, beside their size there and the square
+    root of the number of steps, with which a random walk's grows. Adam's is about the learning rate
+    beside the weights' size."""
     closeness: float = 0.6
     """Beside the distance of held-out reals."""
     overfitting: float = 0.7
@@ -108,9 +114,10 @@ def _with_past(rows: Sequence[Row]) -> list[dict[str, float]]:
     """The rows, each with what it has to be compared with.
 
     Returns:
-        Copies with ``first_beside_usual`` and ``last_beside_usual``, the gradients beside the
-        median of those of all rows before (NaN where there are none), and ``best_kid`` at
-        ``best_step`` up to the row itself.
+        Copies with ``generator_drift`` and ``judge_drift`` (see `Limits.drift`; NaN where the first
+        row is not of step 0), ``first_beside_usual`` and ``last_beside_usual``, the gradients
+        beside the median of those of all rows before (NaN where there are none), and ``best_kid``
+        at ``best_step`` up to the row itself.
     """
     found = []
     usual: dict[str, list[float]] = {"first": [], "last": []}
@@ -119,6 +126,13 @@ def _with_past(rows: Sequence[Row]) -> list[dict[str, float]]:
         if row["kid"] < best["best_kid"]:
             best = {"best_kid": row["kid"], "best_step": row["step"]}
         known = dict(row) | best
+        for network in ("generator", "judge"):
+            size, start = (each[f"{network}_weights"] for each in (row, rows[0]))
+            known[f"{network}_drift"] = math.nan
+            if rows[0]["step"] == 0 < row["step"] and start:
+                # The directions are all but orthogonal.
+                gone = math.sqrt(max(size**2 / start**2 - 1, 0)) if size == size else math.nan
+                known[f"{network}_drift"] = gone / math.sqrt(row["step"])
         for end, before in usual.items():
             value = row[f"gradient_{end}"]
             median = before[len(before) // 2] if before else math.nan
@@ -200,6 +214,24 @@ RULES = (
             "a lower --discriminator-learning-rate",
             "a lower --critic-learning-rate",
         ),
+    ),
+    Rule(
+        "runaway generator",
+        lambda row, limits: row["generator_drift"] > limits.drift,
+        lambda row: (
+            "the generator's weights run away: they have gone "
+            f"{row['generator_drift'] * math.sqrt(row['step']):.0f} times as far as they were large"
+        ),
+        ("a lower --generator-learning-rate",),
+    ),
+    Rule(
+        "runaway discriminator",
+        lambda row, limits: row["judge_drift"] > limits.drift,
+        lambda row: (
+            "the discriminator's weights run away: they have gone "
+            f"{row['judge_drift'] * math.sqrt(row['step']):.0f} times as far as they were large"
+        ),
+        ("a lower --discriminator-learning-rate", "a lower --critic-learning-rate"),
     ),
     Rule(
         "dead generator",

@@ -25,8 +25,8 @@ import numpy as np
 from tqdm import tqdm
 
 from utils import architecture, backend, checkpoints, datasets, metrics, page, pictures
-from utils.adversarial import AveragedNetwork
-from utils.alarms import Health
+from utils.adversarial import AveragedNetwork, kernel_size
+from utils.alarms import MEASURED, Health
 from utils.answers import Answers, Judge, number_asked
 from utils.errors import RunError, UserError
 from utils.monitor import History, is_for_history_only, read_rows
@@ -609,6 +609,7 @@ class Trainer:
                 self._save_reals()
                 self._save_sample()
                 self._save_checkpoint()
+                self._submit(functools.partial(self._note_health, 0, self._kernel_sizes(), bar))
                 self._submit(self._write_page)
             try:
                 self._loop(total, stop, bar)
@@ -672,7 +673,8 @@ class Trainer:
                 self._save_sample()
                 self._submit(self._plot_now_and_then)
             if self.step % h.score_interval == 0:
-                self._submit(functools.partial(self._note_health, self.step, scores, bar))
+                known = scores | self._kernel_sizes()
+                self._submit(functools.partial(self._note_health, self.step, known, bar))
             if saves:
                 self._save_checkpoint()
         bar.set_description("saving")
@@ -749,16 +751,23 @@ class Trainer:
         )
         return found
 
-    def _note_health(self, step: int, scores: dict[str, float], bar: tqdm) -> None:
+    def _kernel_sizes(self) -> dict[str, float]:
+        networks = self.trained_networks()
+        return {
+            f"{'generator' if name == 'generator' else 'judge'}_weights": kernel_size(network)
+            for name, network in networks.items()
+        }
+
+    def _note_health(self, step: int, known: dict[str, float], bar: tqdm) -> None:
         """Note what was measured since the last time, and say what has begun to go wrong.
 
         Runs where files are written: all rows and grids up to the step are there.
         """
         before = self.health.rows[-1][0] if self.health.rows else 0
-        measured = {name: scores[name] for name in ("kid", "closeness") if name in scores}
-        if "diversity" in scores:
-            reals = scores["diversity_reals"]
-            measured["alikeness"] = (scores["diversity"] - reals) / (1 - reals)
+        measured = {name: known[name] for name in MEASURED if name in known}
+        if "diversity" in known:
+            reals = known["diversity_reals"]
+            measured["alikeness"] = (known["diversity"] - reals) / (1 - reals)
         if self.history is not None:
             measured |= self.history.means(before, step)
         if self.answers is not None and len(self.answers.overfitting()):
