@@ -209,3 +209,8 @@ def test_a_run_says_it_and_a_resumed_one_says_the_same(tmp_path, data_file, monk
     tables = [(tmp_path / "images" / name / "health.csv").read_text() for name in ("a", "b")]
     assert tables[0] == tables[1]
     assert len(tables[0].splitlines()) == 8
+    drawn = [(tmp_path / "images" / name / "best-worst.png").read_bytes() for name in ("a", "b")]
+    assert drawn[0] == drawn[1]
+    assert '"best_worst": true' in (tmp_path / "images/a/index.html").read_text().replace(
+        '"best_worst":true', '"best_worst": true'
+    )

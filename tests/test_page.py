@@ -137,6 +137,9 @@ def test_grids_curves_and_answers_are_on_one_clock(tmp_path):
     assert found["best"] == {"step": 20, "f_score": 0.25}
     assert found["alarms"] is None
     assert found["pictures"] == {"reals": True, "best_worst": False}
+    Image.new("RGB", (8, 8)).save(tmp_path / "best-worst.png")
+    found = page.contents(tmp_path, config_of(), dcgan.Hyperparameters)
+    assert found["pictures"]["best_worst"]
     json.dumps(found, allow_nan=False)
 
 

@@ -329,7 +329,7 @@ function describe() {
     element(id).querySelector("img").src = source;
   };
   if (data.pictures.reals) picture("reals", "reals.png");
-  if (data.pictures.best_worst) picture("best-worst", "samples/best-worst.png");
+  if (data.pictures.best_worst) picture("best-worst", "best-worst.png");
   element("best").hidden = !data.best && !data.pictures.best_worst;
   if (data.best) {
     const { step, ...scores } = data.best;

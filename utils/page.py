@@ -46,7 +46,6 @@ LINKS = {
     "training.gif": "the grids as a film",
 }
 """Files beside the page, where they exist, and what they hold."""
-BEST_AND_WORST = "samples/best-worst.png"
 
 
 class Alarm(TypedDict):
@@ -158,7 +157,7 @@ def contents(
         "resumed": bool(config["hyperparameters"].get("resume")),
         "pictures": {
             name: (folder / file).exists()
-            for name, file in (("reals", "reals.png"), ("best_worst", BEST_AND_WORST))
+            for name, file in (("reals", "reals.png"), ("best_worst", "best-worst.png"))
         },
         "links": [[name, text] for name, text in LINKS.items() if (folder / name).exists()],
     }

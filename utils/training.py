@@ -27,7 +27,7 @@ from tqdm import tqdm
 from utils import architecture, backend, checkpoints, datasets, metrics, page, pictures
 from utils.adversarial import AveragedNetwork, kernel_size
 from utils.alarms import MEASURED, Health
-from utils.answers import Answers, Judge, number_asked
+from utils.answers import MOST_ASKED, Answers, Judge, best_and_worst, number_asked
 from utils.errors import RunError, UserError
 from utils.monitor import History, is_for_history_only, read_rows
 from utils.options import RunOptions, option_name, parse_command_line
@@ -259,6 +259,7 @@ class Folders:
         self.architecture = self.images / "architecture.png"
         self.events = self.images / "tensorboard"
         self.reals = self.images / "reals.png"
+        self.best_and_worst = self.images / "best-worst.png"
         self.page = self.images / "index.html"
 
     def _make(self, is_new: bool) -> None:
@@ -667,6 +668,8 @@ class Trainer:
             scores: dict[str, float] = {}
             if self.scorer is not None and self.step % h.score_interval == 0:
                 scores = self._score()
+            elif self.judge is not None and self.step % h.score_interval == 0:
+                self._save_best_and_worst(self.sample(self.judged_latents))
             if self.step % h.history_interval == 0:
                 self._write_history()
             if self.step % h.sample_interval == 0:
@@ -737,7 +740,9 @@ class Trainer:
         """Score the averaged generator, and keep the networks if it is the best so far."""
         ranks = SCORES[self.h.score]
         groups = {*HEALTH_GROUPS, *(GROUPS[name] for name in ranks)}
-        found = self.scorer.score(self.sample(self.scoring_latents), groups)
+        images = self.sample(self.scoring_latents)
+        found = self.scorer.score(images, groups)
+        self._save_best_and_worst(images[:MOST_ASKED])
         self.last_score = found[self.h.score]
         if self.best and not self._is_better(found, self.best):
             return found
@@ -810,6 +815,16 @@ class Trainer:
             answers = self.ask()
             step, table = self.step, self.answers
             self._submit(lambda: table.add(step, answers))
+
+    def _save_best_and_worst(self, images: np.ndarray) -> None:
+        """Those that are the most and the least real to the discriminator or critic."""
+        if self.judge is None or len(images) < 2:
+            return
+        answers = self.judge.answers_to_real(images)
+        count = min(self.h.sample_columns, len(images) // 2)
+        name = next(name for name in self.trained_networks() if name != "generator")
+        picture, _ = best_and_worst(images, answers, count, count, name)
+        self._submit(lambda: pictures.save_png(self.folders.best_and_worst, picture))
 
     def _submit_grid(self, path: Path, images: np.ndarray, name: str) -> None:
         columns, step = self.h.sample_columns, self.step
