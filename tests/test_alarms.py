@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 import sys
@@ -17,7 +16,7 @@ from tests.conftest import TINY
 from utils import alarms
 from utils.adversarial import kernel_size
 from utils.alarms import MEASURED, Health, Limits, find
-from utils.commandline import option_name
+from utils.commandline import option_names
 
 HEALTHY = {
     "alikeness": 0.05, "kid": 200.0, "closeness": 1.0, "overfitting": 0.1, "d_real": 0.8,
@@ -128,7 +127,7 @@ def test_only_options_that_the_script_has_are_advised():
     (alarm,) = find(bad, options=["--mirror"])
     assert alarm.advice == "Try other hyperparameters"
     for method in (dcgan.Hyperparameters, wgan.Hyperparameters):
-        options = [option_name(field.name) for field in dataclasses.fields(method)]
+        options = option_names(method)
         for name, bad in BAD.items():
             (alarm,) = find(rows(bad, bad), options=options)
             # A critic has no answers that would be equal.

@@ -28,9 +28,10 @@ from utils import architecture, backend, checkpoints, datasets, metrics, page, p
 from utils.adversarial import AveragedNetwork, kernel_size
 from utils.alarms import MEASURED, Health
 from utils.answers import MOST_ASKED, Answers, Judge, best_and_worst, number_asked
+from utils.commandline import option_name, option_names
 from utils.errors import RunError, UserError
 from utils.monitor import History, is_for_history_only, read_rows
-from utils.options import RunOptions, option_name, parse_command_line
+from utils.options import RunOptions, parse_command_line
 from utils.streaming import ReadAhead
 from utils.tensorboard import EventLog, require_tensorboard
 from utils.writer import BackgroundWriter, Job, Waiting
@@ -601,8 +602,7 @@ class Trainer:
                 self.answers = Answers(folders.answers)
                 # Without a checkpoint, the sample of step 0 is still to be made.
                 self.answers.resume(self.step or -1)
-            options = [option_name(field.name) for field in dataclasses.fields(h)]
-            self.health = Health(folders.health, options)
+            self.health = Health(folders.health, option_names(type(h)))
             self.health.resume(self.step)
             if not folders.architecture.exists():
                 self._draw_architecture()
@@ -867,16 +867,9 @@ class Trainer:
     def _write_page(self, is_running: bool = True) -> None:
         config = self._config()
         config["hyperparameters"]["resume"] = self.h.resume
-        alarms: list[page.Alarm] = []
-        for alarm in self.health.alarms() if self.health is not None else []:
-            message = alarm.message + (f"; over at step {alarm.over}" if alarm.over else "")
-            level = "warning" if alarm.over else "error"
-            alarms.append(
-                page.Alarm(step=alarm.since, level=level, message=message, advice=alarm.advice)
-            )
         page.write_page(
             self.folders.page, config, type(self.h), self.history, self.answers, self.best,
-            alarms, is_running=is_running,
+            health=self.health, is_running=is_running,
         )  # fmt: skip
 
     # --------------------------------------------------------------------------------------------
