@@ -69,7 +69,7 @@ class Limits:
     """Beside the distance of held-out reals."""
     overfitting: float = 0.7
     """Of the way from training pictures to generated ones."""
-    worse: float = 2.0
+    worse: float = 2.5
     """KID beside the best so far."""
     worse_patience: int = 4
 
