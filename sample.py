@@ -12,9 +12,9 @@
     python sample.py dcgan-1 --explore                # a page that draws samples in the browser
 
 All of it is made of the averaged weights of the last checkpoint; --weights takes others. Pictures
-go to images/RUN/samples/, the export to saved_models/RUN/export/, the explorer to images/RUN/, beside
-the run's page. The names of files say what was asked for, so that another question does not write
-over them. The same --seed gives the same samples: sample 7 of 48 is sample 7 of 200.
+go to images/RUN/samples/, the export to saved_models/RUN/export/, the explorer to images/RUN/. The
+names of files say what was asked for, so that another question does not write over them. The same
+--seed gives the same samples: sample 7 of 48 is sample 7 of 200.
 """
 
 from __future__ import annotations
@@ -281,6 +281,8 @@ def make_best_worst(samples: Samples) -> None:
     training asks it. Such an answer depends on the rest of its batch, so that it is the mean over
     several batches of others.
     """
+    from utils.answers import best_and_worst
+
     options = samples.options
     count = options.count or 24
     if 2 * count > options.candidates:
@@ -295,16 +297,9 @@ def make_best_worst(samples: Samples) -> None:
     for _ in range(ASKED_TIMES):
         order = random.permutation(len(images))
         answers[order] += judge.answers_to_real(images[order]) / ASKED_TIMES
-    order = np.argsort(-answers, kind="stable")
-    blocks = []
-    for word, chosen in (("best", order[:count]), ("worst", order[::-1][:count])):
-        text = (
-            f"{word} {count} of {len(images)}: the {name}'s answer {answers[chosen[0]]:.2f} to "
-            f"{answers[chosen[-1]]:.2f} (middle {np.median(answers):.2f})"
-        )
-        blocks.append(pictures.caption(pictures.tile(images[chosen], options.columns or 8), [text]))
-        print(f"{text}; samples {' '.join(map(str, chosen))}")
-    save_picture(samples.path(".png"), pictures.stack(blocks))
+    picture, texts = best_and_worst(images, answers, count, options.columns or 8, name)
+    print(*texts, sep="\n")
+    save_picture(samples.path(".png"), picture)
 
 
 def make_interpolation(samples: Samples) -> None:

@@ -44,8 +44,8 @@ def export(generator: keras.Model) -> bytes:
     megabytes = 4 * generator.count_params() / 1e6
     if megabytes > MAX_MEGABYTES:
         raise UserError(
-            f"--explore: the generator has {megabytes:.0f} MB of weights in float32, and a page can "
-            f"hold {MAX_MEGABYTES} MB; --export knows no such limit"
+            f"--explore: the generator has {megabytes:.0f} MB of weights in float32, and a page "
+            f"takes {MAX_MEGABYTES} MB at most; --export knows no such limit"
         )
     try:
         return to_onnx(to_float32(generator)).SerializeToString(deterministic=True)

@@ -21,9 +21,11 @@ from typing import Any, TypedDict
 
 import numpy as np
 
+from utils import alarms as alarm_rules
 from utils import checkpoints
+from utils.alarms import Health
 from utils.answers import KINDS, Answers
-from utils.commandline import option_name
+from utils.commandline import option_name, option_names
 from utils.files import atomic_path, script_safe
 from utils.monitor import History, thin
 from utils.options import RunOptions, from_preset
@@ -40,17 +42,24 @@ COLOURS = ("tab:blue", "tab:orange", "tab:green")
 """What stands for each of the page's first colours in answers.png."""
 NOT_SHOWN = ("run_name", "resume", "dry_run")
 """Options that do not say how a run was trained."""
+HEALTH_PLOTS = (
+    ("alikeness: 0 as reals, 1 all the same", ["alikeness"], False),
+    ("KID: distance to held-out reals", ["kid"], True),
+    ("closeness to training images, beside reals'", ["closeness"], False),
+    ("weights: root mean square", ["generator_weights", "judge_weights"], True),
+)
+"""Labels, columns of health.csv, and whether the axis is logarithmic."""
 LINKS = {
     "answers.png": "answers of the discriminator",
     "history.png": "curves as a picture",
     "history.csv": "curves as numbers",
     "answers.csv": "answers as numbers",
+    "health.csv": "what alarms are raised by",
     "architecture.png": "the networks",
     "nearest.png": "nearest training pictures",
     "training.gif": "the grids as a film",
 }
 """Files beside the page, where they exist, and what they hold."""
-BEST_AND_WORST = "samples/best-worst.png"
 EXPLORERS = {
     "average": ("explorer.html", "averaged weights"),
     "current": ("explorer-current.html", "weights of the last step"),
@@ -80,6 +89,7 @@ def write_page(
     answers: Answers | None = None,
     best: Mapping[str, float] | None = None,
     alarms: Sequence[Alarm] | None = None,
+    health: Health | None = None,
     is_running: bool = False,
 ) -> None:
     """Write the page of a run, whole, in place of the one before.
@@ -91,20 +101,23 @@ def write_page(
         history: losses and scores; None before the first of them.
         answers: of the discriminator; None where there are none.
         best: step and scores of the best networks, empty or None where there are none.
-        alarms: what has gone wrong so far; None where nobody looked.
+        alarms: what has gone wrong so far; None takes those of ``health``.
+        health: what was measured to find alarms; None where nobody looked.
         is_running: whether there is more to come.
 
     Raises:
         OSError: the folder cannot be written, or the disk is full.
     """
-    data = contents(path.parent, config, options, history, answers, best, alarms, is_running)
+    data = contents(
+        path.parent, config, options, history, answers, best, alarms, health, is_running
+    )
     _write(path, data)
 
 
 def refresh_page(path: Path) -> None:
     """Let a page that is there already show what has been made beside it since.
 
-    What else it says stays: its alarms, and whether the training goes on, are in no other file.
+    What else it says stays: whether the training goes on is in no other file.
 
     Raises:
         OSError: the file cannot be read or written.
@@ -132,7 +145,9 @@ def write_page_of_files(images: Path, models: Path, options: type[RunOptions]) -
     answers = Answers(images / "answers.csv")
     answers.read()
     best = checkpoints.read_best(models / "best")
-    write_page(images / "index.html", config, options, history, answers, best)
+    health = Health(images / "health.csv", option_names(options))
+    health.read()
+    write_page(images / "index.html", config, options, history, answers, best, None, health)
 
 
 def contents(
@@ -143,6 +158,7 @@ def contents(
     answers: Answers | None = None,
     best: Mapping[str, float] | None = None,
     alarms: Sequence[Alarm] | None = None,
+    health: Health | None = None,
     is_running: bool = False,
 ) -> dict[str, Any]:
     """What the page shows; `write_page` has the arguments.
@@ -150,6 +166,8 @@ def contents(
     Returns:
         Values that JSON knows: no NaN, no infinity.
     """
+    if alarms is None and health is not None and health.rows:
+        alarms = [_alarm(each) for each in health.alarms()]
     values = _plain(config["hyperparameters"])
     defaults = _plain(dataclasses.asdict(options()))
     clock = _Clock(history)
@@ -163,7 +181,11 @@ def contents(
         "written": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "grids": {"steps": steps, **clock.read(steps), "epochs": clock.epochs(steps)},
         "last": clock.last(),
-        "plots": [*_history_plots(history), *_answer_plots(answers, clock)],
+        "plots": [
+            *_history_plots(history),
+            *_health_plots(health, clock),
+            *_answer_plots(answers, clock),
+        ],
         "best": best if "step" in best else None,
         "alarms": None if alarms is None else [dict(alarm) for alarm in alarms],
         "facts": _facts(config),
@@ -187,7 +209,7 @@ def _beside(folder: Path) -> dict[str, Any]:
     return {
         "pictures": {
             name: (folder / file).exists()
-            for name, file in (("reals", "reals.png"), ("best_worst", BEST_AND_WORST))
+            for name, file in (("reals", "reals.png"), ("best_worst", "best-worst.png"))
         },
         "links": [[name, text] for name, text in LINKS.items() if (folder / name).exists()],
         "explorers": [
@@ -263,6 +285,47 @@ def _history_plots(history: History | None) -> list[dict[str, Any]]:
         for plot in plots
         if any(x is not None for series in plot["series"] for x in series["values"])
     ]
+
+
+def _health_plots(health: Health | None, clock: _Clock) -> list[dict[str, Any]]:
+    """Of what alarms are raised by, what is in no other curve."""
+    if health is None or not health.rows:
+        return []
+    table = thin(np.array(health.rows, np.float64))
+    plots = []
+    for label, names, is_logarithmic in HEALTH_PLOTS:
+        values = table[:, [health.columns.index(name) for name in names]]
+        known = np.isfinite(values).any(axis=1)
+        if not known.any():
+            continue
+        steps = table[known, 0]
+        plots.append(
+            {
+                "label": label,
+                "steps": _numbers(steps, 1),
+                **clock.read(steps),
+                "series": [
+                    {
+                        "name": name.replace("_", " "),
+                        "values": _numbers(column, logarithmic=is_logarithmic),
+                    }
+                    for name, column in zip(names, values[known].T, strict=True)
+                ],
+                "is_logarithmic": is_logarithmic,
+                "limits": None,
+            }
+        )
+    return plots
+
+
+def _alarm(found: alarm_rules.Alarm) -> Alarm:
+    over = f"; over at step {found.over}" if found.over else ""
+    return Alarm(
+        step=found.since,
+        level="warning" if found.over else "error",
+        message=found.message + over,
+        advice=found.advice,
+    )
 
 
 def _answer_plots(answers: Answers | None, clock: _Clock) -> list[dict[str, Any]]:
