@@ -38,7 +38,8 @@ MEASURED = {
     "generator_weights": "root mean square of the generator's kernels",
     "judge_weights": "of the discriminator's or critic's",
 }
-"""Columns of ``health.csv``, after ``step``. The row of step 0 has only those of weights."""
+"""Columns of ``health.csv``, after ``step``. What the weights are compared with is
+in the row of step 0."""
 
 
 @dataclass(frozen=True)
