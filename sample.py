@@ -9,11 +9,12 @@
     python sample.py dcgan-1 --walk 25                # along one of them
     python sample.py dcgan-1 --film mp4               # the sample grids of the training as a film
     python sample.py dcgan-1 --export                 # for plain Keras and for ONNX Runtime
+    python sample.py dcgan-1 --explore                # a page that draws samples in the browser
 
 All of it is made of the averaged weights of the last checkpoint; --weights takes others. Pictures
-go to images/RUN/samples/, the export to saved_models/RUN/export/. The names of files say what was
-asked for, so that another question does not write over them. The same --seed gives the same
-samples: sample 7 of 48 is sample 7 of 200.
+go to images/RUN/samples/, the export to saved_models/RUN/export/, the explorer to images/RUN/. The
+names of files say what was asked for, so that another question does not write over them. The same
+--seed gives the same samples: sample 7 of 48 is sample 7 of 200.
 """
 
 from __future__ import annotations
@@ -60,6 +61,9 @@ class Options:
     """A film of the sample grids that the training has drawn; gif if nothing follows."""
     export: bool = False
     """The generator in float32, for plain Keras and for ONNX Runtime."""
+    explore: bool = False
+    """A page in which the generator runs in the browser, without a server: sliders for the latent
+    dimensions that change the picture most, favourites, and ways between them."""
 
     # How.
     weights: Literal["average", "current", "best"] = "average"
@@ -93,7 +97,7 @@ class Options:
     """Where networks of runs are."""
 
 
-MAKES = ("best_worst", "interpolate", "walk", "search", "film", "export")
+MAKES = ("best_worst", "interpolate", "walk", "search", "film", "export", "explore")
 """What can be made besides a grid, one at a time."""
 TAKES = {
     "": {"weights", "seed", "count", "columns", "truncation", "single"},
@@ -103,6 +107,7 @@ TAKES = {
     "search": {"weights", "seed", "columns", "truncation"},
     "film": {"frames"},
     "export": {"weights"},
+    "explore": {"weights"},
 }
 """The options that each of them takes, and that its file names tell where they are not default."""
 COMMON = {"run", "output", "images_dir", "models_dir", *MAKES}
@@ -276,6 +281,8 @@ def make_best_worst(samples: Samples) -> None:
     training asks it. Such an answer depends on the rest of its batch, so that it is the mean over
     several batches of others.
     """
+    from utils.answers import best_and_worst
+
     options = samples.options
     count = options.count or 24
     if 2 * count > options.candidates:
@@ -290,16 +297,9 @@ def make_best_worst(samples: Samples) -> None:
     for _ in range(ASKED_TIMES):
         order = random.permutation(len(images))
         answers[order] += judge.answers_to_real(images[order]) / ASKED_TIMES
-    order = np.argsort(-answers, kind="stable")
-    blocks = []
-    for word, chosen in (("best", order[:count]), ("worst", order[::-1][:count])):
-        text = (
-            f"{word} {count} of {len(images)}: the {name}'s answer {answers[chosen[0]]:.2f} to "
-            f"{answers[chosen[-1]]:.2f} (middle {np.median(answers):.2f})"
-        )
-        blocks.append(pictures.caption(pictures.tile(images[chosen], options.columns or 8), [text]))
-        print(f"{text}; samples {' '.join(map(str, chosen))}")
-    save_picture(samples.path(".png"), pictures.stack(blocks))
+    picture, texts = best_and_worst(images, answers, count, options.columns or 8, name)
+    print(*texts, sep="\n")
+    save_picture(samples.path(".png"), picture)
 
 
 def make_interpolation(samples: Samples) -> None:
@@ -421,6 +421,25 @@ def make_export(samples: Samples) -> None:
         print(path)
 
 
+def make_explorer(samples: Samples) -> None:
+    """``explorer.html``, and the run's page, if there is one, leads to it."""
+    from utils import explorer, page
+
+    model = explorer.export(samples.generator)  # first: the search takes a while
+    run, options = samples.run, samples.options
+    file, what = page.EXPLORERS[options.weights]
+    path = Path(options.output, f"{run.name}-{file}") if options.output else run.images / file
+    if steps := runs.trained_steps(run.models, options.weights):
+        what = f"{what}, step {steps:,}"
+    found = changes(samples)
+    order = np.argsort(-found, kind="stable")[: explorer.DIMENSIONS]
+    dimensions = [(int(dimension), float(found[dimension])) for dimension in order]
+    explorer.write_explorer(path, samples.generator, model, dimensions, run.name, what)
+    print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+    if not options.output and (run.images / "index.html").exists():
+        page.refresh_page(run.images / "index.html")
+
+
 @one_line_errors
 def main() -> None:
     """Make what the command line says."""
@@ -440,6 +459,7 @@ def main() -> None:
         "walk": make_walk,
         "search": make_search,
         "export": make_export,
+        "explore": make_explorer,
     }
     made[make](Samples(run, make, options))
 

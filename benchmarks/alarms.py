@@ -64,7 +64,7 @@ CASES = (
     Case(
         "discriminator x 50",
         "--discriminator-learning-rate 1e-2",
-        ("discriminator wins", "collapse", "vanishing gradients", "exploding gradients"),
+        ("runaway discriminator", "discriminator wins"),
     ),
     Case(
         "discriminator / 50",
@@ -74,7 +74,7 @@ CASES = (
     Case(
         "dead generator",
         "--generator-learning-rate 1 --normalization none --average-half-life 0",
-        ("dead generator",),
+        ("dead generator", "runaway generator"),
     ),
     Case(
         "memorised",
@@ -83,7 +83,7 @@ CASES = (
         steps=20_000,
     ),
 )
-SEEDS = {"choose": (0,), "prove": (1, 2)}
+SEEDS = {"choose": (0,), "prove": (1,)}
 
 
 def folder_of(case: Case, data: str, size: int, seed: int) -> str:

@@ -17,7 +17,7 @@ from tests.test_alternation import real_images, tiny_method
 from tests.test_runs import assert_same_state, read_answers
 from utils import answers, architecture, backend, training
 from utils.adversarial import gradient_norms
-from utils.answers import Answers, Judge, number_asked
+from utils.answers import Answers, Judge, best_and_worst, number_asked
 from utils.architecture import Block, blocks
 from utils.datasets import Dataset
 from utils.monitor import History, is_for_history_only
@@ -385,3 +385,14 @@ def test_networks_of_every_make_are_drawn(tmp_path):
     with Image.open(tmp_path / "architecture.png") as picture:
         assert picture.width == 1470  # ten columns; the deepest goes on below
         assert 1100 < picture.height < 1500
+
+
+def test_best_and_worst_are_ordered_by_their_answers():
+    images = np.zeros((6, 4, 4, 3), np.uint8) + np.arange(6, dtype=np.uint8)[:, None, None, None]
+    picture, texts = best_and_worst(images, np.array([0.5, 3, -1, 2, 9, -4]), 2, 2, "critic")
+    assert texts == [
+        "best 2 of 6: the critic's answer 9.00 to 3.00 (middle 1.25); samples 4 1",
+        "worst 2 of 6: the critic's answer -4.00 to -1.00 (middle 1.25); samples 5 2",
+    ]
+    shown = [value for value in picture[:, :, 0].ravel() if value < 6]
+    assert list(dict.fromkeys(shown)) == [4, 1, 5, 2]

@@ -18,6 +18,7 @@ import dcgan
 import wgan
 from tests.conftest import TINY, run_script
 from utils import page
+from utils.alarms import Health
 from utils.answers import Answers
 from utils.files import script_safe
 from utils.monitor import History
@@ -137,7 +138,36 @@ def test_grids_curves_and_answers_are_on_one_clock(tmp_path):
     assert found["best"] == {"step": 20, "f_score": 0.25}
     assert found["alarms"] is None
     assert found["pictures"] == {"reals": True, "best_worst": False}
+    Image.new("RGB", (8, 8)).save(tmp_path / "best-worst.png")
+    found = page.contents(tmp_path, config_of(), dcgan.Hyperparameters)
+    assert found["pictures"]["best_worst"]
     json.dumps(found, allow_nan=False)
+
+
+def test_health_is_drawn_and_its_alarms_are_told(tmp_path):
+    history = history_of(tmp_path, [[4000, 8.0, 80.0, 1.0, 0.5, 0.5, 1.0, 1.0, 0.0]])
+    health = Health(tmp_path / "health.csv", ["--batch-size"])
+    health.resume(0)
+    health.add(0, {"generator_weights": 0.02, "judge_weights": 0.02})
+    for step, alikeness in ((1000, 0.1), (2000, 0.5), (3000, 0.5), (4000, 0.0)):
+        health.add(step, {"alikeness": alikeness, "kid": -1.0 if step < 3000 else 50.0})
+    found = page.contents(tmp_path, config_of(), dcgan.Hyperparameters, history, health=health)
+    plots = {plot["label"]: plot for plot in found["plots"]}
+    alike = plots["alikeness: 0 as reals, 1 all the same"]
+    assert (alike["steps"], alike["seconds"]) == ([1000, 2000, 3000, 4000], [20, 40, 60, 80])
+    assert alike["series"] == [{"name": "alikeness", "values": [0.1, 0.5, 0.5, 0]}]
+    assert plots["KID: distance to held-out reals"]["series"][0]["values"] == [None, None, 50, 50]
+    assert plots["weights: root mean square"]["steps"] == [0]
+    assert "closeness to training images, beside reals'" not in plots
+    assert found["alarms"] == [
+        {
+            "step": 2000, "level": "warning", "advice": "Try a larger --batch-size",
+            "message": "collapse: generated images are as alike as if there were only 2.0 different"
+            " ones; over at step 4000",
+        }
+    ]  # fmt: skip
+    # Nobody looked.
+    assert page.contents(tmp_path, config_of(), dcgan.Hyperparameters)["alarms"] is None
 
 
 def test_options_that_differ_and_facts(tmp_path):
@@ -313,8 +343,8 @@ def test_a_training_writes_it_and_so_does_a_resumed_one(tmp_path, data_file):
     assert data["plots"][0]["series"][0]["values"] == pytest.approx(losses, rel=1e-4)
     assert "answer: median, 5-95 %" in [plot["label"] for plot in data["plots"]]
     assert {name for name, _ in data["links"]} == {
-        "answers.png", "answers.csv", "history.png", "history.csv", "architecture.png",
-        "training.gif",
+        "answers.png", "answers.csv", "health.csv", "history.png", "history.csv",
+        "architecture.png", "training.gif",
     }  # fmt: skip
     config = json.loads((tmp_path / "saved_models" / "one" / "config.json").read_text())
     assert ["device", config["device"]] in data["facts"]
@@ -325,7 +355,7 @@ def test_a_training_writes_it_and_so_does_a_resumed_one(tmp_path, data_file):
     path.unlink()
     page.write_page_of_files(path.parent, tmp_path / "saved_models" / "one", dcgan.Hyperparameters)
     from_files = data_in(path)
-    for part in ("grids", "last", "options", "command", "facts", "links"):
+    for part in ("grids", "last", "options", "command", "facts", "links", "alarms"):
         assert from_files[part] == data[part]
     assert [plot["label"] for plot in from_files["plots"]] == [x["label"] for x in data["plots"]]
 
@@ -348,8 +378,7 @@ def run_folder(tmp_path_factory):
     """A run of 4,000 steps with hostile names, alarms and everything else there is."""
     folder = tmp_path_factory.mktemp("page") / "a-run"
     save_grids(folder, GRIDS)
-    (folder / "samples").mkdir()
-    Image.new("RGB", (60, 40), "red").save(folder / "samples" / "best-worst.png")
+    Image.new("RGB", (60, 40), "red").save(folder / "best-worst.png")
     alarms = [page.Alarm(step=1200, level="warning", message=HOSTILE, advice=HOSTILE)]
     config = config_of("--data", HOSTILE, "--run-name", "a-run")
     page.write_page(
@@ -378,7 +407,9 @@ def asked_of_a_network(browser) -> list[str]:
         for each in messages
         if each["method"] == "Network.requestWillBeSent"
     ]
-    return [each for each in addresses if not each.startswith(("file:", "data:", "about:"))]
+    # chrome: is the page that the browser itself begins with.
+    inside = ("file:", "data:", "about:", "blob:", "chrome:")
+    return [each for each in addresses if not each.startswith(inside)]
 
 
 def wait_until(browser, condition: str) -> None:

@@ -82,9 +82,9 @@ def finished(tmp_path_factory, data_file) -> Path:
 def test_a_run_leaves_its_pictures(finished):
     run = finished / "images" / "dcgan-1"
     assert sorted(path.name for path in run.iterdir()) == [
-        "answers.csv", "answers.png", "architecture.png", "history.csv", "history.png",
-        "index.html", "reals.png", "step_0000000.png", "step_0000010.png", "step_0000020.png",
-        "step_0000026.png", "training.gif",
+        "answers.csv", "answers.png", "architecture.png", "health.csv", "history.csv",
+        "history.png", "index.html", "reals.png", "step_0000000.png", "step_0000010.png",
+        "step_0000020.png", "step_0000026.png", "training.gif",
     ]  # fmt: skip
     for name in ("reals.png", "step_0000020.png"):
         with Image.open(run / name) as grid:

@@ -490,6 +490,10 @@ MISTAKES = {
         "--seed: goes with the grid of samples, --best-worst, --interpolate, --walk, --search, not "
         "with --film"
     ),
+    "one --explore --seed 3": (
+        "--seed: goes with the grid of samples, --best-worst, --interpolate, --walk, --search, not "
+        "with --explore"
+    ),
     "one --points 3": "--points: goes with --interpolate, not with the grid of samples",
     "one --single --walk 1": "--single: goes with the grid of samples, not with --walk",
     "one --interpolate --points 1": "--points 1: must be from 2 to 1000",
@@ -540,6 +544,7 @@ def test_what_a_run_lacks(run_sample, folder, tmp_path):
     ("package", "arguments", "message"),
     [
         ("onnx", "--export", "--export: the onnx package is not here: pip install onnx"),
+        ("onnx", "--explore", "--explore: the onnx package is not here: pip install onnx"),
         (
             "av",
             "--film mp4 --frames 2",

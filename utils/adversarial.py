@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -189,6 +190,13 @@ def gradient_norms(
         f"{prefix}_gradient_{place}": ops.norm(ops.reshape(kernel, (-1,)))
         for place, kernel in (("first", kernels[0]), ("last", kernels[-1]))
     }
+
+
+def kernel_size(network: keras.Model) -> float:
+    """Root mean square of all numbers in the network's kernels."""
+    kernels = [each for each in network.trainable_variables if each.name.endswith("kernel")]
+    squares = sum(ops.sum(ops.square(ops.cast(each, "float32"))) for each in kernels)
+    return math.sqrt(float(squares) / sum(math.prod(each.shape) for each in kernels))
 
 
 class AveragedNetwork:

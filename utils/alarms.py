@@ -8,10 +8,15 @@ another: docs/alarms.md.
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
 
 from utils.monitor import Table
 
@@ -30,8 +35,11 @@ MEASURED = {
     "before",
     "gradient_last": "of its last kernel",
     "change": "mean change of the sample grid since the row before, in shades of 255",
+    "generator_weights": "root mean square of the generator's kernels",
+    "judge_weights": "of the discriminator's or critic's",
 }
-"""Columns of ``health.csv``, after ``step``."""
+"""Columns of ``health.csv``, after ``step``. What the weights are compared with is
+in the row of step 0."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +62,15 @@ class Limits:
     """The same, upwards."""
     dead: float = 0.05
     """Change of the grid from row to row, in shades of 255."""
+    drift: float = 0.1
+    """Distance that weights have gone from where they began, beside their size there and the square
+    root of the number of steps, with which a random walk's grows. Adam's is about the learning rate
+    beside the weights' size."""
     closeness: float = 0.6
     """Beside the distance of held-out reals."""
     overfitting: float = 0.7
     """Of the way from training pictures to generated ones."""
-    worse: float = 2.0
+    worse: float = 2.5
     """KID beside the best so far."""
     worse_patience: int = 4
 
@@ -75,7 +87,7 @@ class Alarm:
     message: str
     """What was measured."""
     advice: str
-    """What to turn."""
+    """What to turn, a sentence without its full stop."""
     over: int | None = None
     """Step at which it was no longer so."""
 
@@ -89,151 +101,228 @@ class Rule:
     """One thing that can go wrong."""
 
     name: str
-    holds: Callable[[Sequence[Row], Limits], bool]
-    """Whether the last of the rows is as it should not be."""
-    message: Callable[[Sequence[Row], Limits], str]
-    """What to say of the last of the rows."""
-    advice: str
+    holds: Callable[[Row, Limits], bool]
+    """Whether a row of `_with_past` is as it should not be."""
+    message: Callable[[Row], str]
+    """What to say of it."""
+    advice: tuple[str, ...]
+    """What to try, one thing each."""
     patience: str = "patience"
     """Field of `Limits`."""
 
 
-def _beside_median(rows: Sequence[Row], name: str) -> float:
-    """The last value beside the median of those before; 1 where there are none."""
-    known = sorted(row[name] for row in rows[:-1] if math.isfinite(row[name]))
-    if not known or known[len(known) // 2] == 0:
-        return 1.0
-    return rows[-1][name] / known[len(known) // 2]
+def _with_past(rows: Sequence[Row]) -> list[dict[str, float]]:
+    """The rows, each with what it has to be compared with.
 
-
-def _best(rows: Sequence[Row], name: str) -> Row:
-    """The row with the smallest value."""
-    return min(rows, key=lambda row: row[name] if math.isfinite(row[name]) else math.inf)
+    Returns:
+        Copies with ``generator_drift`` and ``judge_drift`` (see `Limits.drift`; NaN where the first
+        row is not of step 0), ``first_beside_usual`` and ``last_beside_usual``, the gradients
+        beside the median of those of all rows before (NaN where there are none), and ``best_kid``
+        at ``best_step`` up to the row itself.
+    """
+    found = []
+    usual: dict[str, list[float]] = {"first": [], "last": []}
+    best = {"best_kid": math.inf, "best_step": math.nan}
+    for row in rows:
+        if row["kid"] < best["best_kid"]:
+            best = {"best_kid": row["kid"], "best_step": row["step"]}
+        known = dict(row) | best
+        for network in ("generator", "judge"):
+            size, start = (each[f"{network}_weights"] for each in (row, rows[0]))
+            known[f"{network}_drift"] = math.nan
+            if rows[0]["step"] == 0 < row["step"] and start:
+                # The directions are all but orthogonal.
+                gone = math.sqrt(max(size**2 / start**2 - 1, 0)) if size == size else math.nan
+                known[f"{network}_drift"] = gone / math.sqrt(row["step"])
+        for end, before in usual.items():
+            value = row[f"gradient_{end}"]
+            median = before[len(before) // 2] if before else math.nan
+            known[f"{end}_beside_usual"] = value / median if median else math.nan
+            if math.isfinite(value):
+                bisect.insort(before, value)
+        found.append(known)
+    return found
 
 
 # A comparison with NaN, of what was not measured, is false: no alarm.
 RULES = (
     Rule(
         "collapse",
-        lambda rows, limits: rows[-1]["alikeness"] > limits.alikeness,
-        lambda rows, _: (
+        lambda row, limits: row["alikeness"] > limits.alikeness,
+        lambda row: (
             "collapse: generated images are as alike as if there were only "
-            f"{1 / rows[-1]['alikeness']:.1f} different ones"
+            f"{1 / row['alikeness']:.1f} different ones"
         ),
-        "Try --minibatch discrimination, --generator-dropout 0.3, lower learning rates or a larger "
-        "--batch-size",
+        (
+            "--minibatch discrimination",
+            "a lower --generator-learning-rate",
+            "a higher --discriminator-learning-rate",
+            "a larger --batch-size",
+        ),
     ),
     Rule(
         "discriminator wins",
-        lambda rows, limits: (
-            rows[-1]["d_real"] > limits.certain and rows[-1]["d_fake"] < 1 - limits.certain
+        lambda row, limits: row["d_real"] > limits.certain and row["d_fake"] < 1 - limits.certain,
+        lambda row: (
+            f"the discriminator wins: its mean answers are {row['d_real']:.3f} on real and "
+            f"{row['d_fake']:.3f} on generated images, and the generator learns little from it"
         ),
-        lambda rows, _: (
-            f"the discriminator wins: its mean answers are {rows[-1]['d_real']:.3f} on real and "
-            f"{rows[-1]['d_fake']:.3f} on generated images, and the generator learns little from it"
+        (
+            "a lower --discriminator-learning-rate",
+            "a higher --discriminator-dropout",
+            "--label-noise 0.1",
         ),
-        "Lower --discriminator-learning-rate, raise --discriminator-dropout, or try "
-        "--label-noise 0.1",
     ),
     Rule(
         "discriminator sees nothing",
-        lambda rows, limits: abs(rows[-1]["d_real"] - rows[-1]["d_fake"]) < limits.blind,
-        lambda rows, _: (
+        lambda row, limits: abs(row["d_real"] - row["d_fake"]) < limits.blind,
+        lambda row: (
             "the discriminator cannot tell real from generated images: its mean answers are "
-            f"{rows[-1]['d_real']:.3f} and {rows[-1]['d_fake']:.3f}"
+            f"{row['d_real']:.3f} and {row['d_fake']:.3f}"
         ),
-        "Raise --discriminator-learning-rate or --discriminator-filters, or take dropout and noise "
-        "away",
+        (
+            "a higher --discriminator-learning-rate",
+            "wider --discriminator-filters",
+            "less --discriminator-dropout, --label-noise and --instance-noise",
+        ),
     ),
     Rule(
         "vanishing gradients",
-        lambda rows, limits: _beside_median(rows, "gradient_first") < limits.vanishing,
-        lambda rows, _: (
+        lambda row, limits: row["first_beside_usual"] < limits.vanishing,
+        lambda row: (
             "vanishing gradients: the generator's first layer gets "
-            f"{_beside_median(rows, 'gradient_first'):.1g} of its usual gradient"
+            f"{row['first_beside_usual']:.1g} of its usual gradient"
         ),
-        "Lower --discriminator-learning-rate, or check --normalization and --initial-stddev",
+        (
+            "a lower --discriminator-learning-rate",
+            "a lower --critic-learning-rate",
+            "--normalization before-activation",
+        ),
     ),
     Rule(
         "exploding gradients",
-        lambda rows, limits: (
-            max(_beside_median(rows, name) for name in ("gradient_first", "gradient_last"))
-            > limits.exploding
+        lambda row, limits: (
+            row["first_beside_usual"] > limits.exploding
+            or row["last_beside_usual"] > limits.exploding
         ),
-        lambda rows, _: (
+        lambda row: (
             "exploding gradients: the generator's are "
-            f"{max(_beside_median(rows, n) for n in ('gradient_first', 'gradient_last')):.0f} "
+            f"{np.nanmax([row['first_beside_usual'], row['last_beside_usual']]):.0f} "
             "times as large as usual"
         ),
-        "Lower both learning rates",
+        (
+            "a lower --generator-learning-rate",
+            "a lower --discriminator-learning-rate",
+            "a lower --critic-learning-rate",
+        ),
+    ),
+    Rule(
+        "runaway generator",
+        lambda row, limits: row["generator_drift"] > limits.drift,
+        lambda row: (
+            "the generator's weights run away: they have gone "
+            f"{row['generator_drift'] * math.sqrt(row['step']):.0f} times as far as they were large"
+        ),
+        ("a lower --generator-learning-rate",),
+    ),
+    Rule(
+        "runaway discriminator",
+        lambda row, limits: row["judge_drift"] > limits.drift,
+        lambda row: (
+            "the discriminator's weights run away: they have gone "
+            f"{row['judge_drift'] * math.sqrt(row['step']):.0f} times as far as they were large"
+        ),
+        ("a lower --discriminator-learning-rate", "a lower --critic-learning-rate"),
     ),
     Rule(
         "dead generator",
-        lambda rows, limits: rows[-1]["change"] < limits.dead,
-        lambda rows, _: (
-            f"dead generator: its samples have changed by {rows[-1]['change']:.2g} of 255 shades "
+        lambda row, limits: row["change"] < limits.dead,
+        lambda row: (
+            f"dead generator: its samples have changed by {row['change']:.2g} of 255 shades "
             "on the mean"
         ),
-        "Raise --generator-learning-rate, or begin again: a network of dead units does not recover",
+        (
+            "another --generator-learning-rate",
+            "--normalization before-activation",
+            "beginning again, as a network of dead units does not recover",
+        ),
     ),
     Rule(
         "copies",
-        lambda rows, limits: rows[-1]["closeness"] < limits.closeness,
-        lambda rows, _: (
-            f"copies: generated images are {rows[-1]['closeness']:.2f} times as far from training "
+        lambda row, limits: row["closeness"] < limits.closeness,
+        lambda row: (
+            f"copies: generated images are {row['closeness']:.2f} times as far from training "
             "images as other real pictures are"
         ),
-        "Use more pictures or --mirror, or stop earlier; evaluate.py shows the nearest ones",
+        (
+            "more pictures",
+            "--mirror",
+            "networks of an earlier step (evaluate.py shows the nearest training pictures)",
+        ),
     ),
     Rule(
         "memorised",
-        lambda rows, limits: rows[-1]["overfitting"] > limits.overfitting,
-        lambda rows, _: (
+        lambda row, limits: row["overfitting"] > limits.overfitting,
+        lambda row: (
             "the discriminator knows its pictures by heart: it takes held-out ones "
-            f"{rows[-1]['overfitting']:.0%} for generated"
+            f"{row['overfitting']:.0%} for generated"
         ),
-        "Use more pictures or --mirror, raise --discriminator-dropout, or stop earlier",
+        ("more pictures", "--mirror", "a higher --discriminator-dropout", "stopping earlier"),
     ),
     Rule(
         "getting worse",
-        lambda rows, limits: rows[-1]["kid"] > limits.worse * max(_best(rows, "kid")["kid"], 1.0),
-        lambda rows, _: (
-            f"scores have been getting worse: KID is {rows[-1]['kid']:.0f}, and was "
-            f"{_best(rows, 'kid')['kid']:.0f} at step {_best(rows, 'kid')['step']:.0f}"
+        lambda row, limits: row["kid"] > limits.worse * max(row["best_kid"], 1.0),
+        lambda row: (
+            f"scores have been getting worse: KID is {row['kid']:.0f}, and was "
+            f"{row['best_kid']:.0f} at step {row['best_step']:.0f}"
         ),
-        "The best networks are in best/; lower the learning rates or let them decay",
+        ("the best networks, which are in best/", "lower learning rates"),
         "worse_patience",
     ),
 )
 
 
-def find(rows: Sequence[Row], limits: Limits | None = None) -> list[Alarm]:
+def _spell_advice(advice: Sequence[str], options: Collection[str] | None) -> str:
+    """Those that name no option which the script does not have, as a sentence."""
+    known = [
+        each
+        for each in advice
+        if options is None or set(re.findall(r"--[a-z0-9-]+", each)) <= set(options)
+    ]
+    *others, last = known or ["other hyperparameters"]
+    return f"Try {', '.join(others)} or {last}" if others else f"Try {last}"
+
+
+def find(
+    rows: Sequence[Row], limits: Limits | None = None, options: Collection[str] | None = None
+) -> list[Alarm]:
     """All alarms of a run, in the order in which they were said.
 
     Args:
         rows: with ``step`` and every name of `MEASURED`, in the order of their steps.
         limits: None takes the defaults.
+        options: that the script has, such as ``--mirror``: no other is advised; None is any.
 
     Returns:
         An alarm for each time that a condition began; with ``over`` where it has ended.
     """
     limits = limits or Limits()
     alarms: list[Alarm] = []
+    known = _with_past(rows)
     for rule in RULES:
         held = 0
         alarm: Alarm | None = None
-        for number, row in enumerate(rows):
-            seen = rows[: number + 1]
-            if row["step"] < limits.first_step or not rule.holds(seen, limits):
+        for number, row in enumerate(known):
+            if row["step"] < limits.first_step or not rule.holds(row, limits):
                 if alarm is not None:
                     alarms.append(dataclasses.replace(alarm, over=int(row["step"])))
                 held, alarm = 0, None
                 continue
             held += 1
             if held == getattr(limits, rule.patience):
-                since = int(rows[number - held + 1]["step"])
-                message = rule.message(seen, limits)
-                alarm = Alarm(rule.name, since, int(row["step"]), message, rule.advice)
+                since = int(known[number - held + 1]["step"])
+                advice = _spell_advice(rule.advice, options)
+                alarm = Alarm(rule.name, since, int(row["step"]), rule.message(row), advice)
         if alarm is not None:
             alarms.append(alarm)
     return sorted(alarms, key=lambda alarm: alarm.step)
@@ -242,8 +331,9 @@ def find(rows: Sequence[Row], limits: Limits | None = None) -> list[Alarm]:
 class Health(Table):
     """``health.csv``: a row at every score, with ``step`` and the columns of `MEASURED`."""
 
-    def __init__(self, path: object) -> None:
+    def __init__(self, path: Path, options: Collection[str] | None = None) -> None:
         super().__init__(path, ["step", *MEASURED])
+        self.options = options
 
     def _format(self, row: Sequence[float]) -> list[str]:
         return [f"{row[0]:.0f}", *(f"{value:.6g}" for value in row[1:])]
@@ -254,4 +344,5 @@ class Health(Table):
 
     def alarms(self, limits: Limits | None = None) -> list[Alarm]:
         """What `find` says of the rows so far."""
-        return find([dict(zip(self.columns, row, strict=True)) for row in self.rows], limits)
+        rows = [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+        return find(rows, limits, self.options)

@@ -21,7 +21,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from utils import backend
+from utils import backend, pictures
 from utils.files import atomic_path
 from utils.monitor import Table, thin
 
@@ -117,6 +117,33 @@ class Judge:
             padded = np.resize(batch, (self.batch_size, *inputs.shape[1:]))
             found.append(compiled(padded)["answers"])
         return np.concatenate([ops.convert_to_numpy(x)[:, 0] for x in found])[: len(inputs)]
+
+
+def best_and_worst(
+    images: np.ndarray, answers: np.ndarray, count: int, columns: int, judge: str
+) -> tuple[np.ndarray, list[str]]:
+    """A picture of those with the highest answers, and below of those with the lowest.
+
+    Args:
+        images: uint8 (N, H, W, 3).
+        answers: (N,).
+        count: of either.
+        columns: of the picture.
+        judge: what has answered: ``discriminator`` or ``critic``.
+
+    Returns:
+        The picture, uint8 (height, width, 3), and what can be said of either half.
+    """
+    order = np.argsort(-answers, kind="stable")
+    blocks, texts = [], []
+    for word, chosen in (("best", order[:count]), ("worst", order[::-1][:count])):
+        text = (
+            f"{word} {count} of {len(images)}: the {judge}'s answer {answers[chosen[0]]:.2f} to "
+            f"{answers[chosen[-1]]:.2f} (middle {np.median(answers):.2f})"
+        )
+        blocks.append(pictures.caption(pictures.tile(images[chosen], columns), [text]))
+        texts.append(f"{text}; samples {' '.join(map(str, chosen))}")
+    return pictures.stack(blocks), texts
 
 
 class Answers(Table):

@@ -55,7 +55,7 @@ def parse(
             raise UserError(_one_line(standard_error.getvalue())) from None
         raise
     if unknown:
-        names = [option_name(field.name) for field in dataclasses.fields(dataclass_type)]
+        names = option_names(dataclass_type)
         close = difflib.get_close_matches(unknown[0].split("=")[0], names, n=1)
         hint = f"did you mean {close[0]}?" if close else "--help lists the options"
         raise UserError(f"{unknown[0]}: no such option; {hint}")
@@ -65,6 +65,11 @@ def parse(
 def option_name(field: str) -> str:
     """The option of a field: ``latent_dim`` is ``--latent-dim``."""
     return "--" + field.replace("_", "-")
+
+
+def option_names(dataclass_type: type) -> list[str]:
+    """The options of a dataclass, as they are written on the command line."""
+    return [option_name(field.name) for field in dataclasses.fields(dataclass_type)]
 
 
 def require_between(options: object, lowest: float, highest: float, *fields: str) -> None:

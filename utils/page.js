@@ -152,6 +152,12 @@ function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
+// A tick of a logarithmic axis; of those between powers of ten the library gives none.
+function power(value) {
+  if (value == null) return "";
+  return value >= 0.001 && value < 1e5 ? count(value) : value.toExponential(0).replace("+", "");
+}
+
 function options(plot, width) {
   const rule = { stroke: colour("--faint"), grid: { stroke: colour("--grid"), width: 1 },
     ticks: { stroke: colour("--grid"), width: 1 }, size: 36, font: "12px system-ui, sans-serif" };
@@ -197,7 +203,8 @@ function options(plot, width) {
       axis === "steps"
         ? { ...rule, values: (_, ticks) => ticks.map(tick => tick == null ? "" : count(tick)), space: 70 }
         : { ...rule, values: (_, ticks) => ticks.map(clock), space: 50, incrs: SECONDS },
-      { ...rule, size: 58 },
+      plot.is_logarithmic ? { ...rule, size: 58, values: (_, ticks) => ticks.map(power) }
+        : { ...rule, size: 58 },
     ],
     cursor: { y: false, drag: { x: true, y: false }, sync: { key: "run", scales: ["x", null] } },
     hooks: { setScale: [(u, key) => key === "x" && queueMicrotask(mark)] },
@@ -286,7 +293,7 @@ function follow() {
   remember();
   setTimeout(() => {
     if (!element("follow").firstChild.checked) return;
-    if (isPlaying()) follow();
+    if (isPlaying() || !element("explorer").querySelector("iframe").hidden) follow();
     else location.reload();
   }, RELOAD);
 }
@@ -318,8 +325,8 @@ function describe() {
       item.append(" since ");
       const since = make("button", "step " + count(alarm.step), item);
       since.addEventListener("click", () => { stop(); go(nearest(grids.steps, alarm.step)); });
-      item.append(": " + alarm.message + " ");
-      make("span", alarm.advice, item);
+      item.append(": " + alarm.message + ". ");
+      make("span", alarm.advice + ".", item);
     }
   }
 
@@ -329,7 +336,7 @@ function describe() {
     element(id).querySelector("img").src = source;
   };
   if (data.pictures.reals) picture("reals", "reals.png");
-  if (data.pictures.best_worst) picture("best-worst", "samples/best-worst.png");
+  if (data.pictures.best_worst) picture("best-worst", "best-worst.png");
   element("best").hidden = !data.best && !data.pictures.best_worst;
   if (data.best) {
     const { step, ...scores } = data.best;
@@ -339,6 +346,18 @@ function describe() {
     button.addEventListener("click", () => { stop(); go(nearest(grids.steps, step)); });
     const texts = Object.entries(scores).map(([name, value]) => name + " " + +value.toPrecision(4));
     element("best-score").append(": " + texts.join(", ") + ".");
+  }
+
+  element("explorer").hidden = !data.explorers.length;
+  for (const [name, text] of data.explorers) {
+    const item = make("li", "", element("explorer").querySelector("ul"));
+    make("a", text, item).href = name;
+    // Only when it is wanted: it is far larger than this page.
+    make("button", "open it here", item).addEventListener("click", () => {
+      const frame = element("explorer").querySelector("iframe");
+      frame.hidden = false;
+      frame.src = name;
+    });
   }
 
   rows(element("facts"), data.facts);

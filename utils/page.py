@@ -10,7 +10,9 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
+import json
 import math
+import re
 import shlex
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,15 +21,19 @@ from typing import Any, TypedDict
 
 import numpy as np
 
+from utils import alarms as alarm_rules
 from utils import checkpoints
+from utils.alarms import Health
 from utils.answers import KINDS, Answers
-from utils.commandline import option_name
+from utils.commandline import option_name, option_names
 from utils.files import atomic_path, script_safe
 from utils.monitor import History, thin
 from utils.options import RunOptions, from_preset
 
 TEMPLATE = Path(__file__).with_name("page.html")
 SCRIPT = Path(__file__).with_name("page.js")
+STYLE = Path(__file__).with_name("page.css")
+"""What the page and the explorer look like."""
 LIBRARY = Path(__file__).parent.parent / "assets" / "uplot"
 
 DIGITS = 5
@@ -36,17 +42,30 @@ COLOURS = ("tab:blue", "tab:orange", "tab:green")
 """What stands for each of the page's first colours in answers.png."""
 NOT_SHOWN = ("run_name", "resume", "dry_run")
 """Options that do not say how a run was trained."""
+HEALTH_PLOTS = (
+    ("alikeness: 0 as reals, 1 all the same", ["alikeness"], False),
+    ("KID: distance to held-out reals", ["kid"], True),
+    ("closeness to training images, beside reals'", ["closeness"], False),
+    ("weights: root mean square", ["generator_weights", "judge_weights"], True),
+)
+"""Labels, columns of health.csv, and whether the axis is logarithmic."""
 LINKS = {
     "answers.png": "answers of the discriminator",
     "history.png": "curves as a picture",
     "history.csv": "curves as numbers",
     "answers.csv": "answers as numbers",
+    "health.csv": "what alarms are raised by",
     "architecture.png": "the networks",
     "nearest.png": "nearest training pictures",
     "training.gif": "the grids as a film",
 }
 """Files beside the page, where they exist, and what they hold."""
-BEST_AND_WORST = "samples/best-worst.png"
+EXPLORERS = {
+    "average": ("explorer.html", "averaged weights"),
+    "current": ("explorer-current.html", "weights of the last step"),
+    "best": ("explorer-best.html", "averaged weights at the best score"),
+}
+"""Pages in which the generator runs, by ``sample.py --weights``: the file, and what is in it."""
 
 
 class Alarm(TypedDict):
@@ -70,6 +89,7 @@ def write_page(
     answers: Answers | None = None,
     best: Mapping[str, float] | None = None,
     alarms: Sequence[Alarm] | None = None,
+    health: Health | None = None,
     is_running: bool = False,
 ) -> None:
     """Write the page of a run, whole, in place of the one before.
@@ -81,15 +101,30 @@ def write_page(
         history: losses and scores; None before the first of them.
         answers: of the discriminator; None where there are none.
         best: step and scores of the best networks, empty or None where there are none.
-        alarms: what has gone wrong so far; None where nobody looked.
+        alarms: what has gone wrong so far; None takes those of ``health``.
+        health: what was measured to find alarms; None where nobody looked.
         is_running: whether there is more to come.
 
     Raises:
         OSError: the folder cannot be written, or the disk is full.
     """
-    data = contents(path.parent, config, options, history, answers, best, alarms, is_running)
-    with atomic_path(path) as temporary:
-        temporary.write_text(_fill(data), encoding="utf-8")
+    data = contents(
+        path.parent, config, options, history, answers, best, alarms, health, is_running
+    )
+    _write(path, data)
+
+
+def refresh_page(path: Path) -> None:
+    """Let a page that is there already show what has been made beside it since.
+
+    What else it says stays: whether the training goes on is in no other file.
+
+    Raises:
+        OSError: the file cannot be read or written.
+    """
+    text = path.read_text(encoding="utf-8")
+    if found := re.search(r'<script id="data" type="application/json">(.*?)</script>', text, re.S):
+        _write(path, json.loads(found[1]) | _beside(path.parent))
 
 
 def write_page_of_files(images: Path, models: Path, options: type[RunOptions]) -> None:
@@ -110,7 +145,9 @@ def write_page_of_files(images: Path, models: Path, options: type[RunOptions]) -
     answers = Answers(images / "answers.csv")
     answers.read()
     best = checkpoints.read_best(models / "best")
-    write_page(images / "index.html", config, options, history, answers, best)
+    health = Health(images / "health.csv", option_names(options))
+    health.read()
+    write_page(images / "index.html", config, options, history, answers, best, None, health)
 
 
 def contents(
@@ -121,6 +158,7 @@ def contents(
     answers: Answers | None = None,
     best: Mapping[str, float] | None = None,
     alarms: Sequence[Alarm] | None = None,
+    health: Health | None = None,
     is_running: bool = False,
 ) -> dict[str, Any]:
     """What the page shows; `write_page` has the arguments.
@@ -128,6 +166,8 @@ def contents(
     Returns:
         Values that JSON knows: no NaN, no infinity.
     """
+    if alarms is None and health is not None and health.rows:
+        alarms = [_alarm(each) for each in health.alarms()]
     values = _plain(config["hyperparameters"])
     defaults = _plain(dataclasses.asdict(options()))
     clock = _Clock(history)
@@ -141,7 +181,11 @@ def contents(
         "written": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "grids": {"steps": steps, **clock.read(steps), "epochs": clock.epochs(steps)},
         "last": clock.last(),
-        "plots": [*_history_plots(history), *_answer_plots(answers, clock)],
+        "plots": [
+            *_history_plots(history),
+            *_health_plots(health, clock),
+            *_answer_plots(answers, clock),
+        ],
         "best": best if "step" in best else None,
         "alarms": None if alarms is None else [dict(alarm) for alarm in alarms],
         "facts": _facts(config),
@@ -156,11 +200,21 @@ def contents(
         ],
         "command": command(config, options),
         "resumed": bool(config["hyperparameters"].get("resume")),
+        **_beside(folder),
+    }
+
+
+def _beside(folder: Path) -> dict[str, Any]:
+    """Which of the files that the page shows or leads to are there."""
+    return {
         "pictures": {
             name: (folder / file).exists()
-            for name, file in (("reals", "reals.png"), ("best_worst", BEST_AND_WORST))
+            for name, file in (("reals", "reals.png"), ("best_worst", "best-worst.png"))
         },
         "links": [[name, text] for name, text in LINKS.items() if (folder / name).exists()],
+        "explorers": [
+            [name, text] for name, text in EXPLORERS.values() if (folder / name).exists()
+        ],
     }
 
 
@@ -231,6 +285,47 @@ def _history_plots(history: History | None) -> list[dict[str, Any]]:
         for plot in plots
         if any(x is not None for series in plot["series"] for x in series["values"])
     ]
+
+
+def _health_plots(health: Health | None, clock: _Clock) -> list[dict[str, Any]]:
+    """Of what alarms are raised by, what is in no other curve."""
+    if health is None or not health.rows:
+        return []
+    table = thin(np.array(health.rows, np.float64))
+    plots = []
+    for label, names, is_logarithmic in HEALTH_PLOTS:
+        values = table[:, [health.columns.index(name) for name in names]]
+        known = np.isfinite(values).any(axis=1)
+        if not known.any():
+            continue
+        steps = table[known, 0]
+        plots.append(
+            {
+                "label": label,
+                "steps": _numbers(steps, 1),
+                **clock.read(steps),
+                "series": [
+                    {
+                        "name": name.replace("_", " "),
+                        "values": _numbers(column, logarithmic=is_logarithmic),
+                    }
+                    for name, column in zip(names, values[known].T, strict=True)
+                ],
+                "is_logarithmic": is_logarithmic,
+                "limits": None,
+            }
+        )
+    return plots
+
+
+def _alarm(found: alarm_rules.Alarm) -> Alarm:
+    over = f"; over at step {found.over}" if found.over else ""
+    return Alarm(
+        step=found.since,
+        level="warning" if found.over else "error",
+        message=found.message + over,
+        advice=found.advice,
+    )
 
 
 def _answer_plots(answers: Answers | None, clock: _Clock) -> list[dict[str, Any]]:
@@ -342,34 +437,52 @@ def _pictures(count: int | None, held_out: int, values: Mapping[str, Any]) -> st
 # ------------------------------------------------------------------------------------------------
 
 
-def _fill(data: Mapping[str, Any]) -> str:
-    """The template with everything in it."""
+def _write(path: Path, data: Mapping[str, Any]) -> None:
     library = (LIBRARY / "uPlot.iife.min.js").read_text(encoding="utf-8")
     script = SCRIPT.read_text(encoding="utf-8")
+    # A page from the file system has no origin of its own: what lies beside it is named by the
+    # scheme.
+    policy = content_policy([library, script], "img-src 'self' file:", "frame-src 'self' file:")
     parts = {
-        "@POLICY@": _policy([library, script]),
+        "@POLICY@": policy,
         "@LICENCE@": (LIBRARY / "LICENSE").read_text(encoding="utf-8"),
         "@LIBRARY-STYLE@": (LIBRARY / "uPlot.min.css").read_text(encoding="utf-8"),
+        "@STYLE@": STYLE.read_text(encoding="utf-8"),
         "@LIBRARY@": library,
         "@DATA@": script_safe(data),
         "@SCRIPT@": script,
     }
+    with atomic_path(path) as temporary:
+        temporary.write_text(fill_template(TEMPLATE, parts), encoding="utf-8")
+
+
+def fill_template(template: Path, parts: Mapping[str, str]) -> str:
+    """A template with a text in place of each mark; the marks come in the order of ``parts``."""
     # From the front to the back: what has been filled in is not looked at again.
-    filled, rest = [], TEMPLATE.read_text(encoding="utf-8")
+    filled, rest = [], template.read_text(encoding="utf-8")
     for mark, text in parts.items():
         before, rest = rest.split(mark, 1)
         filled += [before, text]
     return "".join([*filled, rest])
 
 
-def _policy(scripts: Iterable[str]) -> str:
+def content_policy(scripts: Iterable[str], *more: str, also: str = "") -> str:
     """A content security policy that lets these scripts run and no other, and no request out.
 
-    A page from the file system has no origin of its own: its pictures are named by the scheme.
+    Args:
+        scripts: the text of each, as it stands in its element.
+        more: whole directives.
+        also: further sources of scripts.
     """
     hashes = [hashlib.sha256(script.encode()).digest() for script in scripts]
-    sources = " ".join(f"'sha256-{base64.b64encode(each).decode()}'" for each in hashes)
-    return (
-        "default-src 'none'; img-src 'self' file:; style-src 'unsafe-inline'; "
-        f"script-src {sources}; base-uri 'none'; form-action 'none'"
+    sources = [f"'sha256-{base64.b64encode(each).decode()}'" for each in hashes]
+    return "; ".join(
+        [
+            "default-src 'none'",
+            "style-src 'unsafe-inline'",
+            " ".join(["script-src", *sources, *([also] if also else [])]),
+            *more,
+            "base-uri 'none'",
+            "form-action 'none'",
+        ]
     )

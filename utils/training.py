@@ -25,13 +25,14 @@ import numpy as np
 from tqdm import tqdm
 
 from utils import architecture, backend, checkpoints, datasets, metrics, page, pictures
-from utils.adversarial import AveragedNetwork
-from utils.alarms import Health
-from utils.answers import Answers, Judge, number_asked
+from utils.adversarial import AveragedNetwork, kernel_size
+from utils.alarms import MEASURED, Health
+from utils.answers import MOST_ASKED, Answers, Judge, best_and_worst, number_asked
 from utils.augmentation import draw_examples
+from utils.commandline import option_name, option_names
 from utils.errors import RunError, UserError
 from utils.monitor import History, is_for_history_only, read_rows
-from utils.options import RunOptions, option_name, parse_command_line
+from utils.options import RunOptions, parse_command_line
 from utils.streaming import ReadAhead
 from utils.tensorboard import EventLog, require_tensorboard
 from utils.writer import BackgroundWriter, Job, Waiting
@@ -261,6 +262,7 @@ class Folders:
         self.events = self.images / "tensorboard"
         self.reals = self.images / "reals.png"
         self.augmented = self.images / "augmented.png"
+        self.best_and_worst = self.images / "best-worst.png"
         self.page = self.images / "index.html"
 
     def _make(self, is_new: bool) -> None:
@@ -602,7 +604,7 @@ class Trainer:
                 self.answers = Answers(folders.answers)
                 # Without a checkpoint, the sample of step 0 is still to be made.
                 self.answers.resume(self.step or -1)
-            self.health = Health(folders.health)
+            self.health = Health(folders.health, option_names(type(h)))
             self.health.resume(self.step)
             if not folders.architecture.exists():
                 self._draw_architecture()
@@ -612,6 +614,7 @@ class Trainer:
                 self._save_reals()
                 self._save_sample()
                 self._save_checkpoint()
+                self._submit(functools.partial(self._note_health, 0, self._kernel_sizes(), bar))
                 self._submit(self._write_page)
             try:
                 self._loop(total, stop, bar)
@@ -669,13 +672,16 @@ class Trainer:
             scores: dict[str, float] = {}
             if self.scorer is not None and self.step % h.score_interval == 0:
                 scores = self._score()
+            elif self.judge is not None and self.step % h.score_interval == 0:
+                self._save_best_and_worst(self.sample(self.judged_latents))
             if self.step % h.history_interval == 0:
                 self._write_history()
             if self.step % h.sample_interval == 0:
                 self._save_sample()
                 self._submit(self._plot_now_and_then)
             if self.step % h.score_interval == 0:
-                self._submit(functools.partial(self._note_health, self.step, scores, bar))
+                known = scores | self._kernel_sizes()
+                self._submit(functools.partial(self._note_health, self.step, known, bar))
             if saves:
                 self._save_checkpoint()
         bar.set_description("saving")
@@ -738,7 +744,9 @@ class Trainer:
         """Score the averaged generator, and keep the networks if it is the best so far."""
         ranks = SCORES[self.h.score]
         groups = {*HEALTH_GROUPS, *(GROUPS[name] for name in ranks)}
-        found = self.scorer.score(self.sample(self.scoring_latents), groups)
+        images = self.sample(self.scoring_latents)
+        found = self.scorer.score(images, groups)
+        self._save_best_and_worst(images[:MOST_ASKED])
         self.last_score = found[self.h.score]
         if self.best and not self._is_better(found, self.best):
             return found
@@ -752,16 +760,23 @@ class Trainer:
         )
         return found
 
-    def _note_health(self, step: int, scores: dict[str, float], bar: tqdm) -> None:
+    def _kernel_sizes(self) -> dict[str, float]:
+        networks = self.trained_networks()
+        return {
+            f"{'generator' if name == 'generator' else 'judge'}_weights": kernel_size(network)
+            for name, network in networks.items()
+        }
+
+    def _note_health(self, step: int, known: dict[str, float], bar: tqdm) -> None:
         """Note what was measured since the last time, and say what has begun to go wrong.
 
         Runs where files are written: all rows and grids up to the step are there.
         """
         before = self.health.rows[-1][0] if self.health.rows else 0
-        measured = {name: scores[name] for name in ("kid", "closeness") if name in scores}
-        if "diversity" in scores:
-            reals = scores["diversity_reals"]
-            measured["alikeness"] = (scores["diversity"] - reals) / (1 - reals)
+        measured = {name: known[name] for name in MEASURED if name in known}
+        if "diversity" in known:
+            reals = known["diversity_reals"]
+            measured["alikeness"] = (known["diversity"] - reals) / (1 - reals)
         if self.history is not None:
             measured |= self.history.means(before, step)
         if self.answers is not None and len(self.answers.overfitting()):
@@ -812,6 +827,16 @@ class Trainer:
             step, table = self.step, self.answers
             self._submit(lambda: table.add(step, answers))
 
+    def _save_best_and_worst(self, images: np.ndarray) -> None:
+        """Those that are the most and the least real to the discriminator or critic."""
+        if self.judge is None or len(images) < 2:
+            return
+        answers = self.judge.answers_to_real(images)
+        count = min(self.h.sample_columns, len(images) // 2)
+        name = next(name for name in self.trained_networks() if name != "generator")
+        picture, _ = best_and_worst(images, answers, count, count, name)
+        self._submit(lambda: pictures.save_png(self.folders.best_and_worst, picture))
+
     def _submit_grid(self, path: Path, images: np.ndarray, name: str) -> None:
         columns, step = self.h.sample_columns, self.step
         self._submit(lambda: pictures.save_png(path, pictures.tile(images, columns)), images.nbytes)
@@ -853,16 +878,9 @@ class Trainer:
     def _write_page(self, is_running: bool = True) -> None:
         config = self._config()
         config["hyperparameters"]["resume"] = self.h.resume
-        alarms: list[page.Alarm] = []
-        for alarm in self.health.alarms() if self.health is not None else []:
-            message = alarm.message + (f"; over at step {alarm.over}" if alarm.over else "")
-            level = "warning" if alarm.over else "error"
-            alarms.append(
-                page.Alarm(step=alarm.since, level=level, message=message, advice=alarm.advice)
-            )
         page.write_page(
             self.folders.page, config, type(self.h), self.history, self.answers, self.best,
-            alarms, is_running=is_running,
+            health=self.health, is_running=is_running,
         )  # fmt: skip
 
     # --------------------------------------------------------------------------------------------
