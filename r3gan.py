@@ -1,5 +1,5 @@
-"""R3GAN: residual networks without normalisation, a loss that compares a real image with a generated
-one, and a penalty on the discriminator's slope at both.
+"""R3GAN: residual networks without normalisation, a loss that compares each real image with a
+generated one, and a penalty on the discriminator's slope at both.
 
     python r3gan.py                                   # 1,666 drawn robots, 64 px
     python r3gan.py --data pictures/ --mirror         # a folder of your own pictures
@@ -10,9 +10,9 @@ one, and a penalty on the discriminator's slope at both.
 
 Look at images/RUN/ while it learns. Ctrl-C stops a run cleanly.
 
-Huang, Gokaslan, Kuleshov, Tompkin: The GAN is dead; long live the GAN! A Modern Baseline GAN, NeurIPS
-2024 (arXiv:2501.05441). The loss is that of Jolicoeur-Martineau, 2018 (arXiv:1807.00734) in pairs;
-lazy penalties are those of Karras et al., 2020 (arXiv:1912.04958).
+Huang, Gokaslan, Kuleshov, Tompkin: The GAN is dead; long live the GAN! A Modern GAN Baseline, 2024
+(arXiv:2501.05441). The loss is that of Jolicoeur-Martineau, 2018 (arXiv:1807.00734), by pairs;
+--penalty-interval is from Karras et al., 2020 (arXiv:1912.04958).
 """
 
 from __future__ import annotations
@@ -51,55 +51,50 @@ class Hyperparameters(RunOptions):
     # Architecture.
     latent_dim: int = 64
     """Length of the random vector that an image is generated from."""
-    generator_filters: tuple[int, ...] = (16,)
+    generator_filters: tuple[int, ...] = (8,)
     """Channels of the generator's maps, from 4x4 pixels up to the image's size. A single number is
     the width of the largest map, doubled each time the map halves."""
-    discriminator_filters: tuple[int, ...] = (16,)
+    discriminator_filters: tuple[int, ...] = (8,)
     """Channels of the discriminator's maps, from the image's size down to 4x4 pixels. A single
     number is the width of the largest map, doubled each time the map halves."""
-    max_filters: int = 256
+    max_filters: int = 512
     """Doubling stops at this width."""
+    start_filters: int = 256
+    """With a single number: channels of the 4x4 maps, where the generator starts and the
+    discriminator ends. Most of the weights are there, and little of the time is spent there."""
     blocks: int = 1
     """Residual blocks at each size of the maps, in both networks; the paper has 2."""
-    expansion: int = 2
-    """A block's inner maps have that many times its channels."""
     groups: int = 1
-    """Groups of each 3x3 convolution, inside which channels are mixed; the paper has groups of 16
+    """Groups of each 3x3 convolution, in which channels are mixed; the paper has groups of 16
     channels. On a CPU, TensorFlow is many times slower with more than one."""
 
-    # Optimisation.
+    # Optimisation. Where there are two numbers, the second is that of the end.
     batch_size: int = 16
     """Real images, and as many generated ones, in one update."""
     epochs: int = 1000
     """Passes over the data set, counted from the run's beginning; 0 goes on until stopped. A step
     takes two batches, with --shared-pass one."""
-    learning_rate: float = 2e-4
-    """Adam's learning rate for both networks, at first; its beta1 is 0."""
-    final_learning_rate: float = 5e-5
-    """The same in the end."""
-    beta2: float = 0.9
-    """Adam's beta2 for both networks, at first."""
-    final_beta2: float = 0.99
-    """The same in the end."""
-    gamma: float = 0.0
-    """Weight of the penalties, at first; 0 goes by the image size: 2 at 64 px, 150 at 256 px."""
-    final_gamma: float = 0.0
-    """The same in the end; 0 takes a tenth of what it is at first."""
+    learning_rate: tuple[float, float] = (2e-4, 5e-5)
+    """Adam's learning rate for both networks, at first and in the end; its beta1 is 0."""
+    beta2: tuple[float, float] = (0.9, 0.99)
+    """Adam's beta2 for both networks, at first and in the end."""
+    gamma: tuple[float, float] = (0.0, 0.0)
+    """Weight of the penalties, at first and in the end; 0 goes by the image size: 2 at 64 px, 150
+    at 256 px, and in the end a tenth of what it was."""
     schedule_steps: int = 20_000
     """Steps in which these three go from first to last, along half a cosine; then they stay."""
     penalty_interval: int = 1
     """Take the penalties in one step of that many, with as many times the weight."""
     shared_pass: bool = False
-    """Both networks learn at the same moment from the same images: one batch and one pass of each
-    network serve both. Otherwise the generator learns on a batch of its own, after the
-    discriminator and against what that has become."""
+    """Both networks learn at once from the same images: one batch and one pass of each network
+    serve both. Otherwise the generator learns after the discriminator, on a batch of its own."""
 
     METHOD: ClassVar[str] = "r3gan"
     JUDGE: ClassVar[str] = "discriminator"
     # What decides about the shape or the meaning of a weight cannot change when a run resumes.
     FIXED_FIELDS: ClassVar[tuple[str, ...]] = (
         *RunOptions.FIXED_FIELDS, "generator_filters", "discriminator_filters", "max_filters",
-        "blocks", "expansion", "groups",
+        "start_filters", "blocks", "groups",
     )  # fmt: skip
 
     @property
@@ -112,13 +107,13 @@ class Hyperparameters(RunOptions):
         super().check()
         filters = ("generator_filters", "discriminator_filters")
         self.require_between(
-            1, math.inf, *filters, "max_filters", "expansion", "groups", "schedule_steps",
+            1, math.inf, *filters, "max_filters", "start_filters", "groups", "schedule_steps",
             "penalty_interval",
         )  # fmt: skip
         self.require_between(1, 100, "blocks")
-        self.require_between(0, 1e9, "gamma", "final_gamma", "final_learning_rate")
         self.require_between(1e-12, 1e9, "learning_rate")
-        self.require_between(1e-6, 0.9999, "beta2", "final_beta2")
+        self.require_between(1e-6, 0.9999, "beta2")
+        self.require_between(0, 1e9, "gamma")
         for field in filters if self.image_size else ():
             given, sizes = len(getattr(self, field)), int(math.log2(self.image_size)) - 1
             if given not in (1, sizes):
@@ -127,25 +122,27 @@ class Hyperparameters(RunOptions):
                     f"to {self.image_size} px"
                 )
             for width in self.widths(field):
-                if width * self.expansion % self.groups:
+                if networks.EXPANSION * width % self.groups:
                     raise UserError(
-                        f"--groups {self.groups}: does not divide the {width * self.expansion} "
-                        f"channels in a block of {option_name(field)}"
+                        f"--groups {self.groups}: does not divide {networks.EXPANSION} x {width}, "
+                        f"the width of a block of {option_name(field)}"
                     )
 
     def widths(self, field: str) -> tuple[int, ...]:
         """Channels of a network's maps, the largest map first where a single width doubles."""
-        return networks.pyramid(getattr(self, field), int(math.log2(self.image_size)) - 1, self)
+        given = getattr(self, field)
+        larger = networks.pyramid(given, int(math.log2(self.image_size)) - 2, self)
+        return (*larger, self.start_filters) if len(given) == 1 else given
 
     def gammas(self) -> tuple[float, float]:
         """Weight of the penalties, at first and in the end.
 
-        The paper has 2 at 64 px and 150 at 256 px: what lies between is on the straight line
-        through both in logarithms, a power of 3.1 of the size.
+        The paper has 2 at 64 px and 150 at 256 px. Other sizes lie on the straight line through
+        both in logarithms: gamma grows with a power of 3.1 of the size.
         """
         power = math.log(150 / 2, 256 / 64)
-        first = self.gamma or 2 * (self.image_size / 64) ** power
-        return first, self.final_gamma or first / 10
+        first = self.gamma[0] or 2 * (self.image_size / 64) ** power
+        return first, self.gamma[1] or first / 10
 
 
 # ------------------------------------------------------------------------------------------------
@@ -153,68 +150,27 @@ class Hyperparameters(RunOptions):
 # ------------------------------------------------------------------------------------------------
 
 
-def he_normal(gain: float = 1.0) -> keras.initializers.Initializer:
-    """N(0, gain / fan in): outputs have ``gain`` times the inputs' variance."""
-    return keras.initializers.VarianceScaling(gain, "fan_in", "untruncated_normal")
-
-
-def convolve(x: Tensor, filters: int, gain: float = 1.0) -> Tensor:
-    """Maps (B, H, W, C) to (B, H, W, filters), pixel by pixel."""
-    return layers.Conv2D(filters, 1, use_bias=False, kernel_initializer=he_normal(gain))(x)
-
-
-def residual_block(x: Tensor, depth: int, h: Hyperparameters) -> Tensor:
-    """Maps (B, H, W, C) to maps of the same shape, and at the start of training to themselves.
-
-    Args:
-        x: the maps.
-        depth: residual blocks of the whole network. The more there are, the smaller they start
-            (depth^-1/4 on both kernels: Zhang et al. 2019, arXiv:1901.09321), so that their sum
-            does not grow with their number. This is what stands in for normalisation.
-        h: width of the inner maps and groups.
-    """
-    filters = x.shape[-1]
-    # What LeakyReLU takes from the variance (He et al. 2015), and the scale above, squared.
-    gain = 2 / (1 + 0.2**2) / math.sqrt(depth)
-    inner = layers.Conv2D(
-        filters * h.expansion, 1, kernel_initializer=he_normal(gain)
-    )(x)  # (B, H, W, C * expansion)  # fmt: skip
-    inner = layers.LeakyReLU(0.2)(inner)
-    inner = layers.Conv2D(
-        filters * h.expansion, 3, padding="same", groups=h.groups,
-        kernel_initializer=he_normal(gain),
-    )(inner)  # fmt: skip
-    inner = layers.LeakyReLU(0.2)(inner)
-    inner = layers.Conv2D(
-        filters, 1, use_bias=False, kernel_initializer="zeros"
-    )(inner)  # (B, H, W, C)  # fmt: skip
-    return layers.Add()([x, inner])
-
-
 def build_generator(h: Hyperparameters) -> keras.Model:
     """Latent vectors (B, latent_dim) to images (B, image_size, image_size, 3).
 
-    Images are meant to lie in [-1, 1], and nothing forces them there: a tanh would flatten the
-    gradient of white and black. What is beyond is clipped where they are drawn or scored.
+    Images are meant to lie in [-1, 1], but nothing holds them there: a tanh would take the gradient
+    from black and white. What is beyond is clipped where images are drawn or scored.
     """
     widths = h.widths("generator_filters")
     widths = widths[::-1] if len(h.generator_filters) == 1 else widths
     latents = keras.Input((h.latent_dim,), name="latents")  # (B, latent_dim)
-    x = layers.Dense(widths[0], use_bias=False, kernel_initializer=he_normal())(latents)
-    # One learned 4x4 map for each channel; the latent vector says how much of it there is.
+    x = layers.Dense(widths[0], use_bias=False, kernel_initializer=networks.he_normal())(latents)
+    # A learned 4x4 map for each channel; the latent vector says how much of it there is.
     basis = keras.initializers.RandomNormal(stddev=1.0)
-    x = layers.EinsumDense(
-        "bc,chw->bhwc", (4, 4, widths[0]), kernel_initializer=basis
-    )(x)  # (B, 4, 4, widths[0])  # fmt: skip
-    for level, filters in enumerate(widths):
+    x = layers.EinsumDense("bc,chw->bhwc", (4, 4, widths[0]), kernel_initializer=basis)(x)
+    for level, filters in enumerate(widths):  # (B, 4, 4, widths[0]), then 8, 16, ...
         if level:
-            if filters != x.shape[-1]:
-                x = convolve(x, filters)
+            x = networks.mix_channels(x, filters)
             # Bilinear: every pixel repeated 2x2, then the filter [1, 2, 1] / 4 along both sides.
-            x = layers.UpSampling2D(2, interpolation="bilinear")(x)  # (B, 8, 8, widths[1]), ...
+            x = layers.UpSampling2D(2, interpolation="bilinear")(x)
         for _ in range(h.blocks):
-            x = residual_block(x, h.blocks * len(widths), h)
-    x = convolve(x, 3)  # (B, image_size, image_size, 3)
+            x = networks.residual_block(x, h.blocks * len(widths), h.groups)
+    x = networks.mix_channels(x, 3)  # (B, image_size, image_size, 3)
     # In bfloat16, 256 shades would become a few dozen.
     images = layers.Activation("linear", dtype="float32", name="images")(x)
     return keras.Model(latents, images, name="generator")
@@ -227,22 +183,19 @@ def build_discriminator(h: Hyperparameters) -> keras.Model:
     """
     widths = h.widths("discriminator_filters")
     images = keras.Input((h.image_size, h.image_size, 3), name="images")
-    x = convolve(images, widths[0])  # (B, image_size, image_size, widths[0])
+    x = networks.mix_channels(images, widths[0])  # (B, image_size, image_size, widths[0])
     for level, filters in enumerate(widths):
         if level:
             x = Downsample()(x)  # (B, H / 2, W / 2, widths[0]), ...
-            if filters != x.shape[-1]:
-                x = convolve(x, filters)  # (B, H / 2, W / 2, widths[1]), ...
+            x = networks.mix_channels(x, filters)  # (B, H / 2, W / 2, widths[1]), ...
         for _ in range(h.blocks):
-            x = residual_block(x, h.blocks * len(widths), h)
+            x = networks.residual_block(x, h.blocks * len(widths), h.groups)
     # The generator's start the other way round: how much of a learned 4x4 map is in each channel.
     basis = keras.initializers.RandomNormal(stddev=1 / 4)
-    x = layers.EinsumDense(
-        "bhwc,chw->bc", (widths[-1],), kernel_initializer=basis
-    )(x)  # (B, widths[-1])  # fmt: skip
-    # An offset would cancel in every difference.
+    x = layers.EinsumDense("bhwc,chw->bc", (widths[-1],), kernel_initializer=basis)(x)
+    # (B, widths[-1]). An offset would cancel in every difference.
     logits = layers.Dense(
-        1, use_bias=False, kernel_initializer=he_normal(), dtype="float32", name="logits"
+        1, use_bias=False, kernel_initializer=networks.he_normal(), dtype="float32", name="logits"
     )(x)  # (B, 1)
     return keras.Model(images, logits, name="discriminator")
 
@@ -286,13 +239,10 @@ class R3GAN:
         self.generator = build_generator(h)
         self.discriminator = build_discriminator(h)
         self.combined = build_combined(self.generator, self.discriminator)
+        ends = {"learning_rate": h.learning_rate, "gamma": h.gammas(), "beta2": h.beta2}
         self.schedules = {
             name: keras.optimizers.schedules.CosineDecay(first, h.schedule_steps, last / first)
-            for name, (first, last) in {
-                "learning_rate": (h.learning_rate, h.final_learning_rate),
-                "gamma": h.gammas(),
-                "beta2": (h.beta2, h.final_beta2),
-            }.items()
+            for name, (first, last) in ends.items()
         }
         """Functions of the step that is made."""
         self.generator_optimizer = self._build_optimizer(self.generator)
@@ -361,8 +311,8 @@ class R3GAN:
             fake_images: G(z), in the same shape.
 
         Returns:
-            Named scalars; and of the discriminator before this update, ``real_logits`` and
-            ``fake_logits``, (B, 1), and with --shared-pass ``fake_slopes``, (B, H, W, 3).
+            Named scalars; and what the discriminator said before this update: ``real_logits`` and
+            ``fake_logits``, (B, 1), with --shared-pass also ``fake_slopes``, (B, H, W, 3).
         """
         h = self.hyperparameters
         step = self.discriminator_optimizer.iterations.value
@@ -371,26 +321,17 @@ class R3GAN:
 
         def differentiate(penalises: bool) -> tuple[dict[str, Tensor], list[Tensor]]:
             def loss_function() -> tuple[Tensor, dict[str, Tensor]]:
-                answers = {}
-                asked = {"real": penalises, "fake": penalises or h.shared_pass}
-                for kind, images in (("real", real_images), ("fake", fake_images)):
-                    if asked[kind]:
-                        answers[f"{kind}_logits"], answers[f"{kind}_slopes"] = (
-                            backend.input_gradient(self.judge, images)
-                        )
-                    else:
-                        answers[f"{kind}_logits"] = self.judge(images)
-                answers["loss"] = loss = relativistic_loss(
-                    answers["real_logits"], answers["fake_logits"]
-                )
-                answers["penalties"] = self.penalties.value
+                # Slopes that are not used are not computed, but by PyTorch.
+                real_logits, real_slopes = backend.input_gradient(self.judge, real_images)
+                fake_logits, fake_slopes = backend.input_gradient(self.judge, fake_images)
+                loss, penalties = relativistic_loss(real_logits, fake_logits), self.penalties.value
+                answers = {"loss": loss, "real_logits": real_logits, "fake_logits": fake_logits}
+                if h.shared_pass:
+                    answers["fake_slopes"] = fake_slopes
                 if penalises:
-                    slopes = answers.pop("real_slopes"), answers["fake_slopes"]
-                    answers["penalties"] = ops.stack([zero_centred_penalty(x) for x in slopes])
-                    loss += weight * ops.sum(answers["penalties"])
-                if not h.shared_pass:
-                    answers.pop("fake_slopes", None)
-                return loss, answers
+                    penalties = ops.stack([*map(zero_centred_penalty, (real_slopes, fake_slopes))])
+                    loss += weight * ops.sum(penalties)
+                return loss, answers | {"penalties": penalties}
 
             (_, answers), gradients = backend.value_and_grad(loss_function, variables)
             return answers, gradients
@@ -398,20 +339,19 @@ class R3GAN:
         with frozen(self.generator):
             variables = self.combined.trainable_variables  # the discriminator's
             if h.penalty_interval == 1:
-                answers, gradients = differentiate(penalises=True)
+                answers, gradients = differentiate(True)
             else:
+                is_due = step % h.penalty_interval == 0
                 answers, gradients = backend.either(
-                    step % h.penalty_interval == 0,
-                    lambda: differentiate(penalises=True),
-                    lambda: differentiate(penalises=False),
+                    is_due, lambda: differentiate(True), lambda: differentiate(False)
                 )
             self._apply(self.discriminator_optimizer, gradients, variables)
         self.penalties.assign(answers["penalties"])
-        difference = answers["real_logits"] - answers["fake_logits"]  # (B, 1)
+        differences = answers["real_logits"] - answers["fake_logits"]  # (B, 1)
         results = {
             "d_loss": answers["loss"],
-            "d_difference": ops.mean(difference),
-            "d_ordered": ops.mean(ops.cast(difference > 0, "float32")),
+            "d_difference": ops.mean(differences),
+            "d_ordered": ops.mean(ops.cast(differences > 0, "float32")),
             "r1_penalty": answers["penalties"][0],
             "r2_penalty": answers["penalties"][1],
             **gradient_norms("d", gradients, variables),
@@ -419,37 +359,47 @@ class R3GAN:
         }
         return results | schedules, answers
 
-    def update_generator(
-        self, latents: Tensor, real_images: Tensor | None, answers: dict[str, Tensor]
-    ) -> dict[str, Tensor]:
+    def update_generator(self, latents: Tensor, real_images: Tensor) -> dict[str, Tensor]:
         """(2) Update G: minimise softplus(-(D(G(z)) - D(x))).
 
-        Trains the generator's variables through the combined model; with --shared-pass through the
-        generator alone, for what the discriminator would add to the chain rule is known: it judges
-        every image by itself, so that an image's slope, which the penalty took, times the loss'
-        derivative by the logit is all of it.
+        Trains the generator's variables through the combined model.
 
         Args:
             latents: z, (B, latent_dim).
-            real_images: x, (B, H, W, 3); None with --shared-pass.
-            answers: of `update_discriminator`; used with --shared-pass.
+            real_images: x, (B, H, W, 3).
         """
-        h = self.hyperparameters
-        if h.shared_pass:
-            real_logits, fake_logits = answers["real_logits"], answers["fake_logits"]
-            to_logits = -ops.sigmoid(real_logits - fake_logits) / h.batch_size  # (B, 1)
-            to_images = ops.reshape(to_logits, (-1, 1, 1, 1)) * answers["fake_slopes"]
-        else:
-            real_logits = self.judge(real_images)
+        real_logits = self.judge(real_images)
 
         def loss_function() -> tuple[Tensor, Tensor]:
-            if not h.shared_pass:
-                loss = relativistic_loss(self.combined(latents, training=True), real_logits)
-                return loss, loss
-            # No loss, but what has the loss' gradient.
+            loss = relativistic_loss(self.combined(latents, training=True), real_logits)
+            return loss, loss
+
+        return self._learn_to_generate(loss_function)
+
+    def update_generator_at_once(
+        self, latents: Tensor, answers: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """(2) as above, with what the discriminator said before its own update.
+
+        By the chain rule, the loss' gradient with respect to a generated image is its derivative
+        by the image's logit times the slope there, for every image is judged by itself.
+
+        Args:
+            latents: z, (B, latent_dim).
+            answers: see `update_discriminator`.
+        """
+        real_logits, fake_logits = answers["real_logits"], answers["fake_logits"]
+        to_logits = -ops.sigmoid(real_logits - fake_logits) / self.hyperparameters.batch_size
+        to_images = ops.reshape(to_logits, (-1, 1, 1, 1)) * answers["fake_slopes"]
+
+        def loss_function() -> tuple[Tensor, Tensor]:
+            # Not the loss, but it has the loss' gradient.
             images = self.generator(latents, training=True)
             return ops.sum(images * to_images), relativistic_loss(fake_logits, real_logits)
 
+        return self._learn_to_generate(loss_function)
+
+    def _learn_to_generate(self, loss_function: backend.LossFunction) -> dict[str, Tensor]:
         with frozen(self.discriminator):
             variables = self.combined.trainable_variables  # the generator's
             (_, loss), gradients = backend.value_and_grad(loss_function, variables)
@@ -463,9 +413,9 @@ class R3GAN:
     def train_step(self, real_batches: Tensor) -> dict[str, Tensor]:
         """One alternation, or with --shared-pass one update of both at once.
 
-        With that, the generator learns from the discriminator that its images have just been shown
-        to, as in simultaneous gradient descent (for which the paper proves convergence; it trains
-        by turns), and from the real images of that update instead of others.
+        What --shared-pass changes: the generator learns from the discriminator as it was before its
+        update, on the images of that update. This is simultaneous gradient descent, for which the
+        paper proves that it converges; it trains in turns.
 
         Args:
             real_batches: uint8 (2, B, H, W, 3), or (1, B, H, W, 3) with --shared-pass.
@@ -485,11 +435,11 @@ class R3GAN:
         if h.shared_pass:
             with backend.one_pass(self.generator, latents) as fake_images:
                 results, answers = self.update_discriminator(real_images[0], fake_images)
-                results |= self.update_generator(latents, None, answers)
+                results |= self.update_generator_at_once(latents, answers)
         else:
             fake_images = self.generator(latents, training=True)
             results, _ = self.update_discriminator(real_images[0], fake_images)
-            results |= self.update_generator(self.random_latents(), real_images[1], {})
+            results |= self.update_generator(self.random_latents(), real_images[1])
         self.average.update(self.generator_optimizer.iterations * h.batch_size, h.batch_size)
         return results
 

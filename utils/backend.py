@@ -185,9 +185,7 @@ class _TensorFlow:
         finally:
             library.nn.moments = original
 
-    def either(
-        self, condition: Tensor, first: Callable[[], Any], second: Callable[[], Any]
-    ) -> Any:
+    def either(self, condition: Tensor, first: Callable[[], Any], second: Callable[[], Any]) -> Any:
         return library.cond(condition, first, second)
 
     def images_to_device(self, images: np.ndarray) -> Tensor:
@@ -351,9 +349,7 @@ class _Jax:
         _assign(state, assigned)
         return outputs, gradient
 
-    def either(
-        self, condition: Tensor, first: Callable[[], Any], second: Callable[[], Any]
-    ) -> Any:
+    def either(self, condition: Tensor, first: Callable[[], Any], second: Callable[[], Any]) -> Any:
         state = self._state
 
         def pure(function: Callable[[], Any]) -> Callable[[list[Tensor]], tuple[Any, list[Tensor]]]:
@@ -433,9 +429,7 @@ class _Torch:
         (gradient,) = library.autograd.grad(outputs.sum(), inputs, create_graph=True)
         return outputs, gradient
 
-    def either(
-        self, condition: Tensor, first: Callable[[], Any], second: Callable[[], Any]
-    ) -> Any:
+    def either(self, condition: Tensor, first: Callable[[], Any], second: Callable[[], Any]) -> Any:
         return first() if bool(condition) else second()
 
     def images_to_device(self, images: np.ndarray) -> Tensor:
