@@ -264,7 +264,6 @@ class _Graph:
 
 
 _LAYERS: dict[type[layers.Layer], Callable[[_Graph, Any], None]] = {
-    layers.InputLayer: _Graph.nothing,
     layers.Dropout: _Graph.nothing,
     layers.Identity: _Graph.nothing,
     layers.Dense: _Graph.dense,
@@ -307,6 +306,8 @@ def to_onnx(generator: keras.Model) -> ModelProto:
     graph = _Graph(generator.input_shape[1])
     made = {id(generator.inputs[0]): graph.value()}
     for layer in generator.layers:  # each behind those it reads
+        if isinstance(layer, layers.InputLayer):
+            continue
         sources = keras.tree.flatten(layer.input)
         if any(id(source) not in made for source in sources) or (
             len(sources) > 1 and type(layer) is not layers.Add
