@@ -328,10 +328,11 @@ class R3GAN:
                 answers = {"loss": loss, "real_logits": real_logits, "fake_logits": fake_logits}
                 if h.shared_pass:
                     answers["fake_slopes"] = fake_slopes
+                total = loss
                 if penalises:
                     penalties = ops.stack([*map(zero_centred_penalty, (real_slopes, fake_slopes))])
-                    loss += weight * ops.sum(penalties)
-                return loss, answers | {"penalties": penalties}
+                    total = loss + weight * ops.sum(penalties)
+                return total, answers | {"penalties": penalties}
 
             (_, answers), gradients = backend.value_and_grad(loss_function, variables)
             return answers, gradients
