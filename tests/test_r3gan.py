@@ -376,6 +376,8 @@ def test_parameter_counts(blocks, groups):
         assert discriminator.count_params() == 2_863_992
     assert generator.output_shape == (None, 64, 64, 3)
     assert not [v for v in generator.variables if not v.trainable]
+    # generator.keras loads in plain Keras.
+    assert {type(layer).__module__.split(".")[0] for layer in generator.layers} == {"keras"}
     kinds = {type(layer).__name__ for layer in [*generator.layers, *discriminator.layers]}
     assert not [kind for kind in kinds if "Normalization" in kind or "Dropout" in kind]
 
