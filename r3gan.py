@@ -193,7 +193,7 @@ def build_discriminator(h: Hyperparameters) -> keras.Model:
     # The generator's start the other way round: how much of a learned 4x4 map is in each channel.
     basis = keras.initializers.RandomNormal(stddev=1 / 4)
     x = layers.EinsumDense("bhwc,chw->bc", (widths[-1],), kernel_initializer=basis)(x)
-    # (B, widths[-1]). An offset would cancel in every difference.
+    # x is (B, widths[-1]). An offset would cancel in every difference.
     logits = layers.Dense(
         1, use_bias=False, kernel_initializer=networks.he_normal(), dtype="float32", name="logits"
     )(x)  # (B, 1)
