@@ -20,14 +20,20 @@ import keras
 from keras import ops
 
 import dcgan
+import r3gan
 import wgan
 from tests.conftest import blobs
+from tests.test_r3gan import with_active_blocks
 from tests.test_recipes import recorded
 from utils.adversarial import Balance
 
 SMALL = {
     "image_size": 16, "batch_size": 4, "latent_dim": 5, "generator_filters": (4,),
     "initial_stddev": 0.1,
+}  # fmt: skip
+SMALL_R3GAN = {
+    "image_size": 16, "batch_size": 4, "latent_dim": 5, "generator_filters": (4,),
+    "discriminator_filters": (4,), "start_filters": 8, "schedule_steps": 4,
 }  # fmt: skip
 METHODS = {
     "wgan penalty": lambda: wgan.WGAN(
@@ -53,6 +59,14 @@ METHODS = {
         dcgan.Hyperparameters(
             **SMALL, discriminator_filters=(4,), discriminator_dropout=0.0,
             discriminator_updates="separate", normalization="after-activation",
+        )
+    ),
+    "r3gan": lambda: with_active_blocks(
+        r3gan.R3GAN(r3gan.Hyperparameters(**SMALL_R3GAN, groups=2))
+    ),
+    "r3gan lazy and shared": lambda: with_active_blocks(
+        r3gan.R3GAN(
+            r3gan.Hyperparameters(**SMALL_R3GAN, shared_pass=True, penalty_interval=2)
         )
     ),
 }  # fmt: skip

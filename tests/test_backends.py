@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import REPOSITORY, TINY, run_script
+from tests.test_r3gan import TINY as TINY_R3GAN
 from tests.test_runs import assert_same_state, read_answers, read_history
 from tests.test_wgan import TINY as TINY_WGAN
 
@@ -120,12 +121,19 @@ def test_a_resumed_run_is_exact(backend, tmp_path, data_file):
     assert {key: row for key, row in halves.items() if key[0] != "7"} == whole
 
 
+@pytest.mark.parametrize(
+    ("script", "options"),
+    [
+        ("wgan.py", [*TINY_WGAN, "--minibatch", "discrimination"]),
+        ("r3gan.py", [*TINY_R3GAN, "--penalty-interval", "2"]),
+    ],
+)
 @pytest.mark.parametrize("backend", OTHERS)
-def test_a_resumed_wgan_is_exact(backend, tmp_path, data_file):
-    arguments = [*TINY_WGAN, "--data", data_file, "--minibatch", "discrimination"]
+def test_another_methods_resumed_run_is_exact(backend, script, options, tmp_path, data_file):
+    arguments = [*options, "--data", data_file]
 
     def run(*more: object) -> None:
-        run_on(backend, *more, folder=tmp_path, script="wgan.py")
+        run_on(backend, *more, folder=tmp_path, script=script)
 
     run(*arguments, "--steps", 6, "--run-name", "whole")
     run(*arguments, "--steps", 3, "--run-name", "halves")

@@ -18,6 +18,7 @@ from tests.test_backends import BACKENDS
 from utils import backend
 from utils.adversarial import frozen
 from utils.layers import (
+    Downsample,
     InstanceNoise,
     MinibatchDiscrimination,
     MinibatchStandardDeviation,
@@ -663,3 +664,35 @@ def test_losses_gradients_and_penalties_are_the_same_on_all_backends(name, probe
         np.testing.assert_allclose(
             found[key] / scale, value / scale, atol=tolerance, err_msg=key
         )  # fmt: skip
+
+
+# Downsampling -----------------------------------------------------------------------------------
+
+
+def test_halving_weighs_four_pixels_along_each_side():
+    maps = images_of(2, 6, 4, 3)
+    padded = np.pad(maps.astype(np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)), "edge")
+    expected = np.zeros((2, 3, 2, 3))
+    for row, down in enumerate((1, 3, 3, 1)):
+        for column, right in enumerate((1, 3, 3, 1)):
+            window = padded[:, row : row + 6 : 2, column : column + 4 : 2]
+            expected += down / 8 * right / 8 * window[:, :3, :2]
+    found = numbers(Downsample()(maps))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_halving_is_the_transpose_of_doubling():
+    """<halve(x), y> = <x, double(y)> / 4, double being Keras' bilinear interpolation."""
+    maps, halves = images_of(2, 8, 8, 3), images_of(2, 4, 4, 3, seed=1)
+    doubled = numbers(layers.UpSampling2D(2, interpolation="bilinear")(halves))
+    expected = (maps * doubled).sum() / 4
+    assert (numbers(Downsample()(maps)) * halves).sum() == pytest.approx(expected, rel=1e-5)
+
+
+def test_halving_is_saved_has_no_weights_and_refuses_odd_sides(tmp_path):
+    network, loaded = save_and_load([Downsample()], (8, 8, 3), tmp_path)
+    assert not network.variables
+    maps = images_of(2, 8, 8, 3)
+    np.testing.assert_array_equal(numbers(loaded(maps)), numbers(network(maps)))
+    with pytest.raises(ValueError, match="Downsample: maps of 8x5, sides must be even"):
+        Downsample()(images_of(1, 8, 5, 3))

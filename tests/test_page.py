@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 import dcgan
+import r3gan
 import wgan
 from tests.conftest import TINY, run_script
 from utils import page
@@ -199,6 +200,7 @@ def test_options_that_differ_and_facts(tmp_path):
         (dcgan.Hyperparameters, ["--generator-filters", "3", "4", "--holdout", "0.1"]),
         (dcgan.Hyperparameters, ["--preset", "edouard99-64", "--latent-dim", "7"]),
         (wgan.Hyperparameters, ["--preset", "arjovsky", "--n-critic", "2", "--epochs", "3"]),
+        (r3gan.Hyperparameters, ["--learning-rate", "0.0001", "1e-05", "--shared-pass"]),
     ],
 )
 def test_the_command_repeats_the_options(options, arguments):

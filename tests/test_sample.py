@@ -21,6 +21,7 @@ import keras
 from keras import layers
 
 import dcgan
+import r3gan
 import sample
 import wgan
 from utils import export, latents, networks, pictures, runs
@@ -43,7 +44,7 @@ def random_weights(network: keras.Model, seed: int = 0) -> keras.Model:
 
 def write_run(folder: Path, name: str, h: networks.ConvolutionalOptions) -> None:
     """What a training leaves behind, without the training."""
-    script = {"dcgan": dcgan, "wgan": wgan}[h.METHOD]
+    script = {"dcgan": dcgan, "r3gan": r3gan, "wgan": wgan}[h.METHOD]
     judge = getattr(script, f"build_{h.JUDGE}")
     models = folder / "saved_models" / name
     for place, seed in ((models, 0), (models / "best", 1)):
@@ -422,6 +423,43 @@ def test_keras_and_onnx_runtime_give_the_same_picture(name, tmp_path):
         assert np.abs(shades[0] - shades[1]).max() <= 1
 
 
+def assert_same_images(generator: keras.Model, folder: Path) -> None:
+    """By Keras and by ONNX Runtime, of some latent vectors."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    export.export(generator, folder / "a.keras", folder / "a.onnx")
+    session = onnxruntime.InferenceSession(folder / "a.onnx")
+    loaded = keras.models.load_model(folder / "a.keras", compile=False)
+    vectors = latents.draw(3, generator.input_shape[1], 3)
+    (images,) = session.run(["images"], {"latents": vectors})
+    wanted = keras.ops.convert_to_numpy(loaded(vectors, training=False))
+    assert images.shape == wanted.shape
+    assert wanted.std() > 0.1
+    assert np.abs(images - wanted).max() < 1e-5 * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("changes", [{}, {"blocks": 2, "groups": 2, "start_filters": 4}])
+def test_residual_generators_are_the_same_in_onnx_runtime(changes, tmp_path):
+    h = r3gan.Hyperparameters(
+        image_size=SIZE, latent_dim=LATENT_DIM, generator_filters=(4,),
+        **({"start_filters": 6} | changes),
+    )  # fmt: skip
+    assert_same_images(random_weights(r3gan.build_generator(h)), tmp_path)
+
+
+def test_sums_of_what_several_layers_read_are_exported(tmp_path):
+    """Maps whose channels come first or last, in either order; a sum of three; a vector."""
+    inputs = keras.Input((5,))
+    first = layers.Dense(8, name="first")(inputs)
+    both = layers.Add()([layers.Dense(8, name="second")(inputs), first])
+    maps = layers.Reshape((2, 2, 2))(both)
+    convolved = layers.Conv2D(2, 3, padding="same")(maps)
+    again = layers.Conv2D(2, 1)(maps)
+    x = layers.Add()([maps, convolved, again])
+    x = layers.Add()([x, maps])
+    images = layers.Conv2D(3, 1)(layers.UpSampling2D(2, interpolation="bilinear")(x))
+    assert_same_images(random_weights(keras.Model(inputs, images)), tmp_path)
+
+
 def test_padding_is_that_of_tensorflow():
     """Against the sizes and places that its documentation gives for "same"."""
     assert export.same_padding(8, kernel=4, stride=2) == (1, 1)
@@ -462,8 +500,8 @@ def test_what_cannot_be_exported_leaves_no_file(tmp_path):
     with pytest.raises(UserError, match="layer odd is a PReLU, which it does not know"):
         export.export(keras.Model(inputs, x), tmp_path / "a.keras", tmp_path / "a.onnx")
     branches = layers.Dense(4, name="second")(inputs)
-    branches = layers.Add()([layers.Dense(4, name="first")(inputs), branches])
-    with pytest.raises(UserError, match="does not follow"):
+    branches = layers.Multiply(name="odd")([layers.Dense(4, name="first")(inputs), branches])
+    with pytest.raises(UserError, match="layer odd does not read one earlier layer alone"):
         export.export(keras.Model(inputs, branches), tmp_path / "a.keras", tmp_path / "a.onnx")
     assert not list(tmp_path.iterdir())
 

@@ -185,6 +185,9 @@ class _TensorFlow:
         finally:
             library.nn.moments = original
 
+    def either(self, condition: Tensor, first: Callable[[], Any], second: Callable[[], Any]) -> Any:
+        return library.cond(condition, first, second)
+
     def images_to_device(self, images: np.ndarray) -> Tensor:
         # TensorFlow has no GPU kernel that gathers bytes: the set would go back to the host at
         # every step. It gathers 64-bit numbers, so eight bytes travel as one, unread.
@@ -346,6 +349,23 @@ class _Jax:
         _assign(state, assigned)
         return outputs, gradient
 
+    def either(self, condition: Tensor, first: Callable[[], Any], second: Callable[[], Any]) -> Any:
+        state = self._state
+
+        def pure(function: Callable[[], Any]) -> Callable[[list[Tensor]], tuple[Any, list[Tensor]]]:
+            def branch(values: list[Tensor]) -> tuple[Any, list[Tensor]]:
+                with keras.StatelessScope(list(zip(state, values, strict=True))) as scope:
+                    results = function()
+                return results, [scope.get_current_value(variable) for variable in state]
+
+            return branch
+
+        results, values = library.lax.cond(
+            condition, pure(first), pure(second), [variable.value for variable in state]
+        )
+        _assign(state, values)
+        return results
+
     def images_to_device(self, images: np.ndarray) -> Tensor:
         if self._distribution:
             return library.device_put(images, self._distribution.replicated())
@@ -408,6 +428,9 @@ class _Torch:
         outputs = function(inputs)
         (gradient,) = library.autograd.grad(outputs.sum(), inputs, create_graph=True)
         return outputs, gradient
+
+    def either(self, condition: Tensor, first: Callable[[], Any], second: Callable[[], Any]) -> Any:
+        return first() if bool(condition) else second()
 
     def images_to_device(self, images: np.ndarray) -> Tensor:
         return ops.convert_to_tensor(images)
@@ -682,6 +705,21 @@ def apply_if(
     optimizer.apply(gradients, variables)
     for variable, value in zip(state, before, strict=True):
         variable.assign(ops.where(condition, variable.value, value))
+
+
+def either(condition: Tensor, first: Callable[[], Any], second: Callable[[], Any]) -> Any:
+    """Call ``first`` if ``condition`` (a boolean scalar) holds, else ``second``; never both.
+
+    The decision is made on the device, inside the compiled step, and what is not called takes no
+    time. (PyTorch, which runs a step as it is written, waits for the condition.) A gradient is
+    taken within a branch, by `value_and_grad`; none leads through the choice.
+
+    Args:
+        condition: in a compiled step.
+        first: takes nothing, returns tensors in lists, tuples and dictionaries.
+        second: returns tensors of the same shapes and dtypes, in the same structure.
+    """
+    return _backend.either(condition, first, second)
 
 
 def images_to_device(images: np.ndarray) -> Tensor:

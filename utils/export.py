@@ -5,15 +5,16 @@ and the only thing it needs is the ``onnx`` package. Keras' own export goes thro
 backend, each of which wants another converter.
 
 In ONNX, maps are (N, C, H, W); Keras' are (N, H, W, C). The graph changes over at the first
-convolution and back at its end. What training alone does is left out: dropout, and the statistics
-of a batch, in whose place batch normalisation has its moving ones.
+convolution and back at its end. A layer may be read by several others and brought together with
+them in a sum, as in residual blocks, but in nothing else. What training alone does is left out:
+dropout, and the statistics of a batch, in whose place batch normalisation has its moving ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
@@ -47,8 +48,20 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
+class _Value(NamedTuple):
+    """What an operator gives."""
+
+    name: str
+    shape: tuple[int, ...]
+    """As in Keras, without the batch."""
+    channels_first: bool
+
+
 class _Graph:
-    """An ONNX graph under construction: a chain of operators, and their weights."""
+    """An ONNX graph under construction: operators, each behind those it reads, and their weights.
+
+    The output that the next operator takes is the last one made, until `go_to` chooses another.
+    """
 
     def __init__(self, latent_dim: int) -> None:
         from onnx import helper, numpy_helper
@@ -62,6 +75,7 @@ class _Graph:
         self.shape: tuple[int, ...] = (latent_dim,)
         """Its shape as in Keras, without the batch."""
         self.channels_first = False
+        self._turned: dict[tuple[str, bool], str] = {}
 
     def constant(self, name: str, array: np.ndarray) -> str:
         """Keep an array in the file, numbers as float32; returns its name."""
@@ -75,30 +89,64 @@ class _Graph:
         )
         self.output = name
 
+    def value(self) -> _Value:
+        """The output so far, to come back to."""
+        return _Value(self.output, self.shape, self.channels_first)
+
+    def go_to(self, value: _Value) -> None:
+        """Let the next operator take this."""
+        self.output, self.shape, self.channels_first = value
+
     def put_channels(self, first: bool) -> None:
         """Turn maps so that their channels come first, or last, where they do not yet."""
         if len(self.shape) == 3 and self.channels_first != first:
-            order = [0, 3, 1, 2] if first else [0, 2, 3, 1]
-            self.add("Transpose", f"{self.output}_{'nchw' if first else 'nhwc'}", perm=order)
+            known = (self.output, first)
+            if known in self._turned:  # for another layer that reads the same
+                self.output = self._turned[known]
+            else:
+                order = [0, 3, 1, 2] if first else [0, 2, 3, 1]
+                self.add("Transpose", f"{self.output}_{'nchw' if first else 'nhwc'}", perm=order)
+                self._turned[known] = self.output
             self.channels_first = first
 
     # --------------------------------------------------------------------------------------------
     # Keras layers
     # --------------------------------------------------------------------------------------------
 
-    def add_layer(self, layer: layers.Layer) -> None:
+    def add_layer(self, layer: layers.Layer, inputs: Sequence[_Value]) -> None:
         """Append what a Keras layer does in inference.
+
+        Args:
+            layer: is called once in the network.
+            inputs: what it reads; several only if it is a sum.
 
         Raises:
             UserError: no operator is known for it.
         """
         kind = type(layer)
-        if kind not in _LAYERS:
+        if kind not in _LAYERS and kind is not layers.Add:
             raise UserError(
                 f"--export: layer {layer.name} is a {kind.__name__}, which it does not know"
             )
-        _LAYERS[kind](self, layer)
+        if kind is layers.Add:
+            self.sum(layer, inputs)
+        else:
+            self.go_to(inputs[0])
+            _LAYERS[kind](self, layer)
         self.shape = tuple(layer.output.shape[1:])
+
+    def sum(self, layer: layers.Add, inputs: Sequence[_Value]) -> None:
+        """Of maps or vectors of one shape."""
+        _refuse_if(layer, len({value.shape for value in inputs}) > 1, "inputs of several shapes")
+        # As the last one is: behind a convolution, with channels first.
+        first = inputs[-1].channels_first
+        names = []
+        for value in inputs:
+            self.go_to(value)
+            self.put_channels(first)
+            names.append(self.output)
+        self.output = names[0]
+        self.add("Sum", layer.name, *names[1:])
 
     def nothing(self, layer: layers.Layer) -> None:
         """What only training does."""
@@ -110,6 +158,16 @@ class _Graph:
         if layer.use_bias:
             bias = self.constant(f"{layer.name}_bias", _array(layer.bias))
             self.add("Add", f"{layer.name}_with_bias", bias)
+        self.activate(layer)
+
+    def einsum(self, layer: layers.EinsumDense) -> None:
+        """A product with the kernel, over the axes that the equation names."""
+        _refuse_if(layer, layer.bias is not None, "an offset")
+        _refuse_if(layer, "..." in layer.equation, f"the equation {layer.equation}")
+        self.put_channels(first=False)
+        kernel = self.constant(f"{layer.name}_kernel", _array(layer.kernel))
+        self.add("Einsum", layer.name, kernel, equation=layer.equation)
+        self.channels_first = False
         self.activate(layer)
 
     def reshape(self, layer: layers.Reshape) -> None:
@@ -154,13 +212,15 @@ class _Graph:
         self.add("LeakyRelu", layer.name, alpha=float(layer.negative_slope))
 
     def upsample(self, layer: layers.UpSampling2D) -> None:
-        """Every pixel repeated."""
-        _refuse_if(layer, layer.interpolation != "nearest", f"interpolation {layer.interpolation}")
+        """Every pixel repeated, or bilinear interpolation between the pixels' centres."""
+        mode = {"nearest": "nearest", "bilinear": "linear"}.get(layer.interpolation)
+        _refuse_if(layer, mode is None, f"interpolation {layer.interpolation}")
+        places = {"nearest": "asymmetric", "linear": "half_pixel"}
         self.put_channels(first=True)
         scales = self.constant(f"{layer.name}_scales", np.array([1, 1, *layer.size], np.float32))
         self.add(
-            "Resize", layer.name, "", scales, mode="nearest",
-            coordinate_transformation_mode="asymmetric", nearest_mode="floor",
+            "Resize", layer.name, "", scales, mode=mode,
+            coordinate_transformation_mode=places[mode], nearest_mode="floor",
         )  # fmt: skip
 
     def convolve(self, layer: layers.Conv2D) -> None:
@@ -175,7 +235,6 @@ class _Graph:
     def _convolve(
         self, layer: layers.Conv2D | layers.Conv2DTranspose, operator: str, larger: tuple[int, ...]
     ) -> None:
-        _refuse_if(layer, getattr(layer, "groups", 1) != 1, "groups")
         _refuse_if(layer, tuple(layer.dilation_rate) != (1, 1), "dilation")
         _refuse_if(layer, layer.data_format != "channels_last", "channels first")
         self.put_channels(first=True)
@@ -187,6 +246,8 @@ class _Graph:
         attributes: dict[str, Any] = {"strides": list(layer.strides)}
         if layer.padding == "same":
             padding = [same_padding(*side) for side in sides]
+        if operator == "Conv":
+            attributes["group"] = layer.groups
         if operator == "ConvTranspose":
             # What a kernel smaller than the stride never reaches.
             attributes["output_padding"] = [max(stride - kernel, 0) for _, kernel, stride in sides]
@@ -203,10 +264,10 @@ class _Graph:
 
 
 _LAYERS: dict[type[layers.Layer], Callable[[_Graph, Any], None]] = {
-    layers.InputLayer: _Graph.nothing,
     layers.Dropout: _Graph.nothing,
     layers.Identity: _Graph.nothing,
     layers.Dense: _Graph.dense,
+    layers.EinsumDense: _Graph.einsum,
     layers.Reshape: _Graph.reshape,
     layers.BatchNormalization: _Graph.normalize,
     layers.Activation: _Graph.activation,
@@ -231,11 +292,11 @@ def to_onnx(generator: keras.Model) -> ModelProto:
     """A generator as an ONNX model, in float32.
 
     Its input is ``latents``, float32 (N, latent_dim), any N; its output ``images``, float32
-    (N, H, W, 3) in [-1, 1].
+    (N, H, W, 3), meant to be drawn from [-1, 1]: a network without a tanh can be beyond.
 
     Raises:
-        UserError: the onnx package is not installed, the network is no chain of layers, or it has a
-            layer that no operator is known for.
+        UserError: the onnx package is not installed, a layer reads something else than one earlier
+            layer (a sum: several), or no operator is known for it.
     """
     try:
         import onnx
@@ -243,12 +304,18 @@ def to_onnx(generator: keras.Model) -> ModelProto:
     except ImportError:
         raise UserError("--export: the onnx package is not here: pip install onnx") from None
     graph = _Graph(generator.input_shape[1])
-    before = None
-    for layer in generator.layers:
-        if before is not None and layer.input is not before.output:
-            raise UserError(f"--export: layer {layer.name} does not follow {before.name} alone")
-        graph.add_layer(layer)
-        before = layer
+    made = {id(generator.inputs[0]): graph.value()}
+    for layer in generator.layers:  # each behind those it reads
+        if isinstance(layer, layers.InputLayer):
+            continue
+        sources = keras.tree.flatten(layer.input)
+        if any(id(source) not in made for source in sources) or (
+            len(sources) > 1 and type(layer) is not layers.Add
+        ):
+            raise UserError(f"--export: layer {layer.name} does not read one earlier layer alone")
+        graph.add_layer(layer, [made[id(source)] for source in sources])
+        made[id(layer.output)] = graph.value()
+    graph.go_to(made[id(generator.outputs[0])])
     graph.put_channels(first=False)
     graph.nodes.append(helper.make_node("Identity", [graph.output], ["images"], name="output"))
     model = helper.make_model(

@@ -19,9 +19,13 @@ MOST_POINTS = 2000
 """Curves with more points than this are drawn through means of neighbouring points."""
 
 
+SCHEDULES = ("learning_rate", "gamma", "beta2")
+"""Scalars that a step does not find out but follows."""
+
+
 def is_for_history_only(name: str) -> bool:
     """Tell whether a scalar that a step returns is for ``history.csv``, not the progress bar."""
-    return "_gradient_" in name or name.endswith("_updates")
+    return "_gradient_" in name or name.endswith("_updates") or name in SCHEDULES
 
 
 def read_rows(path: Path, step: int, texts: Collection[str] = ()) -> list[dict[str, Any]]:
@@ -154,6 +158,8 @@ class History(Table):
             ("mean answer", [name for name in names if name in ("d_real", "d_fake")], "linear"),
             ("wasserstein", [name for name in names if name == "wasserstein"], "linear"),
             ("gradient norm", [name for name in names if "_gradient_" in name], "log"),
+            ("penalty", [name for name in names if name in ("r1_penalty", "r2_penalty")], "score"),
+            ("schedule", [name for name in names if name in SCHEDULES], "log"),
             ("updates", counts if self._skipped(counts) else [], "linear"),
         ]
         shown = {name for _, group, _ in panels for name in group} | set(counts)

@@ -209,7 +209,8 @@ def from_preset(hyperparameters: type[RunOptions], name: str) -> RunOptions:
     """
     presets = hyperparameters.PRESETS
     if name not in presets:
-        raise UserError(f"--preset {name}: must be {', '.join(presets)} or none")
+        known = f"{', '.join(presets)} or none" if presets else "none"
+        raise UserError(f"--preset {name}: must be {known}")
     return dataclasses.replace(hyperparameters(), preset=name, **presets[name].values)
 
 

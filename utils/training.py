@@ -72,9 +72,10 @@ class Method(Protocol):
     """What a script hands over: networks, and one alternation between them."""
 
     networks: dict[str, keras.Model]
-    """By the names under which they are saved; ``generator``, (B, latent_dim) to images in
-    [-1, 1], is among them: the average; and ``discriminator`` or ``critic``, images to answers
-    (B, 1), the larger the more real."""
+    """By the names under which they are saved; ``generator``, (B, latent_dim) to images, is among
+    them: the average; and ``discriminator`` or ``critic``, images to answers (B, 1), the larger the
+    more real. Images are meant to lie in [-1, 1]; what is beyond is clipped when they are made to
+    pictures (`pictures.to_uint8`), drawn or scored."""
     average: AveragedNetwork
     """Of the generator that is trained."""
 
