@@ -30,34 +30,52 @@ Scores are those of ``evaluate.py`` on the pictures kept from training: nobody p
 from __future__ import annotations
 
 import argparse
-import collections
-import contextlib
-import fcntl
 import importlib
 import json
 import math
-import os
-import re
-import shutil
 import signal
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPOSITORY))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils.errors import RunError, UserError, one_line_errors  # noqa: E402
-from utils.files import atomic_path  # noqa: E402
-from utils.pictures import WHITE, read_picture, save_png  # noqa: E402
+from benchmarks.trainings import (
+    AVERAGED,
+    COLLAPSED,
+    CURRENT,
+    ONE_CORE,
+    REPOSITORY,
+    STEPS_BETWEEN_FETCHES,
+    Training,
+    Work,
+    alikeness,
+    cell,
+    difference_of_chance,
+    first_cores,
+    lock_folder,
+    markdown,
+    pooled_deviation,
+    ratio,
+    read_json,
+    read_output,
+    run_all,
+    seconds_a_step,
+    slug,
+    timed_elsewhere,
+    train_to,
+    write_json,
+)
+from utils.errors import RunError, UserError, one_line_errors
+from utils.files import atomic_path
+from utils.pictures import WHITE, read_picture, save_png
 
 # ------------------------------------------------------------------------------------------------
 # Recipes
@@ -88,7 +106,7 @@ class Recipe:
     @property
     def slug(self) -> str:
         """The name as part of a run's name."""
-        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+        return slug(self.name)
 
     def arguments(self) -> list[str]:
         """The options of the script that are the same for every seed."""
@@ -128,30 +146,22 @@ def chosen_recipes(names: Sequence[str] | None) -> list[Recipe]:
         UserError: there is no recipe of a name.
     """
     known = {recipe.slug: recipe for recipe in RECIPES}
-    wanted = {Recipe(name, "").slug: name for name in names or ()}
-    for slug, name in wanted.items():
-        if slug not in known:
+    wanted = {slug(name): name for name in names or ()}
+    for key, name in wanted.items():
+        if key not in known:
             existing = ", ".join(recipe.name for recipe in RECIPES)
             raise UserError(f"--only {name!r}: no such recipe; there are {existing}")
-    return [recipe for slug, recipe in known.items() if not wanted or slug in wanted]
+    return [recipe for key, recipe in known.items() if not wanted or key in wanted]
 
 
 # ------------------------------------------------------------------------------------------------
 # Seconds to steps
 # ------------------------------------------------------------------------------------------------
 
-ONE_CORE = {
-    "TF_NUM_INTRAOP_THREADS": "1",
-    "TF_NUM_INTEROP_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "CUDA_VISIBLE_DEVICES": "",
-}
 TURN_SECONDS = 0.2
 """Short, so that what disturbs a recipe disturbs the baseline of its turn as well: on a machine
 with much else to do, recipes of equal cost came out within 2 % of each other with 35 turns of
 0.2 s, and within 6 % with 7 turns of 1 s."""
-STEPS_BETWEEN_FETCHES = 10
-"""As often as the scripts wait for the device."""
 
 
 def time_recipes(recipes: Sequence[Recipe], turns: int) -> dict[str, list[float] | str]:
@@ -178,11 +188,7 @@ def time_recipes(recipes: Sequence[Recipe], turns: int) -> dict[str, list[float]
         trainers[recipe.name] = training.Trainer(method, h, dataset)
 
     def make_steps(trainer: Any, seconds: float) -> float:
-        started, steps = time.process_time(), 0
-        while (taken := time.process_time() - started) < seconds or not steps:
-            backend.fetch([trainer.one_step() for _ in range(STEPS_BETWEEN_FETCHES)])
-            steps += STEPS_BETWEEN_FETCHES
-        return taken / steps
+        return seconds_a_step(trainer, seconds, time.process_time, STEPS_BETWEEN_FETCHES)
 
     for trainer in trainers.values():
         make_steps(trainer, 0)  # compiles
@@ -195,9 +201,6 @@ def time_recipes(recipes: Sequence[Recipe], turns: int) -> dict[str, list[float]
 def step_seconds(turns: Mapping[str, Sequence[float]], baseline: float | None) -> dict[str, float]:
     """Processor seconds of a step by recipe, from those of every turn.
 
-    A machine is faster in one turn than in another: what counts is the ratio to the baseline in the
-    same turn, of these the median.
-
     Args:
         turns: a number for each turn by recipe, the baseline among them.
         baseline: what the baseline takes, if that has been measured before; recipes that are added
@@ -205,11 +208,7 @@ def step_seconds(turns: Mapping[str, Sequence[float]], baseline: float | None) -
     """
     reference = turns[BASELINE.name]
     baseline = baseline or statistics.median(reference)
-    return {
-        name: baseline
-        * statistics.median(mine / its for mine, its in zip(seconds, reference, strict=True))
-        for name, seconds in turns.items()
-    }
+    return {name: baseline * ratio(seconds, reference) for name, seconds in turns.items()}
 
 
 def calibrate(folder: Path, recipes: Sequence[Recipe], turns: int) -> dict[str, str]:
@@ -228,22 +227,11 @@ def calibrate(folder: Path, recipes: Sequence[Recipe], turns: int) -> dict[str, 
         return {}
     measured = [BASELINE, *(recipe for recipe in missing if recipe != BASELINE)]
     print(f"timing {len(measured)} recipes, {turns} turns ...", flush=True)
-    command = [sys.executable, __file__, "--time", str(turns), "--only"]
-    log = folder / "logs" / "timing.log"
-    with open(log, "w") as errors:
-        process = subprocess.Popen(
-            [*command, *(recipe.name for recipe in measured)],
-            cwd=REPOSITORY, env=os.environ | ONE_CORE, stdout=subprocess.PIPE, stderr=errors,
-            text=True,
-        )  # fmt: skip
-        pin(process.pid, first_cores(1)[0])
-        try:
-            output, _ = process.communicate()
-        finally:
-            process.terminate()
-    if process.returncode:
-        raise RunError(f"the recipes could not be timed: see {log}")
-    found = json.loads(output.splitlines()[-1])
+    names = [recipe.name for recipe in measured]
+    found = timed_elsewhere(
+        [__file__, "--time", str(turns), "--only", *names],
+        folder / "logs" / "timing.log", first_cores(1), ONE_CORE,
+    )  # fmt: skip
     refused = {name: error for name, error in found.items() if isinstance(error, str)}
     seconds = step_seconds(
         {name: each for name, each in found.items() if name not in refused},
@@ -273,7 +261,7 @@ def known_seconds(times: Mapping[str, Any], recipe: Recipe) -> float | None:
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Training):
     """A recipe with a seed, and where its files are."""
 
     recipe: Recipe
@@ -288,27 +276,9 @@ class Run:
         return f"{self.recipe.slug}-{self.seed}"
 
     @property
-    def result(self) -> Path:
-        """Where its command, and then its scores or its error, are kept."""
-        return self.folder / "results" / f"{self.name}.json"
-
-    @property
-    def log(self) -> Path:
-        """What the training printed."""
-        return self.folder / "logs" / f"{self.name}.log"
-
-    @property
     def samples(self) -> Path:
         """The grid of its last step."""
-        return self.folder / "images" / self.name / f"step_{self.steps:07d}.png"
-
-    @property
-    def folders(self) -> list[str]:
-        """The options that say where its files are."""
-        return [
-            "--images-dir", str(self.folder / "images"),
-            "--models-dir", str(self.folder / "models"),
-        ]  # fmt: skip
+        return self.grid(self.steps)
 
     def command(self) -> list[str]:
         """What decides about the outcome."""
@@ -317,26 +287,30 @@ class Run:
             "--steps", str(self.steps), "--seed", str(self.seed),
         ]  # fmt: skip
 
-    def last_step(self) -> int:
-        """The step of the newest checkpoint; 0 without any."""
-        found = (self.folder / "models" / self.name / "checkpoints").glob("step_*.npz")
-        return max((int(path.stem.removeprefix("step_")) for path in found), default=0)
-
-    def state(self) -> dict[str, Any]:
-        """What is known of it; empty where nothing was done, or with other options."""
-        state = read_json(self.result)
-        return state if state.get("command") == self.command() else {}
-
     def is_done(self) -> bool:
         """Whether it was scored, or has ended in an error that would come again."""
         return bool({"evaluation", "error"} & set(self.state()))
 
-    def clear(self) -> None:
-        """Remove what there is of it."""
-        for kind in ("images", "models"):
-            shutil.rmtree(self.folder / kind / self.name, ignore_errors=True)
-        for path in (self.result, self.log):
-            path.unlink(missing_ok=True)
+    def carry_out(self) -> Work:
+        """Train it, and score it."""
+        if reason := (yield from train_to(self, self.steps, self.command())):
+            return reason
+        if "error" in self.state():
+            return ""
+        found, reason = yield from read_output(
+            self, ["evaluate.py", self.name, "--json", *self.folders]
+        )
+        if not reason:
+            write_json(self.result, self.state() | {"evaluation": found[0]})
+        return reason
+
+    def outcome(self) -> str:
+        """What came of it, in a line."""
+        state = self.state()
+        if "error" in state:
+            return state["error"]
+        scores = state["evaluation"]["scores"][AVERAGED]
+        return f"f_score {scores['f_score']:.2f}, kid {scores['kid']:.0f}"
 
 
 def order_of_work(recipes: Sequence[Recipe], seeds: int, seconds: float, folder: Path) -> list[Run]:
@@ -357,223 +331,12 @@ def order_of_work(recipes: Sequence[Recipe], seeds: int, seconds: float, folder:
     ]
 
 
-@dataclass
-class Command:
-    """A process to be."""
-
-    arguments: list[str]
-    output: Path
-    mode: str = "a"
-
-
-@dataclass
-class Ended:
-    """A process that was."""
-
-    code: int
-    cpu_seconds: float
-
-
-def carry_out(run: Run) -> Generator[Command, Ended, str]:
-    """What a run takes: yields each process that is needed, and is sent what came of it.
-
-    Returns:
-        Why it could not be finished; empty if it was.
-    """
-    last_step = run.last_step()
-    if not run.state() or not last_step:
-        run.clear()
-        last_step = 0
-        write_json(run.result, {"command": run.command(), "cpu_seconds": 0.0})
-    if last_step < run.steps:
-        script, *options = run.command()
-        options += ["--run-name", run.name]
-        if last_step:
-            options = ["--resume", run.name, "--steps", str(run.steps)]
-        ended = yield Command([script, *options, *run.folders], run.log)
-        state = run.state()
-        state["cpu_seconds"] += ended.cpu_seconds
-        reason = last_line(run.log)
-        if ended.code == 1 and re.search(r"became (nan|-?inf)|no longer finite", reason):
-            state["error"] = reason
-        write_json(run.result, state)
-        if "error" in state:
-            return ""
-        if ended.code or run.last_step() < run.steps:
-            return f"ended with {ended.code}: {reason}"
-    scores = run.log.with_suffix(".scores.json")
-    ended = yield Command(["evaluate.py", run.name, "--json", *run.folders], scores, mode="w")
-    if ended.code:
-        return f"evaluate.py ended with {ended.code}: {last_line(run.log)}"
-    write_json(run.result, run.state() | {"evaluation": json.loads(scores.read_text())[0]})
-    scores.unlink()
-    return ""
-
-
-class Slot:
-    """One core, and the run that is carried out on it."""
-
-    def __init__(self, core: int | None, lock: TextIO) -> None:
-        self.core = core
-        self.lock = lock
-        self.process: subprocess.Popen[bytes] | None = None
-        self.requests = 0
-
-    def begin(self, run: Run) -> None:
-        """Start with a run."""
-        self.run = run
-        self.is_done, self.reason = False, ""
-        self.work = carry_out(run)
-        self._go_on(None)
-
-    def is_busy(self) -> bool:
-        """Whether the run goes on; starts what is next where a process has ended."""
-        if self.process is None:
-            return False
-        pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
-        if pid:
-            self.process.returncode = os.waitstatus_to_exitcode(status)
-            self._go_on(Ended(self.process.returncode, usage.ru_utime + usage.ru_stime))
-        return self.process is not None
-
-    def stop(self, requests: int) -> None:
-        """At the first request ask the process to end, at the second end it; start no other.
-
-        A training that is asked saves its state first.
-        """
-        if requests > self.requests and self.process is not None:
-            print(f"{self.run.name}: stopping; once more ends it at once", flush=True)
-            os.kill(self.process.pid, signal.SIGTERM if requests == 1 else signal.SIGKILL)
-        self.requests = requests
-
-    def _go_on(self, ended: Ended | None) -> None:
-        self.process = None
-        try:
-            command = self.work.send(ended)
-        except StopIteration as end:
-            self.is_done, self.reason = True, end.value
-            return
-        if self.requests:
-            return
-        with open(command.output, command.mode) as output, open(self.run.log, "a") as errors:
-            self.process = subprocess.Popen(
-                [sys.executable, *command.arguments],
-                cwd=REPOSITORY, env=os.environ | ONE_CORE, stdout=output, stderr=errors,
-                # Held until all of them have ended, so that nobody else goes on with their runs.
-                pass_fds=(self.lock.fileno(),),
-            )  # fmt: skip
-        pin(self.process.pid, self.core)
-
-
-def run_all(runs: Sequence[Run], jobs: int, lock: TextIO) -> int:
-    """Carry out what is not done yet, several at a time.
-
-    Returns:
-        How many runs have failed in a way that may not come again.
-
-    Raises:
-        KeyboardInterrupt: after Ctrl-C or SIGTERM, once the runs have saved their state.
-    """
-    waiting = collections.deque(run for run in runs if not run.is_done())
-    slots = [Slot(core, lock) for core in first_cores(jobs)]
-    busy: list[Slot] = []
-    failures, begun = 0, len(runs) - len(waiting)
-    with noted_signals() as requests:
-        while waiting or busy:
-            if requests:
-                waiting.clear()
-            for slot in busy:
-                slot.stop(len(requests))
-            while waiting and len(busy) < len(slots):
-                slot = next(slot for slot in slots if slot not in busy)
-                begun += 1
-                print(f"[{begun}/{len(runs)}] {waiting[0].name}: begins", flush=True)
-                busy.append(slot)
-                slot.begin(waiting.popleft())
-            time.sleep(0.1)
-            for slot in [slot for slot in busy if not slot.is_busy()]:
-                busy.remove(slot)
-                if slot.is_done and not (slot.reason and requests):
-                    failures += bool(slot.reason)
-                    print(f"{slot.run.name}: {slot.reason or outcome(slot.run)}", flush=True)
-    if requests:
-        raise KeyboardInterrupt
-    return failures
-
-
-@contextlib.contextmanager
-def noted_signals() -> Iterator[list[int]]:
-    """Yield a list to which Ctrl-C and SIGTERM are added, instead of what they would do."""
-    requests: list[int] = []
-    previous = {
-        number: signal.signal(number, lambda number, _: requests.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
-        if signal.getsignal(number) is not signal.SIG_IGN  # of a job in the background
-    }
-    try:
-        yield requests
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def outcome(run: Run) -> str:
-    """A finished run in a line."""
-    state = run.state()
-    if "error" in state:
-        return state["error"]
-    scores = state["evaluation"]["scores"][AVERAGED]
-    return f"f_score {scores['f_score']:.2f}, kid {scores['kid']:.0f}"
-
-
-def first_cores(number: int) -> list[int | None]:
-    """Cores for that many processes; None where processes cannot be tied to one.
-
-    Raises:
-        UserError: there are not as many.
-    """
-    found = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    available = os.cpu_count() or 1 if found is None else len(found)
-    if not 1 <= number <= available:
-        raise UserError(f"--jobs {number}: must be from 1 to {available}, the cores there are")
-    return [None] * number if found is None else found[:number]
-
-
-def pin(pid: int, core: int | None) -> None:
-    """Tie a process that has just been started, and so its threads to come, to one core."""
-    if core is not None:
-        with contextlib.suppress(ProcessLookupError):
-            os.sched_setaffinity(pid, {core})
-
-
-def last_line(path: Path) -> str:
-    """What a script said last."""
-    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """What is in a file; empty where there is none."""
-    return json.loads(path.read_text()) if path.exists() else {}
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a file, whole or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n")
-
-
 # ------------------------------------------------------------------------------------------------
 # The table
 # ------------------------------------------------------------------------------------------------
 
-AVERAGED, CURRENT = "last, averaged", "last, current"
 DECIMALS = {"f_score": 2, "recall": 2, "coverage": 2, "kid": 0, "swd": 1, "sharpness": 2}
 """The scores of the table, and with how many decimals they are shown."""
-COLLAPSED = 0.2
-"""`alikeness` beyond which a generator has collapsed. One that is merely at its beginning, and
-draws nothing but dark figures, is beyond it as well: in one run of the baseline it was 0.32 after
-500 steps, 0.14 after 2,000 and 0.06 after 5,000."""
 
 
 @dataclass
@@ -606,18 +369,6 @@ class Row:
     def mean(self, score: str) -> float:
         """Over the seeds; NaN where none was scored."""
         return statistics.fmean(self.values(score)) if self.averaged else math.nan
-
-
-def alikeness(scores: Mapping[str, float]) -> float:
-    """How much more alike generated images are than reals: 0 as reals are, 1 all the same.
-
-    (d - r) / (1 - r), where d is the mean MS-SSIM of pairs of generated images and r that of reals.
-    If the images were only k different ones, each as often, a share 1 / k of the pairs would be
-    twice the same one, with an MS-SSIM of 1, so that this would be 1 / k. `COLLAPSED` is therefore
-    what five different pictures would come to.
-    """
-    reals = scores["diversity_reals"]
-    return (scores["diversity"] - reals) / (1 - reals)
 
 
 def collect(runs: Sequence[Run]) -> tuple[list[Row], dict[str, float]]:
@@ -654,32 +405,18 @@ def rank(row: Row) -> tuple[bool, float, float]:
 def deviation(rows: Sequence[Row], score: str) -> float:
     """How far seeds of one recipe differ: the pooled standard deviation; NaN with one seed each.
 
-    The square root of the squared distances from each recipe's mean, summed over all recipes, by
-    the sum of their numbers of seeds less one. Recipes that have collapsed or ended in an error are
-    left out: they differ by more, and nobody asks by how much.
+    Recipes that have collapsed or ended in an error are left out: they differ by more, and nobody
+    asks by how much.
     """
-    sound = [row for row in rows if len(row.averaged) > 1 and not row.collapsed and not row.errors]
-    if not sound:
-        return math.nan
-    squares = [(value - row.mean(score)) ** 2 for row in sound for value in row.values(score)]
-    return math.sqrt(sum(squares) / sum(len(row.averaged) - 1 for row in sound))
+    return pooled_deviation(
+        [row.values(score) for row in rows if not row.collapsed and not row.errors]
+    )
 
 
 def least_difference(rows: Sequence[Row], score: str) -> float:
-    """Means of two recipes that differ by less may differ by chance: 2 s sqrt(2 / n).
-
-    s is the `deviation` of one run, s sqrt(2 / n) that of the difference of two means of n.
-    """
+    """Means of two recipes that differ by less may differ by chance."""
     seeds = max((len(row.averaged) for row in rows), default=0)
-    return 2 * deviation(rows, score) * math.sqrt(2 / seeds) if seeds else math.nan
-
-
-def cell(values: Sequence[float], decimals: int) -> str:
-    """Mean and range."""
-    if not values:
-        return ""
-    texts = [f"{value:,.{decimals}f}" for value in (statistics.fmean(values), *sorted(values))]
-    return texts[0] if len(values) == 1 else f"{texts[0]} ({texts[1]} to {texts[-1]})"
+    return difference_of_chance(deviation(rows, score), seeds)
 
 
 def notes(row: Row, seeds: int) -> str:
@@ -698,7 +435,7 @@ def notes(row: Row, seeds: int) -> str:
 def table(rows: Sequence[Row], floor: Mapping[str, float], seeds: int) -> str:
     """The scores in Markdown, the floor last."""
     names = ["recipe", "steps", "ms a step", "CPU s", *DECIMALS, "`f_score`, current", ""]
-    lines = [[f"`{name}`" if name in DECIMALS else name for name in names], ["---"] * len(names)]
+    lines = [[f"`{name}`" if name in DECIMALS else name for name in names]]
     for row in rows:
         current = [scores["f_score"] for scores in row.current.values() if scores]
         lines.append(
@@ -715,7 +452,7 @@ def table(rows: Sequence[Row], floor: Mapping[str, float], seeds: int) -> str:
     if floor:
         scores = [cell([floor[score]], decimals) for score, decimals in DECIMALS.items()]
         lines.append(["real pictures", "", "", "", *scores, "", ""])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return markdown(lines)
 
 
 def verdict(rows: Sequence[Row]) -> str:
@@ -857,22 +594,6 @@ def report(folder: Path, recipes: Sequence[Recipe], seeds: int, seconds: float) 
     if any(grid is not None for _, _, grid in shown):
         save_png(folder / "samples.png", draw_samples(shown))
         print(f"table: {folder / 'table.md'}, picture: {folder / 'samples.png'}")
-
-
-def lock_folder(folder: Path) -> TextIO:
-    """Keep others out of a folder for as long as the file, here or in a run, is open.
-
-    Raises:
-        UserError: another one works in it.
-    """
-    lock = open(folder / ".lock", "w")  # noqa: SIM115
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise UserError(
-            f"--folder {folder}: another benchmark, or a run of it, is at work"
-        ) from None
-    return lock
 
 
 def settle_seconds(folder: Path, seconds: float) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from benchmarks import recipes
-from benchmarks.recipes import AVERAGED, CURRENT, Ended, Recipe, Row, Run
+from benchmarks.recipes import AVERAGED, CURRENT, Recipe, Row, Run
+from benchmarks.trainings import Ended
 from utils.errors import UserError
 from utils.options import parse_command_line
 
@@ -110,7 +111,7 @@ def leave_checkpoint(run: Run, step: int) -> None:
 
 
 def test_a_run_is_trained_scored_and_kept(run):
-    work = recipes.carry_out(run)
+    work = run.carry_out()
     training = next(work).arguments
     assert training[0] == "dcgan.py"
     assert " ".join(training).endswith(
@@ -127,13 +128,13 @@ def test_a_run_is_trained_scored_and_kept(run):
     assert end.value.value == ""
     assert run.is_done()
     assert run.state()["cpu_seconds"] == 4.5
-    assert recipes.outcome(run) == "f_score 0.25, kid 100"
+    assert run.outcome() == "f_score 0.25, kid 100"
     # With another number of steps it is another run.
     assert not Run(OTHER, 1, 501, 0.01, run.folder).is_done()
 
 
 def test_a_stopped_run_goes_on_and_its_time_adds_up(run):
-    work = recipes.carry_out(run)
+    work = run.carry_out()
     next(work)
     leave_checkpoint(run, 0)
     leave_checkpoint(run, 120)
@@ -141,20 +142,20 @@ def test_a_stopped_run_goes_on_and_its_time_adds_up(run):
     with pytest.raises(StopIteration) as end:
         work.send(Ended(0, 2.0))
     assert end.value.value == "ended with 0: stopped by SIGTERM"
-    again = recipes.carry_out(run)
+    again = run.carry_out()
     arguments = next(again).arguments
     assert arguments[:5] == ["dcgan.py", "--resume", "label-noise-1", "--steps", "500"]
     leave_checkpoint(run, 500)
     assert again.send(Ended(0, 3.0)).arguments[0] == "evaluate.py"
     assert run.state()["cpu_seconds"] == 5.0
     # Killed while it was scored: not trained again.
-    assert next(recipes.carry_out(run)).arguments[0] == "evaluate.py"
+    assert next(run.carry_out()).arguments[0] == "evaluate.py"
 
 
 def test_a_killed_run_begins_anew(run):
-    next(recipes.carry_out(run))
+    next(run.carry_out())
     leave_checkpoint(run, 0)
-    arguments = next(recipes.carry_out(run)).arguments
+    arguments = next(run.carry_out()).arguments
     assert "--resume" not in arguments
     assert not (run.folder / "models" / run.name).exists()
 
@@ -170,7 +171,7 @@ def test_a_killed_run_begins_anew(run):
     ],
 )
 def test_only_an_error_that_would_come_again_is_kept(run, line, code, is_kept):
-    work = recipes.carry_out(run)
+    work = run.carry_out()
     next(work)
     run.log.write_text(f"step 1\n{line}\n\n")
     with pytest.raises(StopIteration) as end:

@@ -1,0 +1,494 @@
+"""What the benchmarks that train share: steps timed in turns, trainings side by side, their seeds.
+
+`recipes.py` and `quality.py` are built on it. A training is a process of one of the scripts, tied
+to one core; what is needed for a result is a generator that yields one process after the other
+(`Training.carry_out`), so that several can go on side by side, be stopped by Ctrl-C, and go on.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import fcntl
+import json
+import math
+import os
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPOSITORY))
+
+from utils.errors import RunError, UserError  # noqa: E402
+from utils.files import atomic_path  # noqa: E402
+
+AVERAGED, CURRENT = "last, averaged", "last, current"
+"""What ``evaluate.py`` calls the two generators of the last step."""
+
+
+def slug(name: str) -> str:
+    """The name of a recipe as part of a run's name."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+# ------------------------------------------------------------------------------------------------
+# Files
+# ------------------------------------------------------------------------------------------------
+
+
+def last_line(path: Path) -> str:
+    """What a script said last."""
+    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """What is in a file; empty where there is none."""
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a file, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def lock_folder(folder: Path) -> TextIO:
+    """Keep others out of a folder for as long as the file, here or in a run, is open.
+
+    Raises:
+        UserError: another one works in it.
+    """
+    lock = open(folder / ".lock", "w")  # noqa: SIM115
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise UserError(
+            f"--folder {folder}: another benchmark, or a run of it, is at work"
+        ) from None
+    return lock
+
+
+# ------------------------------------------------------------------------------------------------
+# Cores
+# ------------------------------------------------------------------------------------------------
+
+
+def threads(number: int) -> dict[str, str]:
+    """The environment of a process that computes in that many threads, and on no GPU."""
+    return {
+        "TF_NUM_INTRAOP_THREADS": str(number),
+        "TF_NUM_INTEROP_THREADS": "1",
+        "OMP_NUM_THREADS": str(number),
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+
+
+ONE_CORE = threads(1)
+
+
+def first_cores(number: int, option: str = "--jobs") -> list[int | None]:
+    """Cores for that many processes; None where processes cannot be tied to one.
+
+    Raises:
+        UserError: there are not as many.
+    """
+    found = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    available = os.cpu_count() or 1 if found is None else len(found)
+    if not 1 <= number <= available:
+        raise UserError(f"{option} {number}: must be from 1 to {available}, the cores there are")
+    return [None] * number if found is None else found[:number]
+
+
+def pin(pid: int, *cores: int | None) -> None:
+    """Tie a process that has just been started, and so its threads to come, to some cores."""
+    known = {core for core in cores if core is not None}
+    if known:
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(pid, known)
+
+
+# ------------------------------------------------------------------------------------------------
+# Timing steps in turns
+# ------------------------------------------------------------------------------------------------
+
+STEPS_BETWEEN_FETCHES = 10
+"""As often as the scripts wait for the device."""
+
+
+def seconds_a_step(trainer: Any, seconds: float, clock: Any, fetched: int) -> float:
+    """Make steps for at least that many seconds, and at least once.
+
+    Args:
+        trainer: a `utils.training.Trainer`.
+        seconds: by the clock.
+        clock: `time.process_time` or `time.perf_counter`.
+        fetched: steps after which their results are waited for.
+
+    Returns:
+        Seconds of one step.
+    """
+    from utils import backend
+
+    started, steps = clock(), 0
+    while (taken := clock() - started) < seconds or not steps:
+        backend.fetch([trainer.one_step() for _ in range(fetched)])
+        steps += fetched
+    return taken / steps
+
+
+def ratio(mine: Sequence[float], reference: Sequence[float]) -> float:
+    """How many times as long as the reference, the two timed in the same turns.
+
+    A machine is faster in one turn than in another: what counts is the ratio within a turn, of
+    these the median.
+
+    Args:
+        mine: seconds of a step, a number for each turn.
+        reference: the same of what is compared with.
+    """
+    return statistics.median(one / other for one, other in zip(mine, reference, strict=True))
+
+
+def timed_elsewhere(
+    arguments: Sequence[str], log: Path, cores: Sequence[int | None], environment: dict[str, str]
+) -> dict[str, Any]:
+    """The JSON in the last line of what a script prints that times steps, tied to some cores.
+
+    Raises:
+        RunError: it failed; the log has its last words.
+    """
+    with open(log, "w") as errors:
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=REPOSITORY, env=os.environ | environment, stdout=subprocess.PIPE, stderr=errors,
+            text=True,
+        )  # fmt: skip
+        pin(process.pid, *cores)
+        try:
+            output, _ = process.communicate()
+        finally:
+            process.terminate()
+    if process.returncode:
+        raise RunError(f"the steps could not be timed: {last_line(log)} (see {log})")
+    return json.loads(output.splitlines()[-1])
+
+
+# ------------------------------------------------------------------------------------------------
+# Trainings
+# ------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Command:
+    """A process to be."""
+
+    arguments: list[str]
+    output: Path
+    mode: str = "a"
+
+
+@dataclass
+class Ended:
+    """A process that was."""
+
+    code: int
+    cpu_seconds: float
+
+
+Work = Generator[Command, Ended, str]
+"""Yields each process that is needed, and is sent what came of it. Returns why it could not be
+finished; empty if it was."""
+
+
+class Training:
+    """A run of a script, and where its files are. A benchmark says what is trained and scored."""
+
+    folder: Path
+    """Of the benchmark."""
+
+    @property
+    def name(self) -> str:
+        """Of the run and its files."""
+        raise NotImplementedError
+
+    def command(self) -> list[str]:
+        """What decides about the outcome: a result with another one is not a result of it."""
+        raise NotImplementedError
+
+    def is_done(self) -> bool:
+        """Whether there is nothing left to do."""
+        raise NotImplementedError
+
+    def carry_out(self) -> Work:
+        """What it takes to finish it."""
+        raise NotImplementedError
+
+    def outcome(self) -> str:
+        """What came of it, in a line."""
+        raise NotImplementedError
+
+    @property
+    def result(self) -> Path:
+        """Where its command, and then its scores or its error, are kept."""
+        return self.folder / "results" / f"{self.name}.json"
+
+    @property
+    def log(self) -> Path:
+        """What the training printed."""
+        return self.folder / "logs" / f"{self.name}.log"
+
+    @property
+    def folders(self) -> list[str]:
+        """The options that say where its files are."""
+        return [
+            "--images-dir", str(self.folder / "images"),
+            "--models-dir", str(self.folder / "models"),
+        ]  # fmt: skip
+
+    def grid(self, step: int) -> Path:
+        """The sample grid of a step at which the run was stopped."""
+        return self.folder / "images" / self.name / f"step_{step:07d}.png"
+
+    def last_step(self) -> int:
+        """The step of the newest checkpoint; 0 without any."""
+        found = (self.folder / "models" / self.name / "checkpoints").glob("step_*.npz")
+        return max((int(path.stem.removeprefix("step_")) for path in found), default=0)
+
+    def state(self) -> dict[str, Any]:
+        """What is known of it; empty where nothing was done, or with other options."""
+        state = read_json(self.result)
+        return state if state.get("command") == self.command() else {}
+
+    def clear(self) -> None:
+        """Remove what there is of it."""
+        for kind in ("images", "models"):
+            shutil.rmtree(self.folder / kind / self.name, ignore_errors=True)
+        for path in (self.result, self.log):
+            path.unlink(missing_ok=True)
+
+
+def train_to(run: Training, steps: int, beginning: Sequence[str]) -> Work:
+    """Begin a run, or go on with it, until it has made that many steps in all.
+
+    A loss that became NaN is kept as its error, for it would come again.
+
+    Args:
+        run: what to train.
+        steps: at least 1.
+        beginning: the script and the options with which it begins.
+    """
+    last_step = run.last_step()
+    if not run.state() or not last_step:
+        run.clear()
+        last_step = 0
+        write_json(run.result, {"command": run.command(), "cpu_seconds": 0.0})
+    if last_step >= steps:
+        return ""
+    script, *options = beginning
+    options += ["--run-name", run.name]
+    if last_step:
+        options = ["--resume", run.name, "--steps", str(steps)]
+    ended = yield Command([script, *options, *run.folders], run.log)
+    state = run.state()
+    state["cpu_seconds"] += ended.cpu_seconds
+    reason = last_line(run.log)
+    if ended.code == 1 and re.search(r"became (nan|-?inf)|no longer finite", reason):
+        state["error"] = reason
+    write_json(run.result, state)
+    if "error" not in state and (ended.code or run.last_step() < steps):
+        return f"ended with {ended.code}: {reason}"
+    return ""
+
+
+def read_output(
+    run: Training, arguments: Sequence[str]
+) -> Generator[Command, Ended, tuple[Any, str]]:
+    """Run a script that prints JSON.
+
+    Returns:
+        What it printed, and why it could not; the latter is empty if it could.
+    """
+    output = run.log.with_suffix(".scores.json")
+    ended = yield Command(list(arguments), output, mode="w")
+    if ended.code:
+        return None, f"{Path(arguments[0]).name} ended with {ended.code}: {last_line(run.log)}"
+    found = json.loads(output.read_text())
+    output.unlink()
+    return found, ""
+
+
+class Slot:
+    """One core, and the run that is carried out on it."""
+
+    def __init__(self, core: int | None, lock: TextIO) -> None:
+        self.core = core
+        self.lock = lock
+        self.process: subprocess.Popen[bytes] | None = None
+        self.requests = 0
+
+    def begin(self, run: Training) -> None:
+        """Start with a run."""
+        self.run = run
+        self.is_done, self.reason = False, ""
+        self.work = run.carry_out()
+        self._go_on(None)
+
+    def is_busy(self) -> bool:
+        """Whether the run goes on; starts what is next where a process has ended."""
+        if self.process is None:
+            return False
+        pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
+        if pid:
+            self.process.returncode = os.waitstatus_to_exitcode(status)
+            self._go_on(Ended(self.process.returncode, usage.ru_utime + usage.ru_stime))
+        return self.process is not None
+
+    def stop(self, requests: int) -> None:
+        """At the first request ask the process to end, at the second end it; start no other.
+
+        A training that is asked saves its state first.
+        """
+        if requests > self.requests and self.process is not None:
+            print(f"{self.run.name}: stopping; once more ends it at once", flush=True)
+            os.kill(self.process.pid, signal.SIGTERM if requests == 1 else signal.SIGKILL)
+        self.requests = requests
+
+    def _go_on(self, ended: Ended | None) -> None:
+        self.process = None
+        try:
+            command = self.work.send(ended)
+        except StopIteration as end:
+            self.is_done, self.reason = True, end.value
+            return
+        if self.requests:
+            return
+        with open(command.output, command.mode) as output, open(self.run.log, "a") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, *command.arguments],
+                cwd=REPOSITORY, env=os.environ | ONE_CORE, stdout=output, stderr=errors,
+                # Held until all of them have ended, so that nobody else goes on with their runs.
+                pass_fds=(self.lock.fileno(),),
+            )  # fmt: skip
+        pin(self.process.pid, self.core)
+
+
+def run_all(runs: Sequence[Training], jobs: int, lock: TextIO) -> int:
+    """Carry out what is not done yet, several at a time.
+
+    Returns:
+        How many runs have failed in a way that may not come again.
+
+    Raises:
+        KeyboardInterrupt: after Ctrl-C or SIGTERM, once the runs have saved their state.
+    """
+    waiting = collections.deque(run for run in runs if not run.is_done())
+    slots = [Slot(core, lock) for core in first_cores(jobs)]
+    busy: list[Slot] = []
+    failures, begun = 0, len(runs) - len(waiting)
+    with noted_signals() as requests:
+        while waiting or busy:
+            if requests:
+                waiting.clear()
+            for slot in busy:
+                slot.stop(len(requests))
+            while waiting and len(busy) < len(slots):
+                slot = next(slot for slot in slots if slot not in busy)
+                begun += 1
+                print(f"[{begun}/{len(runs)}] {waiting[0].name}: begins", flush=True)
+                busy.append(slot)
+                slot.begin(waiting.popleft())
+            time.sleep(0.1)
+            for slot in [slot for slot in busy if not slot.is_busy()]:
+                busy.remove(slot)
+                if slot.is_done and not (slot.reason and requests):
+                    failures += bool(slot.reason)
+                    print(f"{slot.run.name}: {slot.reason or slot.run.outcome()}", flush=True)
+    if requests:
+        raise KeyboardInterrupt
+    return failures
+
+
+@contextlib.contextmanager
+def noted_signals() -> Iterator[list[int]]:
+    """Yield a list to which Ctrl-C and SIGTERM are added, instead of what they would do."""
+    requests: list[int] = []
+    previous = {
+        number: signal.signal(number, lambda number, _: requests.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) is not signal.SIG_IGN  # of a job in the background
+    }
+    try:
+        yield requests
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+# ------------------------------------------------------------------------------------------------
+# Scores of several seeds
+# ------------------------------------------------------------------------------------------------
+
+COLLAPSED = 0.2
+"""`alikeness` beyond which a generator has collapsed. One that is merely at its beginning, and
+draws nothing but dark figures, is beyond it as well: in one run of the baseline it was 0.32 after
+500 steps, 0.14 after 2,000 and 0.06 after 5,000."""
+
+
+def alikeness(scores: Mapping[str, float]) -> float:
+    """How much more alike generated images are than reals: 0 as reals are, 1 all the same.
+
+    (d - r) / (1 - r), where d is the mean MS-SSIM of pairs of generated images and r that of reals.
+    If the images were only k different ones, each as often, a share 1 / k of the pairs would be
+    twice the same one, with an MS-SSIM of 1, so that this would be 1 / k. `COLLAPSED` is therefore
+    what five different pictures would come to.
+    """
+    reals = scores["diversity_reals"]
+    return (scores["diversity"] - reals) / (1 - reals)
+
+
+def pooled_deviation(groups: Sequence[Sequence[float]]) -> float:
+    """How far the values of a group differ: the pooled standard deviation; NaN with one each.
+
+    The square root of the squared distances from each group's mean, summed over all groups, by the
+    sum of their numbers of values less one.
+    """
+    groups = [group for group in groups if len(group) > 1]
+    if not groups:
+        return math.nan
+    squares = [(value - statistics.fmean(group)) ** 2 for group in groups for value in group]
+    return math.sqrt(sum(squares) / sum(len(group) - 1 for group in groups))
+
+
+def difference_of_chance(deviation: float, number: int) -> float:
+    """Means of two groups that differ by less may differ by chance: 2 s sqrt(2 / n).
+
+    Args:
+        deviation: s, of one value.
+        number: n, of values in a group; s sqrt(2 / n) is the deviation of the difference of two
+            means.
+    """
+    return 2 * deviation * math.sqrt(2 / number) if number else math.nan
+
+
+def cell(values: Sequence[float], decimals: int) -> str:
+    """Mean and range."""
+    if not values:
+        return ""
+    texts = [f"{value:,.{decimals}f}" for value in (statistics.fmean(values), *sorted(values))]
+    return texts[0] if len(values) == 1 else f"{texts[0]} ({texts[1]} to {texts[-1]})"
+
+
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """A table of rows of cells; the first is its head."""
+    ruled = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
+    return "\n".join("| " + " | ".join(line) + " |" for line in ruled)
