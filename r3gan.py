@@ -29,6 +29,7 @@ from keras import layers, ops
 
 from utils import networks
 from utils.adversarial import AveragedNetwork, frozen, gradient_norms
+from utils.augmentation import Augmentation
 from utils.backend import Tensor
 from utils.commandline import option_name
 from utils.errors import UserError, one_line_errors
@@ -200,13 +201,16 @@ def build_discriminator(h: Hyperparameters) -> keras.Model:
     return keras.Model(images, logits, name="discriminator")
 
 
-def build_combined(generator: keras.Model, discriminator: keras.Model) -> keras.Model:
+def build_combined(
+    generator: keras.Model, discriminator: keras.Model, augment: Augmentation
+) -> keras.Model:
     """Latent vectors (B, latent_dim) to what the discriminator says of their images: logits (B, 1).
 
-    It shares its layers with both networks; whom an update of it trains is decided by `frozen`.
+    Between both stands ``augment``, as in front of the real images. It shares its layers with both
+    networks; whom an update of it trains is decided by `frozen`.
     """
     latents = keras.Input(generator.input_shape[1:], name="latents")
-    return keras.Model(latents, discriminator(generator(latents)), name="combined")
+    return keras.Model(latents, discriminator(augment(generator(latents))), name="combined")
 
 
 # ------------------------------------------------------------------------------------------------
@@ -238,7 +242,9 @@ class R3GAN:
         self.hyperparameters = h
         self.generator = build_generator(h)
         self.discriminator = build_discriminator(h)
-        self.combined = build_combined(self.generator, self.discriminator)
+        self.seed_generator = keras.random.SeedGenerator(h.seed)
+        self.augment = Augmentation(h.augmentation, self.seed_generator)
+        self.combined = build_combined(self.generator, self.discriminator, self.augment)
         ends = {"learning_rate": h.learning_rate, "gamma": h.gammas(), "beta2": h.beta2}
         self.schedules = {
             name: keras.optimizers.schedules.CosineDecay(first, h.schedule_steps, last / first)
@@ -253,7 +259,6 @@ class R3GAN:
             "generator-current": self.generator,
             "discriminator": self.discriminator,
         }
-        self.seed_generator = keras.random.SeedGenerator(h.seed)
         # As they were when they were last taken.
         self.penalties = keras.Variable([0.0, 0.0], trainable=False, name="penalties")
 
@@ -291,12 +296,12 @@ class R3GAN:
         return keras.random.normal((h.batch_size, h.latent_dim), seed=self.seed_generator)
 
     def judge(self, images: Tensor) -> Tensor:
-        """What the discriminator says of images (B, H, W, 3): logits (B, 1).
+        """What the discriminator says of images (B, H, W, 3), augmented: logits (B, 1).
 
-        Every image that either update shows to the discriminator passes here, one by one: an
-        image's logit does not depend on the others of its batch.
+        An image's logit does not depend on the others of its batch. Slopes are those at the images
+        before augmentation.
         """
-        return self.discriminator(images, training=True)
+        return self.discriminator(self.augment(images), training=True)
 
     def update_discriminator(
         self, real_images: Tensor, fake_images: Tensor
