@@ -171,9 +171,11 @@ def build_generator(h: Hyperparameters) -> keras.Model:
             x = layers.UpSampling2D(2, interpolation="bilinear")(x)
         for _ in range(h.blocks):
             x = networks.residual_block(x, h.blocks * len(widths), h.groups)
-    x = networks.mix_channels(x, 3)  # (B, image_size, image_size, 3)
-    # In bfloat16, 256 shades would become a few dozen.
-    images = layers.Activation("linear", dtype="float32", name="images")(x)
+    # In float32: neighbours in bfloat16 are up to half a shade apart.
+    images = layers.Conv2D(
+        3, 1, use_bias=False, kernel_initializer=networks.he_normal(), dtype="float32",
+        name="images",
+    )(x)  # (B, image_size, image_size, 3)  # fmt: skip
     return keras.Model(latents, images, name="generator")
 
 

@@ -84,10 +84,11 @@ class _Graph:
 
     def add(self, operator: str, name: str, *inputs: str, **attributes: Any) -> None:
         """Append an operator that takes the output so far, and these."""
+        output = f"{name}/output"  # a layer can have the name of the graph's input or output
         self.nodes.append(
-            self._make_node(operator, [self.output, *inputs], [name], name=name, **attributes)
+            self._make_node(operator, [self.output, *inputs], [output], name=name, **attributes)
         )
-        self.output = name
+        self.output = output
 
     def value(self) -> _Value:
         """The output so far, to come back to."""
