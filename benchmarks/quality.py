@@ -851,7 +851,7 @@ GRID_COLUMNS = 3
 
 
 def draw_curves(path: Path, rows: Sequence[Row], floor: Mapping[str, float]) -> None:
-    """Scores against seconds, a panel each; historical recipes dashed, the floor dotted."""
+    """Scores against seconds, a panel each; historical recipes broken, the floor a dotted line."""
     from matplotlib import colormaps
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -869,12 +869,18 @@ def draw_curves(path: Path, rows: Sequence[Row], floor: Mapping[str, float]) -> 
         numbers[row.is_historical] += 1
         # By rank: the legend is read from the best down.
         palette = colormaps["Set2" if row.is_historical else "tab10"].colors
-        marker = "osD^vPX*"[number // len(palette) % 8]
-        styles.append(
-            {"color": palette[number % len(palette)], "marker": marker, "zorder": 4 - number / 100}
-            | ({"linestyle": (0, (4, 2)), "linewidth": 1.3, "markersize": 3, "zorder": 2}
-               if row.is_historical else {"linewidth": 2.2, "markersize": 4.5})
-        )  # fmt: skip
+        turn = number // len(palette)  # of the colours
+        style = {
+            "color": palette[number % len(palette)],
+            "marker": "osD^vPX*"[turn % 8],
+            "linewidth": 2.2,
+            "markersize": 4.5,
+            "zorder": 4 - number / 100,
+        }
+        if row.is_historical:
+            dashes = (0, (4, 2)) if turn % 2 == 0 else (0, (1, 1.2))
+            style |= {"linestyle": dashes, "linewidth": 1.4, "markersize": 3, "zorder": 2}
+        styles.append(style)
     times = sorted({moment.seconds for row in rows for moment in row.moments})
     for axis, (score, title) in zip(axes, panels.items(), strict=True):
         axis.set_xscale("log")
@@ -903,7 +909,7 @@ def draw_curves(path: Path, rows: Sequence[Row], floor: Mapping[str, float]) -> 
     )
     figure.legend(
         lines, labels, loc="outside lower center", ncols=4, fontsize=9, frameon=False,
-        title="in the order of the table; dashed: historical recipes", title_fontsize=9,
+        title="in the order of the table; dashed or dotted: historical recipes", title_fontsize=9,
         handlelength=3,
     )  # fmt: skip
     with atomic_path(path) as temporary:

@@ -485,8 +485,10 @@ def test_a_real_run_is_timed_trained_in_legs_and_scored(tmp_path):
     )
     found = quality.time_contestants(
         [tiny, Contestant("unknown", "--augmentatoin 1"), Contestant("absent", script="no_gan.py")],
-        setting, 0,
+        setting, 1,
     )  # fmt: skip
+    assert len(found["tiny"]) == len(found["default"]) == 1
+    assert found["tiny"][0] > 0
     assert found["unknown"].startswith("--augmentatoin: no such option")
     assert found["absent"] == "No module named 'no_gan'"
 
