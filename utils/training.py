@@ -62,7 +62,7 @@ HEALTH_GROUPS = ("kid", "diversity", "copies")
 """Of `metrics.GROUPS`, what alarms are raised by."""
 MOST_COMPARED = 2000
 """Training pictures in which copies are looked for."""
-COMPARED_PAIRS = 300
+COMPARED_PAIRS = 150
 """Pairs of generated images that their diversity is measured on."""
 GROUPS = {"f_score": "neighbours", "coverage": "neighbours", "kid": "kid", "swd": "swd"}
 """The group of `metrics.GROUPS` that a score belongs to."""
@@ -452,6 +452,7 @@ class Trainer:
         self.answers: Answers | None = None
         self.events: EventLog | None = None
         self.health: Health | None = None
+        self.on_grid: Callable[[Path], None] | None = None
         self.next_plot = 0.0
         self.writer = BackgroundWriter()
         shape = (h.sample_rows * h.sample_columns, h.latent_dim)
