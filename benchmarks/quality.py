@@ -155,6 +155,7 @@ OURS = (
         "slow discriminator", "--discriminator-learning-rate 5e-5 --discriminator-dropout 0.4"
     ),
     Contestant("augmentation", "--augmentation color translation cutout"),
+    Contestant("color and translation", "--augmentation color translation"),
     Contestant(
         "augmentation, no dropout",
         "--augmentation color translation cutout --discriminator-dropout 0",
@@ -165,6 +166,12 @@ OURS = (
     Contestant("wgan penalty", script="wgan.py"),
     Contestant("r3gan", script="r3gan.py", schedule="--schedule-steps"),
     Contestant("r3gan, shared pass", "--shared-pass", "r3gan.py", schedule="--schedule-steps"),
+    Contestant(
+        "r3gan, shared pass, lazy",
+        "--shared-pass --penalty-interval 4",
+        "r3gan.py",
+        schedule="--schedule-steps",
+    ),
 )
 BASELINE = OURS[0]
 HISTORICAL = (
