@@ -16,7 +16,6 @@ al., 2014 (arXiv:1406.2661).
 
 from __future__ import annotations
 
-import math
 import random
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -28,20 +27,22 @@ import keras
 from keras import layers, ops
 
 from utils import networks
-from utils.adversarial import (
-    AveragedNetwork,
-    Balance,
-    frozen,
-    gradient_norms,
-    noisy_labels,
-    smooth_labels,
-)
+from utils.adversarial import AveragedNetwork, frozen, gradient_norms
 from utils.augmentation import Augmentation
 from utils.backend import Tensor
-from utils.errors import UserError, one_line_errors
+from utils.errors import one_line_errors
 from utils.layers import InstanceNoise, SpectralNormalization
-from utils.networks import ConvolutionalOptions, activate
+from utils.networks import activate
 from utils.presets import DCGAN_PRESETS, Preset
+from utils.recipes import (
+    Balance,
+    RecipeOptions,
+    discriminator_labels,
+    fade_noise,
+    feature_distance,
+    generator_target,
+    with_features,
+)
 
 # ------------------------------------------------------------------------------------------------
 # Hyperparameters
@@ -49,12 +50,13 @@ from utils.presets import DCGAN_PRESETS, Preset
 
 
 @dataclass
-class Hyperparameters(ConvolutionalOptions):
+class Hyperparameters(RecipeOptions):
     """What there is to turn. Each field is an option: latent_dim is --latent-dim.
 
     What every method has (data, epochs, seed, intervals, folders) stands in `RunOptions`, what
-    shapes every pyramid of convolutions in `ConvolutionalOptions`; a field of theirs that is
-    written here as well has the default given here.
+    shapes every pyramid of convolutions in `ConvolutionalOptions`, the tricks of the field, all of
+    them off, in `RecipeOptions`; a field of theirs that is written here as well has the default
+    given here.
     """
 
     # Architecture.
@@ -90,42 +92,13 @@ class Hyperparameters(ConvolutionalOptions):
     """Adam's learning rate for the discriminator."""
     discriminator_beta1: float = 0.5
     """Adam's beta1 for the discriminator."""
-    discriminator_updates: Literal["joint", "separate"] = "joint"
-    """One update on the sum of both losses, or one on real images and one on generated ones."""
-    balance: Literal["always", "monitored", "boosting"] = "always"
-    """Who learns in a step: both; the discriminator only while its loss is above 0.8 times the
-    generator's; or, once in a while, one of them alone for 100 steps."""
-
-    # What the discriminator is told and shown.
-    label_noise: float = 0.0
-    """alpha_max: a real image's label is 1 - U(0, alpha_max), a generated one's U(0, alpha_max);
-    the generator's target is not touched."""
-    label_smoothing: float = 0.0
-    """How far labels are pulled from certainty; 0.1 is usual."""
-    smoothing_sides: Literal["one-sided", "two-sided"] = "one-sided"
-    """Smooth the real images' labels alone, or those of generated images and the generator's
-    target as well."""
-    label_swap: float = 0.0
-    """Share of the steps in which the labels of real and generated images are swapped."""
-    instance_noise: float = 0.0
-    """Deviation of the noise on every image that the discriminator sees, at first (images go from
-    -1 to 1); it falls to 0 in instance-noise-steps."""
-    instance_noise_steps: int = 10_000
-    """Steps in which the noise falls to 0."""
-    feature_matching: float = 0.0
-    """Weight of the distance between the discriminator's mean activations on real and on generated
-    images in the generator's loss (Salimans et al. 2016, arXiv:1606.03498)."""
-    feature_matching_layer: int = 0
-    """Which of the discriminator's layers that is, counted from 1; 0 takes the last."""
-
     METHOD: ClassVar[str] = "dcgan"
     PRESETS: ClassVar[dict[str, Preset]] = DCGAN_PRESETS
     # What decides about the shape or the meaning of a weight cannot change when a run resumes.
     FIXED_FIELDS: ClassVar[tuple[str, ...]] = (
-        *ConvolutionalOptions.FIXED_FIELDS, "discriminator_filters", "discriminator_depth",
+        *RecipeOptions.FIXED_FIELDS, "discriminator_filters", "discriminator_depth",
         "discriminator_dropout", "normalization", "discriminator_normalized",
-        "spectral_normalization", "balance", "instance_noise", "feature_matching",
-        "feature_matching_layer",
+        "spectral_normalization",
     )  # fmt: skip
 
     def check(self) -> None:
@@ -133,17 +106,8 @@ class Hyperparameters(ConvolutionalOptions):
         super().check()
         self.require_between(1, 99, "discriminator_normalized")
         self.require_between(0, 0.99, "discriminator_dropout")
-        self.require_between(0, 0.5, "label_noise", "label_smoothing", "label_swap")
-        self.require_between(0, 10, "instance_noise")
-        self.require_between(1, math.inf, "instance_noise_steps")
-        self.require_between(0, 1e9, "feature_matching")
         deepest = len(self.discriminator_widths()) if self.image_size else 9
         self.require_between(0, deepest, "feature_matching_layer")
-        if self.discriminator_updates == "separate" and self.balance != "always":
-            raise UserError(
-                f"--discriminator-updates separate: with --balance {self.balance}, which decides "
-                "by both losses of a step, it must be joint"
-            )
 
     def discriminator_widths(self) -> tuple[int, ...]:
         """Channels of the discriminator's maps, the largest first."""
@@ -230,19 +194,6 @@ def binary_cross_entropy(labels: Tensor, logits: Tensor) -> Tensor:
     return ops.mean(ops.softplus(logits) - labels * logits)
 
 
-def feature_distance(real_features: Tensor, fake_features: Tensor) -> Tensor:
-    """|E f(x) - E f(G(z))|^2, the means over the batch (Salimans et al. 2016, section 3.1).
-
-    Args:
-        real_features: f(x), (B, ...).
-        fake_features: f(G(z)), in the same shape.
-    """
-    difference = ops.mean(ops.cast(real_features, "float32"), axis=0) - ops.mean(
-        ops.cast(fake_features, "float32"), axis=0
-    )
-    return ops.sum(difference**2)
-
-
 class DCGAN:
     """Both networks, their combined model, their optimizers, and one alternation between them."""
 
@@ -250,13 +201,8 @@ class DCGAN:
         self.hyperparameters = h
         self.generator = build_generator(h)
         self.discriminator = build_discriminator(h)
-        # What judges generated images; where features are matched, it tells them as well.
-        self.judge = self.discriminator
-        if h.feature_matching:
-            features = self.discriminator.get_layer("features").output
-            self.judge = keras.Model(
-                self.discriminator.inputs[0], [self.discriminator.output, features], name="judge"
-            )
+        # What judges images; where features are matched, it tells them as well.
+        self.judge = with_features(self.discriminator, h)
         self.seed_generator = keras.random.SeedGenerator(h.seed)
         self.augment = Augmentation(h.augmentation, self.seed_generator)
         self.combined = build_combined(self.generator, self.judge, self.augment)
@@ -306,19 +252,7 @@ class DCGAN:
             swaps_labels: whether each is given the other's labels.
         """
         h = self.hyperparameters
-        ones = ops.ones((h.batch_size, 1))
-        zeros = ops.zeros((h.batch_size, 1))
-        real_labels = smooth_labels(ones, h.label_smoothing, h.smoothing_sides)
-        fake_labels = smooth_labels(zeros, h.label_smoothing, h.smoothing_sides)
-        real_labels = noisy_labels(real_labels, -h.label_noise, self.seed_generator)
-        fake_labels = noisy_labels(fake_labels, h.label_noise, self.seed_generator)
-        if swaps_labels is not False:
-            real_labels, fake_labels = (
-                ops.where(swaps_labels, fake_labels, real_labels),
-                ops.where(swaps_labels, real_labels, fake_labels),
-            )
-
-        # Two passes: in one, batch normalisation would mix real with generated images.
+        real_labels, fake_labels = discriminator_labels(h, swaps_labels, self.seed_generator)
         real_images, fake_images = self.augment(real_images), self.augment(fake_images)
         passes = [(real_images, real_labels), (fake_images, fake_labels)]
         updates = [passes] if h.discriminator_updates == "joint" else [[each] for each in passes]
@@ -363,9 +297,7 @@ class DCGAN:
             real_images: (B, H, W, 3) in [-1, 1], whose features are to be matched.
         """
         h = self.hyperparameters
-        target = ops.ones((h.batch_size, 1))
-        if h.smoothing_sides == "two-sided":
-            target = smooth_labels(target, h.label_smoothing, h.smoothing_sides)
+        target = generator_target(h)
         if h.feature_matching:
             _, real_features = self.judge(self.augment(real_images), training=True)
 
@@ -408,9 +340,7 @@ class DCGAN:
         real_images = ops.cast(real_batches[0], "float32") / 127.5 - 1.0
         latents = self.random_latents()
         if h.instance_noise:
-            steps = ops.cast(self.discriminator_optimizer.iterations, "float32")
-            left = ops.maximum(1.0 - steps / h.instance_noise_steps, 0.0)
-            self.discriminator.get_layer("noise").level.assign(h.instance_noise * left)
+            fade_noise(self.discriminator, self.discriminator_optimizer.iterations, h)
         swaps_labels = self.balance.begin()
         # The generator stays as it is until its own update: one pass of it serves both.
         with backend.one_pass(self.generator, latents) as fake_images:

@@ -15,6 +15,7 @@ from keras import ops
 
 import dcgan
 from tests.conftest import blobs
+from utils import recipes
 
 SIZE, BATCH, LATENT_DIM = 8, 3, 4
 Weights = dict[str, np.ndarray]
@@ -137,8 +138,8 @@ def test_losses_gradients_and_first_update(noise, smoothing, sides, monkeypatch)
     method = dcgan.DCGAN(h)
     latents = Recorder(method.random_latents)
     monkeypatch.setattr(method, "random_latents", latents)
-    labels = Recorder(dcgan.noisy_labels)
-    monkeypatch.setattr(dcgan, "noisy_labels", labels)
+    labels = Recorder(recipes.noisy_labels)
+    monkeypatch.setattr(recipes, "noisy_labels", labels)
     updates = {}
     for name in ("generator", "discriminator"):
         optimizer = getattr(method, f"{name}_optimizer")

@@ -15,11 +15,11 @@ import wgan
 from tests.conftest import TINY, run_script
 from tests.test_alternation import real_images, tiny_method, values
 from utils import backend
-from utils.adversarial import Balance
 from utils.augmentation import Augmentation
 from utils.errors import UserError
 from utils.options import parse_command_line
 from utils.presets import DCGAN_PRESETS, WGAN_PRESETS
+from utils.recipes import Balance, feature_distance
 
 # Balance: who learns in a step ------------------------------------------------------------------
 
@@ -239,7 +239,7 @@ def test_the_distance_of_features():
             for channel in range(2):
                 means = [features[:, row, column, channel].mean() for features in (real, fake)]
                 expected += (means[0] - means[1]) ** 2
-    assert float(dcgan.feature_distance(real, fake)) == pytest.approx(expected, rel=1e-5)
+    assert float(feature_distance(real, fake)) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("layer", [0, 1])

@@ -17,12 +17,12 @@ from PIL import Image
 import dcgan
 from tests.conftest import REPOSITORY, TINY, blobs, run_script
 from utils import backend, training
-from utils.adversarial import noisy_labels, smooth_labels
 from utils.datasets import Dataset
 from utils.errors import RunError, UserError, one_line_errors
 from utils.files import atomic_path
 from utils.monitor import MOST_POINTS, History, thin
 from utils.options import RunOptions, option_name
+from utils.recipes import noisy_labels, smooth_labels
 
 # Labels -----------------------------------------------------------------------------------------
 
@@ -152,7 +152,7 @@ def test_every_hyperparameter_is_an_option_with_a_sentence_of_help(tmp_path):
     for field in dataclasses.fields(dcgan.Hyperparameters):
         option = option_name(field.name)
         assert option in words
-        files = ("dcgan.py", "utils/networks.py", "utils/options.py")
+        files = ("dcgan.py", "utils/recipes.py", "utils/networks.py", "utils/options.py")
         source = "".join((REPOSITORY / file).read_text() for file in files)
         sentence = source.split(f"\n    {field.name}: ")[1].split('"""')[1]
         assert " ".join(sentence.split()) in words, field.name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import keras
 from keras import layers, ops
@@ -35,134 +35,6 @@ def frozen(network: keras.Model) -> Iterator[None]:
     finally:
         for variable in variables:
             variable.trainable = True
-
-
-def smooth_labels(
-    labels: Tensor, amount: float, sides: Literal["one-sided", "two-sided"]
-) -> Tensor:
-    """Pull hard labels away from certainty (Salimans et al. 2016, section 3.4).
-
-    Args:
-        labels: ones for real, zeros for generated images, any shape.
-        amount: 0 leaves the labels alone; 0.1 is usual.
-        sides: one-sided makes 1 into ``1 - amount`` and keeps 0; two-sided makes 1 into
-            ``1 - amount / 2`` and 0 into ``amount / 2``.
-    """
-    offset = amount / 2 if sides == "two-sided" else 0.0
-    return labels * (1.0 - amount) + offset
-
-
-def noisy_labels(labels: Tensor, alpha_max: float, seed: keras.random.SeedGenerator) -> Tensor:
-    """Shift every label by its own draw from U(0, ``alpha_max``).
-
-    A discriminator that can never be certain keeps giving the generator a gradient.
-
-    Args:
-        labels: any shape.
-        alpha_max: largest shift; below 0 for the labels of real images, which shift down, above 0
-            for those of generated ones; 0 leaves the labels alone and draws nothing.
-        seed: where the draws come from; its state is part of a checkpoint.
-    """
-    if alpha_max == 0.0:
-        return labels
-    return labels + alpha_max * keras.random.uniform(ops.shape(labels), seed=seed)
-
-
-class Balance:
-    """Who learns in this step: a rule against one network running away from the other.
-
-    ``always``: both, in every step.
-
-    ``monitored``: the discriminator only if its loss in this step (on real and on generated images
-    together) is above 0.8 times the generator's last.
-
-    ``boosting``: each step draws k from U(0, 1). 0.0001 < k < 0.001 begins a hundred steps, this
-    one included, in which the discriminator learns alone; k < 0.0001 a hundred of the generator
-    alone; during these no k counts. Otherwise the discriminator learns, from k = 0.93 on with the
-    labels of real and generated images swapped, and the generator does if k > 0.001.
-
-    The last two are the rules of github.com/Edouard99/GAN. All is decided inside the compiled step:
-    counters and the last loss are variables, and part of a checkpoint.
-    """
-
-    def __init__(
-        self,
-        rule: Literal["always", "monitored", "boosting"],
-        label_swap: float,
-        seed: keras.random.SeedGenerator,
-    ) -> None:
-        """Begin outside any boost.
-
-        Args:
-            rule: see above.
-            label_swap: share of the steps in which labels are swapped, whatever the rule.
-            seed: where the draws come from; its state is part of a checkpoint.
-        """
-        self.rule = rule
-        self.label_swap = label_swap
-        self.seed = seed
-        self.variables: list[keras.Variable] = []
-        if rule == "monitored":
-            self.generator_loss = self._variable("generator_loss", "float32")
-        if rule == "boosting":
-            self.boosts = {
-                network: self._variable(f"{network}_boost", "int32")
-                for network in ("discriminator", "generator")
-            }
-        self._trains: dict[str, Tensor | bool] = {"discriminator": True, "generator": True}
-
-    def _variable(self, name: str, dtype: str) -> keras.Variable:
-        variable = keras.Variable(0, dtype=dtype, trainable=False, name=name)
-        self.variables.append(variable)
-        return variable
-
-    def begin(self) -> Tensor | bool:
-        """Draw what this step is about.
-
-        Returns:
-            Whether the discriminator's labels are swapped in this step.
-        """
-        self._trains = {"discriminator": True, "generator": True}
-        swaps: Tensor | bool = False
-        if self.rule == "boosting":
-            swaps = self._boost(keras.random.uniform((), seed=self.seed))
-        if self.label_swap:
-            drawn = keras.random.uniform((), seed=self.seed) < self.label_swap
-            swaps = drawn if swaps is False else ops.logical_or(swaps, drawn)
-        return swaps
-
-    def _boost(self, k: Tensor) -> Tensor:
-        left = {network: variable.value for network, variable in self.boosts.items()}
-        is_free = ops.logical_and(left["discriminator"] == 0, left["generator"] == 0)
-        begins = {
-            "discriminator": ops.logical_and(k > 0.0001, k < 0.001),
-            "generator": k < 0.0001,
-        }
-        boosted = {}
-        for network, variable in self.boosts.items():
-            steps = ops.where(ops.logical_and(is_free, begins[network]), 100, left[network])
-            boosted[network] = steps > 0
-            variable.assign(ops.maximum(steps - 1, 0))
-        # In the middle of a boost, or in a step that begins one, k decides nothing more: the first
-        # is no free step, and in the second k is below 0.001.
-        is_asked = ops.logical_and(is_free, k > 0.001)
-        self._trains = {
-            "discriminator": ops.logical_not(boosted["generator"]),
-            "generator": ops.logical_or(boosted["generator"], is_asked),
-        }
-        return ops.logical_and(is_free, k >= 0.93)
-
-    def trains_discriminator(self, loss: Tensor) -> Tensor | bool:
-        """Whether the discriminator learns, given its loss in this step."""
-        if self.rule == "monitored":
-            return loss > 0.8 * self.generator_loss
-        return self._trains["discriminator"]
-
-    def trains_generator(self, loss: Tensor) -> Tensor | bool:
-        """Whether the generator learns; its loss is remembered for the next step."""
-        if self.rule == "monitored":
-            self.generator_loss.assign(loss)
-        return self._trains["generator"]
 
 
 def gradient_norms(
