@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import dcgan
+import r3gan
 import wgan
 from tests.conftest import TINY
 from utils import alarms
@@ -126,7 +127,7 @@ def test_only_options_that_the_script_has_are_advised():
     assert alarm.advice == "Try a lower --critic-learning-rate"
     (alarm,) = find(bad, options=["--mirror"])
     assert alarm.advice == "Try other hyperparameters"
-    for method in (dcgan.Hyperparameters, wgan.Hyperparameters):
+    for method in (dcgan.Hyperparameters, wgan.Hyperparameters, r3gan.Hyperparameters):
         options = option_names(method)
         for name, bad in BAD.items():
             (alarm,) = find(rows(bad, bad), options=options)

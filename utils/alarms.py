@@ -168,6 +168,7 @@ RULES = (
             f"{row['d_fake']:.3f} on generated images, and the generator learns little from it"
         ),
         (
+            "--augmentation color translation cutout",
             "a lower --discriminator-learning-rate",
             "a higher --discriminator-dropout",
             "--label-noise 0.1",
@@ -196,6 +197,7 @@ RULES = (
         (
             "a lower --discriminator-learning-rate",
             "a lower --critic-learning-rate",
+            "a lower --learning-rate",
             "--normalization before-activation",
         ),
     ),
@@ -214,6 +216,7 @@ RULES = (
             "a lower --generator-learning-rate",
             "a lower --discriminator-learning-rate",
             "a lower --critic-learning-rate",
+            "a lower --learning-rate",
         ),
     ),
     Rule(
@@ -223,7 +226,7 @@ RULES = (
             "the generator's weights run away: they have gone "
             f"{row['generator_drift'] * math.sqrt(row['step']):.0f} times as far as they were large"
         ),
-        ("a lower --generator-learning-rate",),
+        ("a lower --generator-learning-rate", "a lower --learning-rate"),
     ),
     Rule(
         "runaway discriminator",
@@ -232,7 +235,11 @@ RULES = (
             "the discriminator's weights run away: they have gone "
             f"{row['judge_drift'] * math.sqrt(row['step']):.0f} times as far as they were large"
         ),
-        ("a lower --discriminator-learning-rate", "a lower --critic-learning-rate"),
+        (
+            "a lower --discriminator-learning-rate",
+            "a lower --critic-learning-rate",
+            "a lower --learning-rate",
+        ),
     ),
     Rule(
         "dead generator",
@@ -243,6 +250,7 @@ RULES = (
         ),
         (
             "another --generator-learning-rate",
+            "another --learning-rate",
             "--normalization before-activation",
             "beginning again, as a network of dead units does not recover",
         ),
@@ -267,7 +275,13 @@ RULES = (
             "the discriminator knows its pictures by heart: it takes held-out ones "
             f"{row['overfitting']:.0%} for generated"
         ),
-        ("more pictures", "--mirror", "a higher --discriminator-dropout", "stopping earlier"),
+        (
+            "--augmentation color translation cutout",
+            "--mirror",
+            "more pictures",
+            "a higher --discriminator-dropout",
+            "stopping earlier",
+        ),
     ),
     Rule(
         "getting worse",

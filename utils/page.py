@@ -56,6 +56,7 @@ LINKS = {
     "answers.csv": "answers as numbers",
     "health.csv": "what alarms are raised by",
     "architecture.png": "the networks",
+    "augmented.png": "what the discriminator sees",
     "nearest.png": "nearest training pictures",
     "training.gif": "the grids as a film",
 }
