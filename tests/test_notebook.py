@@ -80,7 +80,8 @@ def executed(tmp_path_factory):
     (project / "notebooks").mkdir(parents=True)
     for name in ("dcgan.py", "evaluate.py", "sample.py", "requirements.txt"):
         shutil.copy(REPOSITORY / name, project)
-    shutil.copytree(REPOSITORY / "utils", project / "utils")
+    for name in ("utils", "assets"):
+        shutil.copytree(REPOSITORY / name, project / name)
     # 260 pictures: a fifth is held out, and 50 are the fewest to score with.
     write_dataset(project / "data/blobs-32.h5", blobs(260), ["blob"] * 260, made_by="test_notebook")
     notebook = nbformat.read(NOTEBOOK, as_version=4)

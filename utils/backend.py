@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -33,12 +34,14 @@ def _quiet_start() -> Iterator[None]:
     log level is in force.
     """
     sys.stderr.flush()
-    interrupt = signal.getsignal(signal.SIGINT)
+    # Only the main thread may set a handler; a notebook may train in another one.
+    is_main = threading.current_thread() is threading.main_thread()
+    takes_over = is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
     with tempfile.TemporaryFile() as held_back:
         standard_error = os.dup(2)
         os.dup2(held_back.fileno(), 2)
         try:
-            if interrupt is signal.default_int_handler:
+            if takes_over:
                 # Ctrl-C ends the process here without a traceback out of somebody's import.
                 signal.signal(signal.SIGINT, signal.SIG_DFL)
             yield
@@ -51,8 +54,8 @@ def _quiet_start() -> Iterator[None]:
         finally:
             os.dup2(standard_error, 2)
             os.close(standard_error)
-            if interrupt is signal.default_int_handler:
-                signal.signal(signal.SIGINT, interrupt)
+            if takes_over:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _give_up(reason: str) -> NoReturn:
