@@ -160,6 +160,14 @@ OURS = (
         "augmentation, no dropout",
         "--augmentation color translation cutout --discriminator-dropout 0",
     ),
+    Contestant(
+        "color and translation, rate 1e-4",
+        "--augmentation color translation --discriminator-learning-rate 1e-4",
+    ),
+    Contestant(
+        "color and translation, rate 5e-5",
+        "--augmentation color translation --discriminator-learning-rate 5e-5",
+    ),
     Contestant("48 filters", "--generator-filters 48 --discriminator-filters 48"),
     Contestant("24 filters", "--generator-filters 24 --discriminator-filters 24"),
     Contestant("batch 32", "--batch-size 32"),
