@@ -165,8 +165,8 @@ OURS = (
         "--augmentation color translation --discriminator-learning-rate 1e-4",
     ),
     Contestant(
-        "color and translation, rate 5e-5",
-        "--augmentation color translation --discriminator-learning-rate 5e-5",
+        "color and translation, no dropout",
+        "--augmentation color translation --discriminator-dropout 0",
     ),
     Contestant("48 filters", "--generator-filters 48 --discriminator-filters 48"),
     Contestant("24 filters", "--generator-filters 24 --discriminator-filters 24"),
