@@ -27,14 +27,13 @@ from utils import backend, training  # before Keras: they keep its start quiet
 import keras
 from keras import layers, ops
 
-from utils import networks
+from utils import residual
 from utils.adversarial import AveragedNetwork, frozen, gradient_norms
 from utils.augmentation import Augmentation
 from utils.backend import Tensor
-from utils.commandline import option_name
-from utils.errors import UserError, one_line_errors
+from utils.errors import one_line_errors
 from utils.layers import Downsample
-from utils.options import RunOptions
+from utils.residual import ResidualOptions
 
 # ------------------------------------------------------------------------------------------------
 # Hyperparameters
@@ -42,11 +41,12 @@ from utils.options import RunOptions
 
 
 @dataclass
-class Hyperparameters(RunOptions):
+class Hyperparameters(ResidualOptions):
     """What there is to turn. Each field is an option: latent_dim is --latent-dim.
 
-    What every method has (data, epochs, seed, intervals, folders) stands in `RunOptions`; a field
-    of it that is written here as well has the default given here.
+    What every method has (data, epochs, seed, intervals, folders) stands in `RunOptions`, what
+    shapes residual networks in `ResidualOptions`; a field of theirs that is written here as well
+    has the default given here.
     """
 
     # Architecture.
@@ -58,16 +58,6 @@ class Hyperparameters(RunOptions):
     discriminator_filters: tuple[int, ...] = (8,)
     """Channels of the discriminator's maps, from the image's size down to 4x4 pixels. A single
     number is the width of the largest map, doubled each time the map halves."""
-    max_filters: int = 512
-    """Doubling stops at this width."""
-    start_filters: int = 256
-    """With a single number: channels of the 4x4 maps, where the generator starts and the
-    discriminator ends. Most of the weights are there, and little of the time is spent there."""
-    blocks: int = 1
-    """Residual blocks at each size of the maps, in both networks; the paper has 2."""
-    groups: int = 1
-    """Groups of each 3x3 convolution, in which channels are mixed; the paper has groups of 16
-    channels. On a CPU, TensorFlow is many times slower with more than one."""
 
     # Optimisation. Where there are two numbers, the second is that of the end.
     batch_size: int = 16
@@ -92,11 +82,6 @@ class Hyperparameters(RunOptions):
 
     METHOD: ClassVar[str] = "r3gan"
     JUDGE: ClassVar[str] = "discriminator"
-    # What decides about the shape or the meaning of a weight cannot change when a run resumes.
-    FIXED_FIELDS: ClassVar[tuple[str, ...]] = (
-        *RunOptions.FIXED_FIELDS, "generator_filters", "discriminator_filters", "max_filters",
-        "start_filters", "blocks", "groups",
-    )  # fmt: skip
 
     @property
     def batches_per_step(self) -> int:
@@ -106,34 +91,10 @@ class Hyperparameters(RunOptions):
     def check(self) -> None:
         """Raise UserError for values that make no networks or no training."""
         super().check()
-        filters = ("generator_filters", "discriminator_filters")
-        self.require_between(
-            1, math.inf, *filters, "max_filters", "start_filters", "groups", "schedule_steps",
-            "penalty_interval",
-        )  # fmt: skip
-        self.require_between(1, 100, "blocks")
+        self.require_between(1, math.inf, "schedule_steps", "penalty_interval")
         self.require_between(1e-12, 1e9, "learning_rate")
         self.require_between(1e-6, 0.9999, "beta2")
         self.require_between(0, 1e9, "gamma")
-        for field in filters if self.image_size else ():
-            given, sizes = len(getattr(self, field)), int(math.log2(self.image_size)) - 1
-            if given not in (1, sizes):
-                raise UserError(
-                    f"{option_name(field)}: {given} given, must be 1, or {sizes} for maps from 4 "
-                    f"to {self.image_size} px"
-                )
-            for width in self.widths(field):
-                if networks.EXPANSION * width % self.groups:
-                    raise UserError(
-                        f"--groups {self.groups}: does not divide {networks.EXPANSION} x {width}, "
-                        f"the width of a block of {option_name(field)}"
-                    )
-
-    def widths(self, field: str) -> tuple[int, ...]:
-        """Channels of a network's maps, the largest map first where a single width doubles."""
-        given = getattr(self, field)
-        larger = networks.pyramid(given, int(math.log2(self.image_size)) - 2, self)
-        return (*larger, self.start_filters) if len(given) == 1 else given
 
     def gammas(self) -> tuple[float, float]:
         """Weight of the penalties, at first and in the end.
@@ -160,20 +121,20 @@ def build_generator(h: Hyperparameters) -> keras.Model:
     widths = h.widths("generator_filters")
     widths = widths[::-1] if len(h.generator_filters) == 1 else widths
     latents = keras.Input((h.latent_dim,), name="latents")  # (B, latent_dim)
-    x = layers.Dense(widths[0], use_bias=False, kernel_initializer=networks.he_normal())(latents)
+    x = layers.Dense(widths[0], use_bias=False, kernel_initializer=residual.he_normal())(latents)
     # A learned 4x4 map for each channel; the latent vector says how much of it there is.
     basis = keras.initializers.RandomNormal(stddev=1.0)
     x = layers.EinsumDense("bc,chw->bhwc", (4, 4, widths[0]), kernel_initializer=basis)(x)
     for level, filters in enumerate(widths):  # (B, 4, 4, widths[0]), then 8, 16, ...
         if level:
-            x = networks.mix_channels(x, filters)
+            x = residual.mix_channels(x, filters)
             # Bilinear: every pixel repeated 2x2, then the filter [1, 2, 1] / 4 along both sides.
             x = layers.UpSampling2D(2, interpolation="bilinear")(x)
         for _ in range(h.blocks):
-            x = networks.residual_block(x, h.blocks * len(widths), h.groups)
+            x = residual.block(x, h.blocks * len(widths), h.groups)
     # In float32: neighbours in bfloat16 are up to half a shade apart.
     images = layers.Conv2D(
-        3, 1, use_bias=False, kernel_initializer=networks.he_normal(), dtype="float32",
+        3, 1, use_bias=False, kernel_initializer=residual.he_normal(), dtype="float32",
         name="images",
     )(x)  # (B, image_size, image_size, 3)  # fmt: skip
     return keras.Model(latents, images, name="generator")
@@ -186,19 +147,19 @@ def build_discriminator(h: Hyperparameters) -> keras.Model:
     """
     widths = h.widths("discriminator_filters")
     images = keras.Input((h.image_size, h.image_size, 3), name="images")
-    x = networks.mix_channels(images, widths[0])  # (B, image_size, image_size, widths[0])
+    x = residual.mix_channels(images, widths[0])  # (B, image_size, image_size, widths[0])
     for level, filters in enumerate(widths):
         if level:
             x = Downsample()(x)  # (B, H / 2, W / 2, widths[0]), ...
-            x = networks.mix_channels(x, filters)  # (B, H / 2, W / 2, widths[1]), ...
+            x = residual.mix_channels(x, filters)  # (B, H / 2, W / 2, widths[1]), ...
         for _ in range(h.blocks):
-            x = networks.residual_block(x, h.blocks * len(widths), h.groups)
+            x = residual.block(x, h.blocks * len(widths), h.groups)
     # The generator's start the other way round: how much of a learned 4x4 map is in each channel.
     basis = keras.initializers.RandomNormal(stddev=1 / 4)
     x = layers.EinsumDense("bhwc,chw->bc", (widths[-1],), kernel_initializer=basis)(x)
     # x is (B, widths[-1]). An offset would cancel in every difference.
     logits = layers.Dense(
-        1, use_bias=False, kernel_initializer=networks.he_normal(), dtype="float32", name="logits"
+        1, use_bias=False, kernel_initializer=residual.he_normal(), dtype="float32", name="logits"
     )(x)  # (B, 1)
     return keras.Model(images, logits, name="discriminator")
 

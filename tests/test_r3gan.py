@@ -17,7 +17,7 @@ from PIL import Image
 import r3gan
 from tests.conftest import blobs, run_script
 from tests.test_wgan import moved, values
-from utils import backend, networks
+from utils import backend, residual
 from utils.errors import UserError
 
 TINY = [
@@ -397,7 +397,7 @@ def test_a_block_starts_as_nothing_and_its_kernels_by_the_depth():
     keras.utils.set_random_seed(0)
     maps = np.random.default_rng(0).standard_normal((2, 4, 4, 64)).astype(np.float32)
     inputs = keras.Input((4, 4, 64))
-    network = keras.Model(inputs, networks.residual_block(inputs, depth=16))
+    network = keras.Model(inputs, residual.block(inputs, depth=16))
     np.testing.assert_array_equal(ops.convert_to_numpy(network(maps)), maps)
     first, second, last = [v for v in network.variables if v.name == "kernel"]
     for kernel, fan_in in ((first, 64), (second, 9 * 128)):
@@ -535,3 +535,25 @@ def test_a_method_without_presets_says_so(tmp_path):
     result = run_script("r3gan.py", "--preset", "radford", folder=tmp_path)
     assert result.returncode == 2
     assert result.stderr == "r3gan.py: error: --preset radford: must be none\n"
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_discriminator_sees_augmented_images_only(shared):
+    """Where every image becomes the same, real ones cannot be told from generated ones."""
+    h = r3gan.Hyperparameters(
+        image_size=16, batch_size=4, latent_dim=5, start_filters=6, generator_filters=(3,),
+        discriminator_filters=(3,), gamma=(0.5, 0.5), shared_pass=shared,
+        augmentation=("color", "translation", "cutout"),
+    )  # fmt: skip
+    method = with_active_blocks(r3gan.R3GAN(h))
+    before = ops.convert_to_numpy(method.seed_generator.state).copy()
+    assert method.augment.kinds == ("color", "translation", "cutout")
+    method.augment.call = lambda images: 0 * images
+    variables = [v for group in method.state().values() for v in group]
+    step = backend.compile_step(method.train_step, variables)
+    batches = blobs(4 * h.batches_per_step, 16).reshape(-1, 4, 16, 16, 3)
+    results = {name: float(value) for name, value in step(batches).items()}
+    assert results["d_difference"] == 0
+    assert results["d_loss"] == results["g_loss"] == pytest.approx(math.log(2), abs=1e-6)
+    assert results["r1_penalty"] == results["r2_penalty"] == results["g_gradient_last"] == 0
+    assert not np.array_equal(ops.convert_to_numpy(method.seed_generator.state), before)
