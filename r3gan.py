@@ -315,14 +315,16 @@ class R3GAN:
                     is_due, lambda: differentiate(True), lambda: differentiate(False)
                 )
             self._apply(self.discriminator_optimizer, gradients, variables)
-        self.penalties.assign(answers["penalties"])
+        # A copy: on PyTorch, results would follow the variable, which changes in later steps.
+        penalties = ops.copy(answers["penalties"])
+        self.penalties.assign(penalties)
         differences = answers["real_logits"] - answers["fake_logits"]  # (B, 1)
         results = {
             "d_loss": answers["loss"],
             "d_difference": ops.mean(differences),
             "d_ordered": ops.mean(ops.cast(differences > 0, "float32")),
-            "r1_penalty": answers["penalties"][0],
-            "r2_penalty": answers["penalties"][1],
+            "r1_penalty": penalties[0],
+            "r2_penalty": penalties[1],
             **gradient_norms("d", gradients, variables),
             "d_updates": ops.copy(self.discriminator_optimizer.iterations),
         }
