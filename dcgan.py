@@ -254,6 +254,7 @@ class DCGAN:
         h = self.hyperparameters
         real_labels, fake_labels = discriminator_labels(h, swaps_labels, self.seed_generator)
         real_images, fake_images = self.augment(real_images), self.augment(fake_images)
+        # Two passes: in one, batch normalisation would mix real with generated images.
         passes = [(real_images, real_labels), (fake_images, fake_labels)]
         updates = [passes] if h.discriminator_updates == "joint" else [[each] for each in passes]
         total, logits = 0.0, []
