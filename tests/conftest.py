@@ -20,6 +20,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 from utils import backend  # noqa: F401 - before Keras: it keeps its start quiet
 
 # isort: split
+from tests.forked import run_forked
 from utils.datasets import write_dataset
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -31,6 +32,9 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--window-size=1100,900",
 )  # fmt: skip
+
+# Those that load TensorFlow, which takes longer than all that a test does with them.
+TRAINED = ("dcgan.py", "wgan.py", "r3gan.py", "evaluate.py", "sample.py")
 
 # The smallest thing that still has every kind of layer.
 TINY = [
@@ -104,6 +108,11 @@ def run_script(
     script: str, *arguments: object, folder: Path, **popen: object
 ) -> subprocess.CompletedProcess[str]:
     """Run a script to its end and return what it printed and its exit code."""
+    if script in TRAINED and not popen and sys.platform == "linux":
+        return run_forked(
+            REPOSITORY / script, [*map(str, arguments)], folder,
+            os.environ | {"COLUMNS": "200"}, timeout=240,
+        )  # fmt: skip
     process = start_script(script, *arguments, folder=folder, **popen)
     output, errors = process.communicate(timeout=240)
     return subprocess.CompletedProcess(process.args, process.returncode, output, errors)

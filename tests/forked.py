@@ -1,0 +1,63 @@
+"""A script in a process that has loaded TensorFlow already.
+
+Most of what a tiny run takes is the start of Python and TensorFlow: half of it. Where
+that start is not what is tested, scripts run in copies of one process that has done it (the
+standard library's fork server); all else is as in a process of its own: arguments, folder,
+environment, output, exit code.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+# Nothing of the project itself: what a test has changed there must not be in the next one.
+PRELOADED = ["tensorflow", "keras", "h5py", "PIL.Image", "matplotlib.pyplot", "tyro", "tqdm"]
+
+
+def run_forked(
+    script: Path, arguments: list[str], folder: Path, environment: dict[str, str], timeout: float
+) -> subprocess.CompletedProcess[str]:
+    """Run a script to its end and return what it printed and its exit code.
+
+    Raises:
+        subprocess.TimeoutExpired: it took longer than that, and was killed.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    with tempfile.TemporaryDirectory() as outputs:
+        paths = [os.path.join(outputs, name) for name in ("stdout", "stderr")]
+        process = context.Process(
+            target=_run, args=(str(script), arguments, str(folder), environment, paths)
+        )
+        process.start()
+        process.join(timeout)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            raise subprocess.TimeoutExpired([str(script), *arguments], timeout)
+        printed = [Path(path).read_text() for path in paths]
+        return subprocess.CompletedProcess([str(script), *arguments], process.exitcode, *printed)
+
+
+def _run(
+    script: str, arguments: list[str], folder: str, environment: dict[str, str], paths: list[str]
+) -> None:
+    """What the copy does: become the script."""
+    for number, path in enumerate(paths, start=1):
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(file, number)
+        os.close(file)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    sys.argv = [script, *arguments]
+    sys.path.insert(0, os.path.dirname(script))
+    runpy.run_path(script, run_name="__main__")
