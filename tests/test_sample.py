@@ -586,7 +586,7 @@ def test_what_a_run_lacks(run_sample, folder, tmp_path):
         (
             "av",
             "--film mp4 --frames 2",
-            "MP4 is written by PyAV, which is not here: pip install av",
+            "--film mp4: the av package is not here: pip install av",
         ),
     ],
 )

@@ -449,7 +449,7 @@ def save_mp4(
     try:
         import av
     except ImportError:
-        raise UserError("MP4 is written by PyAV, which is not here: pip install av") from None
+        raise UserError("--film mp4: the av package is not here: pip install av") from None
     chosen, size, last = _thinned(frames, max_frames, max_side, read)
     # Colours are stored for 2 x 2 pixels.
     size = tuple(max(2, side // 2 * 2) for side in size)
