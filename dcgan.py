@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from utils import backend, training  # before Keras: they keep its start quiet
 
@@ -64,13 +64,13 @@ class Hyperparameters(RecipeOptions):
     """Length of the random vector that an image is generated from."""
     generator_filters: tuple[int, ...] = (32,)
     """Channels of the generator's maps, from the smallest map up. A single number is the width of
-    the largest map, doubled each time the map halves."""
+    the largest map, doubled each time the map halves. On a GPU 64."""
     discriminator_filters: tuple[int, ...] = (32,)
     """Channels of the discriminator's maps, from the largest map down. A single number is the
-    width of the largest map, doubled each time the map halves."""
+    width of the largest map, doubled each time the map halves. On a GPU 64."""
     discriminator_depth: int = 0
     """With a single width: how often the discriminator halves its map; 0 ends at 4x4 pixels."""
-    discriminator_dropout: float = 0.25
+    discriminator_dropout: float = 0.0
     """Share of activations dropped after the discriminator's layers; holds it back."""
     normalization: Literal["before-activation", "after-activation", "none"] = "before-activation"
     """Where batch normalisation stands in the inner layers."""
@@ -81,19 +81,28 @@ class Hyperparameters(RecipeOptions):
     """Divide each of the discriminator's weights by its spectral norm (Miyato et al. 2018,
     arXiv:1802.05957), in place of batch normalisation there."""
 
+    # What the discriminator is shown.
+    augmentation: tuple[Literal["color", "translation", "cutout"], ...] = ("color", "translation")
+    """What is done at random to every image, real or generated, before the discriminator sees it
+    (Zhao et al. 2020, arXiv:2006.10738): against learning few pictures by heart. Any of the three;
+    without a value, none."""
+
     # Optimisation.
     batch_size: int = 16
-    """Real images, and as many generated ones, in one update."""
+    """Real images, and as many generated ones, in one update. On a GPU 64."""
     generator_learning_rate: float = 4e-4
     """Adam's learning rate for the generator."""
     generator_beta1: float = 0.5
     """Adam's beta1 for the generator."""
-    discriminator_learning_rate: float = 2e-4
-    """Adam's learning rate for the discriminator."""
+    discriminator_learning_rate: float = 1e-4
+    """Adam's learning rate for the discriminator; a quarter of the generator's holds it back."""
     discriminator_beta1: float = 0.5
     """Adam's beta1 for the discriminator."""
     METHOD: ClassVar[str] = "dcgan"
     PRESETS: ClassVar[dict[str, Preset]] = DCGAN_PRESETS
+    ON_ACCELERATOR: ClassVar[dict[str, Any]] = {
+        "batch_size": 64, "generator_filters": (64,), "discriminator_filters": (64,),
+    }  # fmt: skip
     # What decides about the shape or the meaning of a weight cannot change when a run resumes.
     FIXED_FIELDS: ClassVar[tuple[str, ...]] = (
         *RecipeOptions.FIXED_FIELDS, "discriminator_filters", "discriminator_depth",
@@ -204,7 +213,7 @@ class DCGAN:
         # What judges images; where features are matched, it tells them as well.
         self.judge = with_features(self.discriminator, h)
         self.seed_generator = keras.random.SeedGenerator(h.seed)
-        self.augment = Augmentation(h.augmentation, self.seed_generator)
+        self.augment = Augmentation(h.augmentation, self.seed_generator, h.color_strength)
         self.combined = build_combined(self.generator, self.judge, self.augment)
         self.generator_optimizer = networks.build_optimizer(
             keras.optimizers.Adam, h.generator_learning_rate, self.generator, h,

@@ -19,7 +19,7 @@ Training of Wasserstein GANs, 2017 (arXiv:1704.00028), where a penalty on its gr
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from utils import backend, training  # before Keras: they keep its start quiet
 
@@ -54,10 +54,10 @@ class Hyperparameters(ConvolutionalOptions):
     """Length of the random vector that an image is generated from."""
     generator_filters: tuple[int, ...] = (32,)
     """Channels of the generator's maps, from the smallest map up. A single number is the width of
-    the largest map, doubled each time the map halves."""
+    the largest map, doubled each time the map halves. On a GPU 64."""
     critic_filters: tuple[int, ...] = (32,)
     """Channels of the critic's maps, from the largest map down. A single number is the width of
-    the largest map, doubled each time the map halves."""
+    the largest map, doubled each time the map halves. On a GPU 64."""
     critic_depth: int = 0
     """With a single width: how often the critic halves its map; 0 ends at 4x4 pixels."""
     critic_normalization: Literal["none", "layer", "batch"] = "none"
@@ -75,7 +75,7 @@ class Hyperparameters(ConvolutionalOptions):
     n_critic: int = 5
     """Updates of the critic for one of the generator, each on images of its own."""
     batch_size: int = 16
-    """Real images, and as many generated ones, in one update."""
+    """Real images, and as many generated ones, in one update. On a GPU 64."""
     epochs: int = 1000
     """Passes over the data set, counted from the run's beginning; 0 goes on until stopped. A step
     takes n-critic batches."""
@@ -95,6 +95,9 @@ class Hyperparameters(ConvolutionalOptions):
     METHOD: ClassVar[str] = "wgan"
     JUDGE: ClassVar[str] = "critic"
     PRESETS: ClassVar[dict[str, Preset]] = WGAN_PRESETS
+    ON_ACCELERATOR: ClassVar[dict[str, Any]] = {
+        "batch_size": 64, "generator_filters": (64,), "critic_filters": (64,),
+    }  # fmt: skip
     # What decides about the shape or the meaning of a weight cannot change when a run resumes.
     FIXED_FIELDS: ClassVar[tuple[str, ...]] = (
         *ConvolutionalOptions.FIXED_FIELDS, "critic_filters", "critic_depth",
@@ -223,7 +226,7 @@ class WGAN:
         self.generator = build_generator(h)
         self.critic = build_critic(h)
         self.seed_generator = keras.random.SeedGenerator(h.seed)
-        self.augment = Augmentation(h.augmentation, self.seed_generator)
+        self.augment = Augmentation(h.augmentation, self.seed_generator, h.color_strength)
         self.combined = build_combined(self.generator, self.critic, self.augment)
         self.generator_optimizer = self._build_optimizer(
             self.generator, h.generator_learning_rate, h.generator_beta1

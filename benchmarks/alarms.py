@@ -39,16 +39,21 @@ class Case:
     wanted: tuple[str, ...] = ()
     """Alarms of which one must come; none may come where it is empty."""
     script: str = "dcgan.py"
+    preset: str = "plain"
+    """Of dcgan.py: what the flags are added to."""
     steps: int = 10_000
 
     def arguments(self) -> list[str]:
         """The options that do not depend on data and seed."""
-        judge = "--critic-filters 16" if self.script == "wgan.py" else "--discriminator-filters 16"
+        judge = "--critic-filters 16"
+        if self.script == "dcgan.py":
+            judge = f"--preset {self.preset} --discriminator-filters 16"
         return f"{BASE} {judge} {self.flags}".split()
 
 
 CASES = (
     Case("baseline", ""),
+    Case("defaults", "", preset="none"),
     Case("equal rates", "--generator-learning-rate 2e-4"),
     Case("one-sided smoothing", "--label-smoothing 0.1"),
     Case("normalisation after", "--normalization after-activation"),

@@ -148,29 +148,43 @@ class Setting:
     """What the default computes in; empty: not known yet."""
 
 
+PUBLISHED = "--color-strength 1 --discriminator-learning-rate 2e-4"
+"""Augmentation and the discriminator's learning rate as their papers have them."""
 OURS = (
     Contestant("default"),
-    Contestant("equal rates", "--generator-learning-rate 2e-4"),
-    Contestant(
-        "slow discriminator", "--discriminator-learning-rate 5e-5 --discriminator-dropout 0.4"
-    ),
-    Contestant("augmentation", "--augmentation color translation cutout"),
-    Contestant("color and translation", "--augmentation color translation"),
-    Contestant(
-        "augmentation, no dropout",
-        "--augmentation color translation cutout --discriminator-dropout 0",
-    ),
-    Contestant(
-        "color and translation, rate 1e-4",
-        "--augmentation color translation --discriminator-learning-rate 1e-4",
-    ),
-    Contestant(
-        "color and translation, no dropout",
-        "--augmentation color translation --discriminator-dropout 0",
-    ),
+    Contestant("rate 5e-5", "--discriminator-learning-rate 5e-5"),
+    Contestant("rate 2e-4", "--discriminator-learning-rate 2e-4"),
+    Contestant("color strength 0.1", "--color-strength 0.1"),
+    Contestant("color strength 1", "--color-strength 1"),
+    Contestant("deviation", "--minibatch deviation"),
     Contestant("48 filters", "--generator-filters 48 --discriminator-filters 48"),
     Contestant("24 filters", "--generator-filters 24 --discriminator-filters 24"),
     Contestant("batch 32", "--batch-size 32"),
+    Contestant(
+        "rate 2e-4, color strength 0.1",
+        "--discriminator-learning-rate 2e-4 --color-strength 0.1",
+    ),
+    Contestant(
+        "rate 2e-4, dropout 0.1", "--discriminator-learning-rate 2e-4 --discriminator-dropout 0.1"
+    ),
+    Contestant("rate 2e-4, batch 32", "--discriminator-learning-rate 2e-4 --batch-size 32"),
+    Contestant("rate 2e-4, deviation", "--discriminator-learning-rate 2e-4 --minibatch deviation"),
+    Contestant("published", PUBLISHED),
+    Contestant("published, cutout", f"{PUBLISHED} --augmentation color translation cutout"),
+    Contestant("published, translation alone", f"{PUBLISHED} --augmentation translation"),
+    Contestant("published, rate 4e-4", f"{PUBLISHED} --discriminator-learning-rate 4e-4"),
+    Contestant("published, dropout 0.25", f"{PUBLISHED} --discriminator-dropout 0.25"),
+    Contestant("published, batch 32", f"{PUBLISHED} --batch-size 32"),
+    Contestant("published, deviation", f"{PUBLISHED} --minibatch deviation"),
+    Contestant("published, mirror", f"{PUBLISHED} --mirror"),
+    Contestant("published, upsampling", f"{PUBLISHED} --upscaling upsample"),
+    Contestant("published, spectral norm", f"{PUBLISHED} --spectral-normalization"),
+    Contestant("published, not normalised", f"{PUBLISHED} --discriminator-normalized 99 99"),
+    Contestant("plain", "--preset plain"),
+    Contestant(
+        "plain, slow discriminator",
+        "--preset plain --discriminator-learning-rate 5e-5 --discriminator-dropout 0.4",
+    ),
     Contestant("wgan penalty", script="wgan.py"),
     Contestant("r3gan", script="r3gan.py", schedule="--schedule-steps"),
     Contestant("r3gan, shared pass", "--shared-pass", "r3gan.py", schedule="--schedule-steps"),

@@ -89,7 +89,7 @@ BASE = (
 )
 """Nothing but training: pictures and checkpoints only at the end, or where a run is stopped."""
 OF_THE_SCRIPT = {
-    "dcgan.py": "--discriminator-filters 16",
+    "dcgan.py": "--preset plain --discriminator-filters 16",
     "wgan.py": "--critic-filters 16",
 }
 

@@ -89,6 +89,7 @@ def keras_step(name: str, configuration: Configuration) -> Callable[[], object]:
         generator_filters=(configuration.filters,),
         discriminator_filters=(configuration.filters,),
         discriminator_dropout=configuration.dropout,
+        augmentation=(),  # which neither of the others has
     )
     size = h.image_size
     images = np.random.default_rng(0).integers(

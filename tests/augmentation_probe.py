@@ -32,7 +32,7 @@ SMALL = {
 METHODS = {
     "dcgan": lambda: dcgan.DCGAN(
         dcgan.Hyperparameters(
-            **SMALL, discriminator_filters=(4,), discriminator_dropout=0.0, feature_matching=0.5
+            **SMALL, discriminator_filters=(4,), color_strength=1.0, feature_matching=0.5
         )
     ),
     "wgan": lambda: wgan.WGAN(wgan.Hyperparameters(**SMALL, critic_filters=(4,), n_critic=2)),

@@ -30,7 +30,7 @@ def main(start: Path, result: Path, devices: Literal["one", "all"] = "one") -> N
     backend.use_devices(devices, batch_size=4)
     h = dcgan.Hyperparameters(
         image_size=16, batch_size=4, latent_dim=5, generator_filters=(4,),
-        discriminator_filters=(4,), discriminator_dropout=0.0, initial_stddev=0.1,
+        discriminator_filters=(4,), augmentation=(), initial_stddev=0.1,
     )  # fmt: skip
     method = dcgan.DCGAN(h)
     state = method.state()

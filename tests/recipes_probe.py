@@ -50,14 +50,14 @@ METHODS = {
     ),
     "dcgan recipes": lambda: dcgan.DCGAN(
         dcgan.Hyperparameters(
-            **SMALL, discriminator_filters=(4,), discriminator_dropout=0.0,
+            **SMALL, discriminator_filters=(4,), augmentation=(),
             spectral_normalization=True, minibatch="deviation", feature_matching=0.5,
             label_smoothing=0.1, smoothing_sides="two-sided",
         )
     ),
     "dcgan separate": lambda: dcgan.DCGAN(
         dcgan.Hyperparameters(
-            **SMALL, discriminator_filters=(4,), discriminator_dropout=0.0,
+            **SMALL, discriminator_filters=(4,), augmentation=(),
             discriminator_updates="separate", normalization="after-activation",
         )
     ),

@@ -21,6 +21,7 @@ def tiny_method(**changes: object) -> dcgan.DCGAN:
     values = {
         "image_size": 16, "batch_size": 4, "latent_dim": 5,
         "generator_filters": (3,), "discriminator_filters": (3,), "discriminator_dropout": 0.0,
+        "augmentation": (),
     }  # fmt: skip
     return dcgan.DCGAN(dcgan.Hyperparameters(**(values | changes)))
 

@@ -64,6 +64,17 @@ def colors_by_hand(images: np.ndarray, draws: np.ndarray) -> np.ndarray:
     return result
 
 
+@pytest.mark.parametrize("strength", [0.3, 0.0])
+def test_color_goes_as_far_as_it_is_told(strength):
+    images = images_of(3, 4, 4, 3)
+    draws = np.asarray(keras.random.uniform((3, 3, 1, 1, 1), seed=keras.random.SeedGenerator(0)))
+    layer = Augmentation(("color",), keras.random.SeedGenerator(0), color_strength=strength)
+    found = ops.convert_to_numpy(layer(images.astype(np.float32)))
+    expected = colors_by_hand(images, 0.5 + strength * (draws - 0.5))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert np.abs(found - images).max() < (0.6 if strength else 1e-5)
+
+
 def translated_by_hand(images: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     result = np.zeros_like(images)
     for number, row, column in np.ndindex(images.shape[:3]):
@@ -468,7 +479,7 @@ def test_it_is_chosen_and_changed_on_the_command_line(tmp_path, data_file):
         return config["hyperparameters"]
 
     picture = tmp_path / "images" / "a" / "augmented.png"
-    values = run(*TINY, "--data", data_file, "--steps", 2, "--run-name", "a")
+    values = run(*TINY, "--data", data_file, "--steps", 2, "--run-name", "a", "--augmentation")
     assert values["augmentation"] == []
     assert not picture.exists()
     values = run("--resume", "a", "--steps", 4, "--augmentation", "cutout", "color")

@@ -156,7 +156,8 @@ def test_one_folder_for_everything_and_names_that_count_on(tmp_path, monkeypatch
     )  # fmt: skip
     dcgan.main()
     assert {path.name for path in (tmp_path / "out" / "dcgan-2").iterdir()} == {
-        "answers.csv", "answers.png", "architecture.png", "checkpoints", "config.json",
+        "answers.csv", "answers.png", "architecture.png", "augmented.png", "checkpoints",
+        "config.json",
         "discriminator.keras", "generator-current.keras", "generator.keras", "health.csv",
         "history.csv", "history.png", "index.html", "reals.png", "step_0000000.png",
         "step_0000002.png", "training.gif",

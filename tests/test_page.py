@@ -214,6 +214,14 @@ def test_the_command_repeats_the_options(options, arguments):
     assert len(words) == 2 + len(arguments)
 
 
+def test_the_command_of_a_run_on_a_gpu_says_what_the_gpu_decided():
+    config = config_of("--batch-size", "16") | {"device": "jax 0.10.2 on NVIDIA L4"}
+    words = shlex.split(page.command(config, dcgan.Hyperparameters))
+    again, _ = parse_command_line(dcgan.Hyperparameters, "", words[2:], has_accelerator=True)
+    assert again == dcgan.Hyperparameters()
+    assert {"--batch-size", "--generator-filters", "--discriminator-filters"} <= set(words)
+
+
 def test_a_preset_of_another_version_is_spelled_out():
     config = config_of("--latent-dim", "7")
     config["hyperparameters"]["preset"] = "forgotten"
@@ -345,7 +353,7 @@ def test_a_training_writes_it_and_so_does_a_resumed_one(tmp_path, data_file):
     assert data["plots"][0]["series"][0]["values"] == pytest.approx(losses, rel=1e-4)
     assert "answer: median, 5-95 %" in [plot["label"] for plot in data["plots"]]
     assert {name for name, _ in data["links"]} == {
-        "answers.png", "answers.csv", "health.csv", "history.png", "history.csv",
+        "answers.png", "answers.csv", "augmented.png", "health.csv", "history.png", "history.csv",
         "architecture.png", "training.gif",
     }  # fmt: skip
     config = json.loads((tmp_path / "saved_models" / "one" / "config.json").read_text())

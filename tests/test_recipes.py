@@ -342,8 +342,9 @@ def test_every_preset_makes_networks(script, name):
     assert h.preset == name
     for field, value in script.Hyperparameters.PRESETS[name].values.items():
         assert getattr(h, field) == value, field
+    assert h.augmentation == (), "none of them knew it"
     h = dataclasses.replace(
-        h, minibatch_side=4, latent_dim=8,
+        h, image_size=h.image_size or 64, minibatch_side=4, latent_dim=8,
         generator_filters=tuple(max(1, width // 32) for width in h.generator_filters),
         **{f"{h.JUDGE}_filters": tuple(
             max(1, width // 32) for width in getattr(h, f"{h.JUDGE}_filters")
@@ -388,8 +389,8 @@ def test_a_preset_that_does_not_exist():
     with pytest.raises(UserError) as error:
         parse_command_line(dcgan.Hyperparameters, "", ["--preset", "gandam"])
     assert str(error.value) == (
-        "--preset gandam: must be gandam-v1, gandam-v2, edouard99-64, edouard99-256, radford, "
-        "keras-gan or none"
+        "--preset gandam: must be plain, gandam-v1, gandam-v2, edouard99-64, edouard99-256, "
+        "radford, keras-gan or none"
     )
 
 

@@ -19,7 +19,8 @@ from PIL import Image
 
 import dcgan
 from tests.conftest import TINY, run_script, start_script
-from utils import backend, pictures
+from utils import backend, pictures, training
+from utils.options import parse_command_line
 
 
 def read_history(run: Path) -> list[dict[str, str]]:
@@ -82,7 +83,8 @@ def finished(tmp_path_factory, data_file) -> Path:
 def test_a_run_leaves_its_pictures(finished):
     run = finished / "images" / "dcgan-1"
     assert sorted(path.name for path in run.iterdir()) == [
-        "answers.csv", "answers.png", "architecture.png", "health.csv", "history.csv",
+        "answers.csv", "answers.png", "architecture.png", "augmented.png", "health.csv",
+        "history.csv",
         "history.png", "index.html", "reals.png", "step_0000000.png", "step_0000010.png",
         "step_0000020.png", "step_0000026.png", "training.gif",
     ]  # fmt: skip
@@ -283,6 +285,26 @@ def test_no_memory_is_one_line(tmp_path, data_file):
         "dcgan.py: error: out of memory at --batch-size 4 and 32 px: lower --batch-size, the "
         "numbers of filters or --image-size; --dry-run estimates what a run takes"
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "batch_size", "filters"),
+    [([], 64, 64), (["--batch-size", "16"], 16, 64), (["--preset", "radford"], 128, 128)],
+)
+def test_a_gpu_has_defaults_of_its_own(arguments, batch_size, filters):
+    h, _ = parse_command_line(dcgan.Hyperparameters, "", arguments, has_accelerator=True)
+    assert (h.batch_size, h.generator_filters) == (batch_size, (filters,))
+    assert h.discriminator_filters == h.generator_filters
+    assert h.described() == f"{filters} filters, batches of {batch_size}"
+
+
+def test_a_run_takes_the_defaults_of_its_device(monkeypatch, tmp_path, data_file, capsys):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--data", str(data_file), "--dry-run", "--batch-size", "2", "--holdout", "0"]
+    for has_accelerator, filters in ((False, 32), (True, 64)):
+        monkeypatch.setattr(backend, "has_accelerator", lambda found=has_accelerator: found)
+        training.run(dcgan.DCGAN, dcgan.Hyperparameters, "", arguments)
+        assert f"; {filters} filters, batches of 2\n" in capsys.readouterr().out
 
 
 def test_dry_run_says_what_a_run_takes_and_leaves_nothing(tmp_path, data_file):

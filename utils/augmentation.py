@@ -131,12 +131,19 @@ class Augmentation(layers.Layer):
     Inputs and outputs: images (B, H, W, C) in [-1, 1], square.
     """
 
-    def __init__(self, kinds: Sequence[str], seed_generator: keras.random.SeedGenerator) -> None:
+    def __init__(
+        self,
+        kinds: Sequence[str],
+        seed_generator: keras.random.SeedGenerator,
+        color_strength: float = 1.0,
+    ) -> None:
         """Choose what is done.
 
         Args:
             kinds: any of `KINDS`; their order does not matter.
             seed_generator: where the draws come from; its state is part of a checkpoint.
+            color_strength: how far color goes: its draws are from U(0.5 - color_strength / 2,
+                0.5 + color_strength / 2). 1 is as published; at 0 colours stay.
 
         Raises:
             ValueError: there is no such kind.
@@ -147,6 +154,7 @@ class Augmentation(layers.Layer):
             raise ValueError(f"Augmentation: {unknown[0]}, must be one of {', '.join(KINDS)}")
         self.kinds = tuple(kind for kind in KINDS if kind in kinds)
         self.seed_generator = seed_generator
+        self.color_strength = color_strength
 
     def call(self, images: Tensor) -> Tensor:
         """T(x)."""
@@ -155,7 +163,7 @@ class Augmentation(layers.Layer):
         count, size, seed = ops.shape(images)[0], images.shape[1], self.seed_generator
         if "color" in self.kinds:
             draws = keras.random.uniform((3, count, 1, 1, 1), dtype="float32", seed=seed)
-            images = change_colors(images, draws)
+            images = change_colors(images, 0.5 + self.color_strength * (draws - 0.5))
         if "translation" in self.kinds:
             most = farthest_translation(size)
             offsets = keras.random.randint((2, count), -most, most + 1, dtype="int32", seed=seed)
@@ -173,7 +181,11 @@ class Augmentation(layers.Layer):
 
 
 def draw_examples(
-    images: np.ndarray, kinds: Sequence[str], seed: int, columns: int = 8
+    images: np.ndarray,
+    kinds: Sequence[str],
+    seed: int,
+    columns: int = 8,
+    color_strength: float = 1.0,
 ) -> np.ndarray:
     """A picture of what a discriminator sees: a row for each image.
 
@@ -186,17 +198,18 @@ def draw_examples(
         kinds: see `Augmentation`.
         seed: of the draws, which no training knows of.
         columns: of the picture.
+        color_strength: see `Augmentation`.
 
     Returns:
         uint8 (height, width, 3), with a line of text above.
     """
     seed_generator = keras.random.SeedGenerator(seed)
-    everything = Augmentation(kinds, seed_generator)
+    everything = Augmentation(kinds, seed_generator, color_strength)
     alone = [(kind,) for kind in everything.kinds] if len(everything.kinds) > 1 else []
     shown = [*alone, *[everything.kinds] * (columns - 1 - len(alone))]
     given = ops.convert_to_tensor(images.astype(np.float32) / 127.5 - 1.0)
     # Not called as layers: several devices would want as many images as they can share evenly.
-    versions = [Augmentation(each, seed_generator).call(given) for each in shown]
+    versions = [Augmentation(each, seed_generator, color_strength).call(given) for each in shown]
     versions = [images, *(pictures.to_uint8(ops.convert_to_numpy(each)) for each in versions)]
     enlarged = max(1, 128 // images.shape[1])
     cells = np.stack(versions, axis=1).reshape(-1, *images.shape[1:])  # row by row

@@ -481,6 +481,11 @@ def seed_everything(seed: int, deterministic: bool) -> None:
         _backend.be_deterministic()
 
 
+def has_accelerator() -> bool:
+    """Whether there is a GPU or TPU to compute on."""
+    return bool(_backend.accelerators())
+
+
 def use_devices(devices: Literal["one", "all"], batch_size: int) -> None:
     """Choose what the networks that are built from now on are trained on.
 

@@ -75,6 +75,13 @@ class ConvolutionalOptions(RunOptions):
     JUDGE: ClassVar[str] = "discriminator"
     """What the method calls the network that judges."""
 
+    def described(self) -> str:
+        """What depends on the device, in a few words."""
+        widths = {self.generator_filters, getattr(self, f"{self.JUDGE}_filters")}
+        if len(widths) > 1 or len(self.generator_filters) > 1:
+            return super().described()
+        return f"{self.generator_filters[0]} filters, {super().described()}"
+
     def check(self) -> None:
         """Raise UserError for values that make no networks or no training."""
         super().check()

@@ -47,6 +47,8 @@ class RunOptions:
     """What is done at random to every image, real or generated, before the network that judges sees
     it (Zhao et al. 2020, arXiv:2006.10738): against learning few pictures by heart. Any of the
     three; without a value, none."""
+    color_strength: float = 0.3
+    """How far color goes; 1 is as published, where the tint of a ground is hardly seen any more."""
     steps: int = 0
     """End when that many generator updates have been made in all; if given, epochs do not count."""
     seed: int = 0
@@ -98,6 +100,8 @@ class RunOptions:
     """The name of the script without .py."""
     PRESETS: ClassVar[dict[str, Preset]] = {}
     """What --preset can be."""
+    ON_ACCELERATOR: ClassVar[dict[str, Any]] = {}
+    """Defaults on a GPU or TPU that differ from those on a CPU."""
     FIXED_FIELDS: ClassVar[tuple[str, ...]] = (
         "image_size", "latent_dim", "sample_rows", "sample_columns", "holdout", "preset",
     )  # fmt: skip
@@ -108,6 +112,10 @@ class RunOptions:
         """Batches of real images that one step takes."""
         return 1
 
+    def described(self) -> str:
+        """What depends on the device, in a few words."""
+        return f"batches of {self.batch_size}"
+
     def check(self) -> None:
         """Raise UserError for values that cannot be meant."""
         if self.image_size not in (0, *IMAGE_SIZES):
@@ -116,6 +124,7 @@ class RunOptions:
         self.require_between(0, 1e6, "memory_budget")
         self.require_between(0, 2**32 - 1, "seed")
         self.require_between(0, 0.5, "holdout")
+        self.require_between(0, 1, "color_strength")
         self.require_between(2, math.inf, "batch_size")
         self.require_between(
             1, math.inf, "latent_dim",
@@ -146,9 +155,19 @@ def check_run_name(option: str, name: str) -> None:
 
 
 def parse_command_line(
-    hyperparameters: type[RunOptions], description: str, arguments: list[str] | None = None
+    hyperparameters: type[RunOptions],
+    description: str,
+    arguments: list[str] | None = None,
+    has_accelerator: bool = False,
 ) -> tuple[RunOptions, dict[str, Any] | None]:
     """Make the hyperparameters from the command line, and from a run's own where one is resumed.
+
+    Args:
+        hyperparameters: their class; each field is an option.
+        description: stands at the top of ``--help``.
+        arguments: the options; None takes the command line.
+        has_accelerator: whether options that are not given take the values of ``ON_ACCELERATOR``,
+            but for presets and resumed runs, which have theirs.
 
     Returns:
         The hyperparameters, and the ``config.json`` of the run that is resumed (or None).
@@ -169,6 +188,8 @@ def parse_command_line(
         default.run_name, default.models_dir = first.resume, first.models_dir
     elif first.preset != "none":
         default = from_preset(hyperparameters, first.preset)
+    elif has_accelerator:
+        default = dataclasses.replace(default, **hyperparameters.ON_ACCELERATOR)
 
     description += _describe_presets(hyperparameters.PRESETS)
     chosen = parse(hyperparameters, f"{default.METHOD}.py", description, arguments, default)

@@ -224,12 +224,17 @@ def command(config: Mapping[str, Any], options: type[RunOptions]) -> str:
     values = _plain(config["hyperparameters"])
     words, base = ["python", f"{config['method']}.py"], options()
     preset = values.pop("preset", "none")
+    # On a GPU these are not what the class says, whatever they were set to.
+    has_accelerator = "CPU" not in config.get("device", "CPU")
+    spelled = options.ON_ACCELERATOR if has_accelerator and preset == "none" else {}
     if preset in options.PRESETS:  # one of another version is spelled out
         words += ["--preset", preset]
         base = from_preset(options, preset)
     usual = _plain(dataclasses.asdict(base))
     for name, value in values.items():
-        if name in NOT_SHOWN or name not in usual or value == usual[name]:
+        if name in NOT_SHOWN or name not in usual:
+            continue
+        if value == usual[name] and name not in spelled:
             continue
         option = option_name(name)
         if isinstance(value, bool):

@@ -115,6 +115,9 @@ def run(
     if h.tensorboard:
         require_tensorboard()
     backend.seed_everything(h.seed, h.deterministic)
+    # Only now: what makes a device deterministic is read when it is first looked for.
+    if backend.has_accelerator():
+        h, config = parse_command_line(hyperparameters, description, arguments, True)
     backend.use_devices(h.devices, h.batch_size)
     dataset = datasets.open_dataset(
         h.data,
@@ -590,7 +593,7 @@ class Trainer:
                 self._begin_events()
             streamed = ", streamed from disk" if self.dataset.is_streamed else ""
             bar.write(
-                f"{self.device} in {h.precision}; "
+                f"{self.device} in {h.precision}; {h.described()}; "
                 f"{self._counted()}, {h.image_size} px{streamed}\n"
                 f"run {h.run_name}: pictures in {folders.images}/, networks in {folders.models}/",
                 file=sys.stdout,
@@ -815,7 +818,9 @@ class Trainer:
         """Also where a run is resumed, which may have been told to augment otherwise."""
         chosen = self.order.indices(0, min(rows, self.count)) % len(self.dataset)
         images = self.dataset.take(np.sort(chosen))
-        picture = draw_examples(images, self.h.augmentation, self.h.seed)
+        picture = draw_examples(
+            images, self.h.augmentation, self.h.seed, color_strength=self.h.color_strength
+        )
         self._submit(lambda: pictures.save_png(self.folders.augmented, picture), picture.nbytes)
 
     def _save_sample(self) -> None:
@@ -1008,7 +1013,7 @@ class Trainer:
         mirrored = f", {self.count} with mirror images" if h.mirror else ""
         whole = f"; {total} steps take {_duration(total * step_seconds)}" if total else ""
         print(
-            f"device      {self.device} in {h.precision}\n"
+            f"device      {self.device} in {h.precision}; {h.described()}\n"
             f"data set    {h.data}: {self._counted()}, {h.image_size} px{mirrored}\n"
             f"networks    {shares}\n"
             f"memory      about {_size(weights + activations + data)}: {_size(weights)} weights, "
