@@ -327,12 +327,18 @@ def test_dry_run_says_what_a_run_takes_and_leaves_nothing(tmp_path, data_file):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_second_ctrl_c_stops_at_once(tmp_path, data_file):
+def test_a_run_in_training_is_not_resumed_and_a_second_ctrl_c_stops_it_at_once(tmp_path, data_file):
     process = start_script(
         "dcgan.py", *TINY, "--data", data_file, "--epochs", 0, "--sample-interval", 1,
         folder=tmp_path,
     )  # fmt: skip
     wait_for(tmp_path / "images" / "dcgan-1" / "step_0000060.png", process)
+    second = run_script("dcgan.py", "--resume", "dcgan-1", "--data", data_file, folder=tmp_path)
+    assert second.returncode == 2
+    assert second.stderr == (
+        "dcgan.py: error: --resume dcgan-1: another process is training it; two would write over "
+        "each other's files\n"
+    )
     process.send_signal(signal.SIGINT)
     time.sleep(0.02)
     process.send_signal(signal.SIGINT)

@@ -9,6 +9,55 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+
+class FolderLock:
+    """Keeps other processes out of a folder, until the block ends or the process is gone.
+
+    It leaves no file, and nothing to clear away after a kill. Where the system or the file system
+    knows no such locks, it does nothing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Take it.
+
+        Raises:
+            BlockingIOError: another one has it.
+        """
+        self._descriptor: int | None = None
+        if fcntl is None:
+            return
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise
+        except OSError:
+            os.close(descriptor)
+        else:
+            self._descriptor = descriptor
+
+    def __enter__(self) -> None:
+        """It is taken already."""
+
+    def __exit__(self, *error: object) -> None:
+        """Let others in."""
+        self.release()
+
+    def __del__(self) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Let others in; a second time does nothing."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:

@@ -31,6 +31,7 @@ from utils.answers import MOST_ASKED, Answers, Judge, best_and_worst, number_ask
 from utils.augmentation import draw_examples
 from utils.commandline import option_name, option_names
 from utils.errors import RunError, UserError
+from utils.files import FolderLock
 from utils.monitor import History, is_for_history_only, read_rows
 from utils.options import RunOptions, parse_command_line
 from utils.streaming import ReadAhead
@@ -143,7 +144,7 @@ def run(
         dataset = dataset.part(np.delete(np.arange(len(dataset)), kept))
     folders = None if h.dry_run else Folders(h, is_new=config is None)
     h.precision = backend.set_precision(h.precision)
-    with explained_memory(h):
+    with explained_memory(h), folders.lock if folders else contextlib.nullcontext():
         method = method_class(h)
         trainer = Trainer(method, h, dataset, held_out, origin)
         if folders is None:
@@ -234,7 +235,7 @@ class Folders:
         """Make the folders of a new run, which thereby has its name; find those of another.
 
         Raises:
-            UserError: the name is taken, or a folder cannot be made.
+            UserError: the name is taken, a folder cannot be made, or the run is being trained.
         """
         automatic = is_new and not h.run_name
         number = 1
@@ -246,6 +247,11 @@ class Folders:
             try:
                 self._make(is_new)
                 break
+            except BlockingIOError:
+                raise UserError(
+                    f"--resume {h.run_name}: another process is training it; two would write over "
+                    "each other's files"
+                ) from None
             except FileExistsError as error:
                 # Or another run took the number at this very moment.
                 if not automatic:
@@ -277,6 +283,8 @@ class Folders:
         for folder in folders.values():
             folder.parent.mkdir(parents=True, exist_ok=True)
             folder.mkdir(exist_ok=not is_new)
+        self.lock = FolderLock(self.models)
+        for folder in folders.values():
             for leftover in folder.rglob(".*.part*"):  # of a run that was killed
                 leftover.unlink(missing_ok=True)
 
