@@ -21,7 +21,7 @@ needs_jax = pytest.mark.skipif(
 )
 
 BATCH = 14  # a number that no other axis of these networks has, nor its half
-NOISY = [*TINY, "--batch-size", str(BATCH), "--mirror", "--label-noise", "0.1",
+NOISY = [*TINY, "--augmentation", "--batch-size", str(BATCH), "--mirror", "--label-noise", "0.1",
          "--generator-dropout", "0.1", "--discriminator-dropout", "0.1",
          "--history-interval", "1", "--sample-interval", "4"]  # fmt: skip
 
@@ -83,6 +83,20 @@ def test_the_numbers_are_those_of_one_device(runs):
     assert_close(checkpoint(runs, "one", 8), checkpoint(runs, "two", 8))
     one, two = (read_history(runs / "images" / run) for run in ("one", "two"))
     assert len(one) == len(two) == 8
+    for row, other in zip(one, two, strict=True):
+        for name, value in row.items():
+            assert float(other[name]) == pytest.approx(float(value), rel=1e-5), name
+
+
+@needs_jax
+def test_augmented_numbers_are_those_of_one_device(tmp_path, data_file):
+    """Translation moves rows between devices; what comes of it is the same."""
+    arguments = [*TINY, "--batch-size", BATCH, "--data", data_file, "--steps", 6,
+                 "--history-interval", 1, "--score", "none"]  # fmt: skip
+    train(*arguments, "--run-name", "one", folder=tmp_path, devices=1)
+    train(*arguments, "--run-name", "two", "--devices", "all", folder=tmp_path, devices=2)
+    one, two = (read_history(tmp_path / "images" / run) for run in ("one", "two"))
+    assert len(one) == len(two) == 6
     for row, other in zip(one, two, strict=True):
         for name, value in row.items():
             assert float(other[name]) == pytest.approx(float(value), rel=1e-5), name
