@@ -396,3 +396,14 @@ def test_best_and_worst_are_ordered_by_their_answers():
     ]
     shown = [value for value in picture[:, :, 0].ravel() if value < 6]
     assert list(dict.fromkeys(shown)) == [4, 1, 5, 2]
+
+
+@pytest.mark.parametrize(("gap", "expected"), [(4.0, 0.5), (0.3, np.nan)])
+def test_overfitting_that_chance_could_have_made_is_not_told(tmp_path, gap, expected):
+    """Of 64 answers each, deviation 1: four standard errors of the difference are 0.71."""
+    spread = np.resize([-1.0, 1.0], 64)
+    table = Answers(tmp_path / "answers.csv")
+    assert np.isnan(table.clear_overfitting())
+    table.add(100, {"training": spread + gap, "held out": spread + gap / 2, "generated": spread})
+    np.testing.assert_allclose(table.overfitting()[-1], [100, 0.5])
+    np.testing.assert_equal(table.clear_overfitting(), expected)

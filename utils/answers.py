@@ -12,6 +12,7 @@ no picture was ever whole), so that the level of the answers can differ from ``d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -202,6 +203,29 @@ class Answers(Table):
             if training.get(step) != generated.get(step)
         ]
         return np.array(found, np.float64).reshape(-1, 2)
+
+    def clear_overfitting(self) -> float:
+        """The last `overfitting`, or NaN where chance could have made it.
+
+        It is a ratio of differences between means of a few dozen answers. Where training pictures
+        and generated images get nearly the same answers, as of a discriminator that is far from
+        winning, it can be anything: the difference must be four times its standard error.
+        """
+        values = self.overfitting()
+        if not len(values):
+            return math.nan
+        pictures, mean, deviation = (
+            self.columns.index(name) - 1 for name in ("pictures", "mean", "standard_deviation")
+        )
+        training, generated = (
+            next(row for row in self.curves(kind)[::-1] if row[0] == values[-1, 0])
+            for kind in ("training", "generated")
+        )
+        error = math.hypot(
+            *(row[deviation] / math.sqrt(row[pictures]) for row in (training, generated))
+        )
+        is_clear = abs(training[mean] - generated[mean]) > 4.0 * error
+        return float(values[-1, 1]) if is_clear else math.nan
 
     def plot(self, path: Path, title: str) -> None:
         """Draw median and 5-95 % band of each kind over the steps, and the last answers."""

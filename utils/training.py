@@ -793,7 +793,7 @@ class Trainer:
         if self.history is not None:
             measured |= self.history.means(before, step)
         if self.answers is not None and len(self.answers.overfitting()):
-            measured["overfitting"] = self.answers.overfitting()[-1, 1]
+            measured["overfitting"] = self.answers.clear_overfitting()
         grids = [path for number, path in self.folders.samples().items() if number <= step]
         if len(grids) > 1:
             last, other = (np.asarray(pictures.read_picture(path), float) for path in grids[-2:])
