@@ -100,6 +100,7 @@ class Hyperparameters(RecipeOptions):
     """Adam's beta1 for the discriminator."""
     METHOD: ClassVar[str] = "dcgan"
     PRESETS: ClassVar[dict[str, Preset]] = DCGAN_PRESETS
+    # On a GPU or TPU in place of the defaults above: edit them here.
     ON_ACCELERATOR: ClassVar[dict[str, Any]] = {
         "batch_size": 64, "generator_filters": (64,), "discriminator_filters": (64,),
     }  # fmt: skip

@@ -95,6 +95,7 @@ class Hyperparameters(ConvolutionalOptions):
     METHOD: ClassVar[str] = "wgan"
     JUDGE: ClassVar[str] = "critic"
     PRESETS: ClassVar[dict[str, Preset]] = WGAN_PRESETS
+    # On a GPU or TPU in place of the defaults above: edit them here.
     ON_ACCELERATOR: ClassVar[dict[str, Any]] = {
         "batch_size": 64, "generator_filters": (64,), "critic_filters": (64,),
     }  # fmt: skip

@@ -20,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -210,32 +211,32 @@ Work = Generator[Command, Ended, str]
 finished; empty if it was."""
 
 
-class Training:
+class Training(ABC):
     """A run of a script, and where its files are. A benchmark says what is trained and scored."""
 
     folder: Path
     """Of the benchmark."""
 
     @property
+    @abstractmethod
     def name(self) -> str:
         """Of the run and its files."""
-        raise NotImplementedError
 
+    @abstractmethod
     def command(self) -> list[str]:
         """What decides about the outcome: a result with another one is not a result of it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def is_done(self) -> bool:
         """Whether there is nothing left to do."""
-        raise NotImplementedError
 
+    @abstractmethod
     def carry_out(self) -> Work:
         """What it takes to finish it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def outcome(self) -> str:
         """What came of it, in a line."""
-        raise NotImplementedError
 
     @property
     def result(self) -> Path:

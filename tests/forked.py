@@ -1,9 +1,8 @@
 """A script in a process that has loaded TensorFlow already.
 
-Most of what a tiny run takes is the start of Python and TensorFlow: half of it. Where
-that start is not what is tested, scripts run in copies of one process that has done it (the
-standard library's fork server); all else is as in a process of its own: arguments, folder,
-environment, output, exit code.
+The start of Python and TensorFlow is half of what a tiny run takes. Where that start is not what is
+tested, scripts run in copies of one process that has done it (the standard library's fork server);
+all else is as in a process of its own: arguments, folder, environment, output, exit code.
 """
 
 from __future__ import annotations

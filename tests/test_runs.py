@@ -298,6 +298,16 @@ def test_a_gpu_has_defaults_of_its_own(arguments, batch_size, filters):
     assert h.described() == f"{filters} filters, batches of {batch_size}"
 
 
+def test_a_run_from_before_there_was_augmentation_goes_on_without(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "saved_models" / "old"
+    folder.mkdir(parents=True)
+    config = {"method": "dcgan", "hyperparameters": {"latent_dim": 7}, "data_set": {}}
+    (folder / "config.json").write_text(json.dumps(config))
+    h, _ = parse_command_line(dcgan.Hyperparameters, "", ["--resume", "old"])
+    assert (h.latent_dim, h.augmentation, h.color_strength) == (7, (), 1.0)
+
+
 def test_a_run_takes_the_defaults_of_its_device(monkeypatch, tmp_path, data_file, capsys):
     monkeypatch.chdir(tmp_path)
     arguments = ["--data", str(data_file), "--dry-run", "--batch-size", "2", "--holdout", "0"]

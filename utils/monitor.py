@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -50,7 +51,7 @@ def read_rows(path: Path, step: int, texts: Collection[str] = ()) -> list[dict[s
     ]
 
 
-class Table:
+class Table(ABC):
     """A CSV file that grows with a run; the first of its columns is the step."""
 
     TEXTS: ClassVar[tuple[str, ...]] = ()
@@ -83,8 +84,9 @@ class Table:
             file.flush()
             os.fsync(file.fileno())
 
+    @abstractmethod
     def _format(self, row: Sequence[Any]) -> list[str]:
-        raise NotImplementedError
+        """The cells of a row, as they stand in the file."""
 
 
 class Panel(NamedTuple):

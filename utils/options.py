@@ -100,6 +100,8 @@ class RunOptions:
     """The name of the script without .py."""
     PRESETS: ClassVar[dict[str, Preset]] = {}
     """What --preset can be."""
+    BEFORE: ClassVar[dict[str, Any]] = {"augmentation": (), "color_strength": 1.0}
+    """What runs did before there was an option, where that is not its default."""
     ON_ACCELERATOR: ClassVar[dict[str, Any]] = {}
     """Defaults on a GPU or TPU that differ from those on a CPU."""
     FIXED_FIELDS: ClassVar[tuple[str, ...]] = (
@@ -245,7 +247,7 @@ def _describe_presets(presets: dict[str, Preset]) -> str:
 
 
 def _from_config(hyperparameters: type[RunOptions], config: dict[str, Any], run: str) -> RunOptions:
-    """The hyperparameters of a run as it was; what is missing in an older one is the default.
+    """The hyperparameters of a run as it was; what is missing in an older one is as it was then.
 
     Raises:
         UserError: another method's run, or values that are not of their fields' types.
@@ -255,7 +257,7 @@ def _from_config(hyperparameters: type[RunOptions], config: dict[str, Any], run:
             f"--resume {run}: was made by {config.get('method')}.py, not by "
             f"{hyperparameters.METHOD}.py"
         )
-    default = hyperparameters()
+    default = dataclasses.replace(hyperparameters(), **hyperparameters.BEFORE)
     known_values = dataclasses.asdict(default)
     for name, value in config["hyperparameters"].items():
         value = tuple(value) if isinstance(value, list) else value
