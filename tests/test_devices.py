@@ -39,6 +39,25 @@ def train(*arguments: object, folder: Path, devices: int, flags: str = "") -> st
     return result.stdout
 
 
+def dump_to(folder: Path) -> str:
+    """Flags that keep what was compiled."""
+    return f"--xla_dump_to={folder} --xla_dump_hlo_as_text --xla_dump_hlo_module_re=jit_pure"
+
+
+def programs_in(folder: Path) -> list[str]:
+    """What a device executes, of everything that was compiled, once each; the step comes last."""
+    paths = folder.glob("*after_optimizations.txt")
+    return sorted((path.read_text() for path in paths), key=len)
+
+
+def assert_split(step: str) -> None:
+    """Nowhere in the step, backward passes included, is there a map of the whole batch."""
+    shapes = [shape.split(",") for shape in re.findall(r"f32\[([\d,]+)\]", step)]
+    assert any(len(shape) == 4 and str(BATCH // 2) in shape for shape in shapes)
+    assert not any(len(shape) > 1 and str(BATCH) in shape for shape in shapes)
+    assert "all-reduce" in step
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, data_file) -> Path:
     """A folder with run ``one``, eight steps on one device, and run ``two``, on two devices.
@@ -48,13 +67,9 @@ def runs(tmp_path_factory, data_file) -> Path:
     folder = tmp_path_factory.mktemp("devices")
     arguments = [*NOISY, "--data", data_file, "--steps", 8]
     assert "CPU cores" in train(*arguments, "--run-name", "one", folder=folder, devices=1)
-    dump = (
-        f"--xla_dump_to={folder / 'compiled'} --xla_dump_hlo_as_text "
-        "--xla_dump_hlo_module_re=jit_pure"
-    )
     output = train(
         *arguments, "--run-name", "two", "--devices", "all",
-        folder=folder, devices=2, flags=dump,
+        folder=folder, devices=2, flags=dump_to(folder / "compiled"),
     )  # fmt: skip
     assert re.match(r"jax \S+ on 2 CPU devices in float32; ", output)
     return folder
@@ -90,11 +105,15 @@ def test_the_numbers_are_those_of_one_device(runs):
 
 @needs_jax
 def test_augmented_numbers_are_those_of_one_device(tmp_path, data_file):
-    """Translation moves rows between devices; what comes of it is the same."""
+    """Every device augments its share of the batch."""
     arguments = [*TINY, "--batch-size", BATCH, "--data", data_file, "--steps", 6,
                  "--history-interval", 1, "--score", "none"]  # fmt: skip
     train(*arguments, "--run-name", "one", folder=tmp_path, devices=1)
-    train(*arguments, "--run-name", "two", "--devices", "all", folder=tmp_path, devices=2)
+    train(
+        *arguments, "--run-name", "two", "--devices", "all",
+        folder=tmp_path, devices=2, flags=dump_to(tmp_path / "compiled"),
+    )  # fmt: skip
+    assert_split(programs_in(tmp_path / "compiled")[-1])
     one, two = (read_history(tmp_path / "images" / run) for run in ("one", "two"))
     assert len(one) == len(two) == 6
     for row, other in zip(one, two, strict=True):
@@ -104,23 +123,16 @@ def test_augmented_numbers_are_those_of_one_device(tmp_path, data_file):
 
 @needs_jax
 def test_every_device_computes_its_share_of_the_batch(runs):
-    # What a device executes, of everything that was compiled, once each: sampling, the statistics
-    # of the averaged generator, the answers to real and to generated images, and the step.
-    programs = sorted(
-        (path.read_text() for path in (runs / "compiled").glob("*after_optimizations.txt")),
-        key=len,
-    )
+    # Sampling, the statistics of the averaged generator, the answers to real and to generated
+    # images, and the step.
+    programs = programs_in(runs / "compiled")
     assert len(programs) == 5
     share = BATCH // 2
     for program in programs:
         products = re.findall(r"\w+\[([\d,]+)\]\S* (?:convolution|dot)\(", program)
         assert any(product.startswith(f"{share},") for product in products)
         assert not any(str(BATCH) in product.split(",") for product in products)
-    # Nowhere in the step, backward passes included, is there a map of the whole batch.
-    shapes = [shape.split(",") for shape in re.findall(r"f32\[([\d,]+)\]", programs[-1])]
-    assert any(len(shape) == 4 and str(share) in shape for shape in shapes)
-    assert not any(len(shape) > 1 and str(BATCH) in shape for shape in shapes)
-    assert "all-reduce" in programs[-1]
+    assert_split(programs[-1])
 
 
 @needs_jax

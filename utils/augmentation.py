@@ -78,12 +78,15 @@ def _move_rows(images: Tensor, offsets: Tensor) -> Tensor:
     _, height, width, channels = images.shape
     sources = ops.arange(height, dtype="int32") - offsets[:, None]  # (B, H): what comes here
     is_inside = ops.logical_and(sources >= 0, sources < height)
-    first = ops.arange(ops.shape(images)[0], dtype="int32")[:, None] * height
-    rows = ops.take(
-        ops.reshape(images, (-1, width * channels)),
-        first + ops.clip(sources, 0, height - 1),
-        axis=0,
-    )  # (B, H, W * C)
+    sources = ops.clip(sources, 0, height - 1)
+    if keras.backend.backend() == "jax":
+        # Image by image, so that a batch split among devices stays split.
+        rows = ops.reshape(images, (-1, height, width * channels))
+        rows = ops.take_along_axis(rows, sources[:, :, None], axis=1)  # (B, H, W * C)
+    else:
+        first = ops.arange(ops.shape(images)[0], dtype="int32")[:, None] * height
+        rows = ops.reshape(images, (-1, width * channels))
+        rows = ops.take(rows, first + sources, axis=0)  # (B, H, W * C)
     rows = rows * ops.cast(is_inside, rows.dtype)[:, :, None]
     return ops.reshape(rows, (-1, height, width, channels))
 
