@@ -214,7 +214,9 @@ class DCGAN:
         # What judges images; where features are matched, it tells them as well.
         self.judge = with_features(self.discriminator, h)
         self.seed_generator = keras.random.SeedGenerator(h.seed)
-        self.augment = Augmentation(h.augmentation, self.seed_generator, h.color_strength)
+        self.augment = Augmentation(
+            h.augmentation, self.seed_generator, h.color_strength, h.augmentation_probability
+        )
         self.combined = build_combined(self.generator, self.judge, self.augment)
         self.generator_optimizer = networks.build_optimizer(
             keras.optimizers.Adam, h.generator_learning_rate, self.generator, h,

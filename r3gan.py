@@ -206,7 +206,9 @@ class R3GAN:
         self.generator = build_generator(h)
         self.discriminator = build_discriminator(h)
         self.seed_generator = keras.random.SeedGenerator(h.seed)
-        self.augment = Augmentation(h.augmentation, self.seed_generator, h.color_strength)
+        self.augment = Augmentation(
+            h.augmentation, self.seed_generator, h.color_strength, h.augmentation_probability
+        )
         self.combined = build_combined(self.generator, self.discriminator, self.augment)
         ends = {"learning_rate": h.learning_rate, "gamma": h.gammas(), "beta2": h.beta2}
         self.schedules = {

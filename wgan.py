@@ -227,7 +227,9 @@ class WGAN:
         self.generator = build_generator(h)
         self.critic = build_critic(h)
         self.seed_generator = keras.random.SeedGenerator(h.seed)
-        self.augment = Augmentation(h.augmentation, self.seed_generator, h.color_strength)
+        self.augment = Augmentation(
+            h.augmentation, self.seed_generator, h.color_strength, h.augmentation_probability
+        )
         self.combined = build_combined(self.generator, self.critic, self.augment)
         self.generator_optimizer = self._build_optimizer(
             self.generator, h.generator_learning_rate, h.generator_beta1

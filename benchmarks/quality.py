@@ -148,27 +148,41 @@ class Setting:
     """What the default computes in; empty: not known yet."""
 
 
-PUBLISHED = "--color-strength 1 --discriminator-learning-rate 2e-4"
+ALWAYS = "--augmentation-probability 1"
+PUBLISHED = f"{ALWAYS} --color-strength 1 --discriminator-learning-rate 2e-4"
 """Augmentation and the discriminator's learning rate as their papers have them."""
 OURS = (
     Contestant("default"),
-    Contestant("rate 5e-5", "--discriminator-learning-rate 5e-5"),
+    Contestant("a fifth", "--augmentation-probability 0.2"),
     Contestant("rate 2e-4", "--discriminator-learning-rate 2e-4"),
-    Contestant("color strength 0.1", "--color-strength 0.1"),
-    Contestant("color strength 1", "--color-strength 1"),
-    Contestant("deviation", "--minibatch deviation"),
+    Contestant(
+        "rate 2e-4, color strength 1", "--discriminator-learning-rate 2e-4 --color-strength 1"
+    ),
     Contestant("48 filters", "--generator-filters 48 --discriminator-filters 48"),
     Contestant("24 filters", "--generator-filters 24 --discriminator-filters 24"),
     Contestant("batch 32", "--batch-size 32"),
+    Contestant("always", ALWAYS),
+    Contestant("always, rate 5e-5", f"{ALWAYS} --discriminator-learning-rate 5e-5"),
+    Contestant("always, rate 2e-4", f"{ALWAYS} --discriminator-learning-rate 2e-4"),
+    Contestant("always, color strength 0.1", f"{ALWAYS} --color-strength 0.1"),
+    Contestant("always, color strength 1", f"{ALWAYS} --color-strength 1"),
+    Contestant("always, deviation", f"{ALWAYS} --minibatch deviation"),
     Contestant(
-        "rate 2e-4, color strength 0.1",
-        "--discriminator-learning-rate 2e-4 --color-strength 0.1",
+        "always, rate 2e-4, color strength 0.1",
+        f"{ALWAYS} --discriminator-learning-rate 2e-4 --color-strength 0.1",
     ),
     Contestant(
-        "rate 2e-4, dropout 0.1", "--discriminator-learning-rate 2e-4 --discriminator-dropout 0.1"
+        "always, rate 2e-4, dropout 0.1",
+        f"{ALWAYS} --discriminator-learning-rate 2e-4 --discriminator-dropout 0.1",
     ),
-    Contestant("rate 2e-4, batch 32", "--discriminator-learning-rate 2e-4 --batch-size 32"),
-    Contestant("rate 2e-4, deviation", "--discriminator-learning-rate 2e-4 --minibatch deviation"),
+    Contestant(
+        "always, rate 2e-4, batch 32",
+        f"{ALWAYS} --discriminator-learning-rate 2e-4 --batch-size 32",
+    ),
+    Contestant(
+        "always, rate 2e-4, deviation",
+        f"{ALWAYS} --discriminator-learning-rate 2e-4 --minibatch deviation",
+    ),
     Contestant("published", PUBLISHED),
     Contestant("published, cutout", f"{PUBLISHED} --augmentation color translation cutout"),
     Contestant("published, translation alone", f"{PUBLISHED} --augmentation translation"),

@@ -233,6 +233,37 @@ def test_without_kinds_nothing_happens_and_nothing_is_drawn():
     np.testing.assert_array_equal(ops.convert_to_numpy(seed_generator.state), before)
 
 
+def test_each_kind_is_done_with_its_probability_and_the_others_are_left():
+    """Told apart by what they do to a bright image: its colour, its border, its middle."""
+    images = np.ones((3000, 8, 8, 3), np.float32)
+    layer = Augmentation(KINDS, keras.random.SeedGenerator(0), probability=0.3)
+    found = ops.convert_to_numpy(layer(images))
+    filled = (found != 0).all(-1)
+    is_changed = np.abs(found.max((1, 2, 3)) - 1) > 1e-6
+    # A hole that a translation of at most a pixel leaves: wide inside.
+    has_hole = (~filled[:, 1:-1, 1:-1]).any((1, 2))
+    rows, columns = (~filled).all(2), (~filled).all(1)
+    is_moved = rows[:, [0, -1]].any(1) | columns[:, [0, -1]].any(1)
+    assert is_changed.mean() == pytest.approx(0.3, abs=0.03)
+    assert has_hole.mean() == pytest.approx(0.3, abs=0.03)
+    assert is_moved.mean() == pytest.approx(0.3 * (1 - 1 / 9), abs=0.03)
+    together = np.corrcoef([is_changed, has_hole, is_moved])
+    assert np.abs(together[np.triu_indices(3, 1)]).max() < 0.06  # each by itself
+    untouched = ~(is_changed | has_hole | is_moved)
+    np.testing.assert_array_equal(found[untouched], images[untouched])
+
+
+def test_a_probability_of_none_and_of_all():
+    images = images_of(6, 8, 8, 3).astype(np.float32)
+    layer = Augmentation(KINDS, keras.random.SeedGenerator(0), probability=0.0)
+    np.testing.assert_allclose(ops.convert_to_numpy(layer(images)), images, atol=1e-6)
+    # Of all, nothing is drawn besides: runs from before there was a probability go on as they were.
+    generators = [keras.random.SeedGenerator(0) for _ in range(2)]
+    Augmentation(("color",), generators[0], probability=1.0)(images)
+    keras.random.uniform((1,), seed=generators[1])
+    np.testing.assert_array_equal(*(ops.convert_to_numpy(x.state) for x in generators))
+
+
 def test_an_unknown_kind_is_refused():
     with pytest.raises(ValueError, match=r"^Augmentation: colour, must be one of color, trans"):
         Augmentation(("colour",), keras.random.SeedGenerator(0))
@@ -412,7 +443,7 @@ def test_all_that_is_judged_is_augmented_and_each_pass_anew(build, changes, pass
 
     for script in (dcgan, wgan):
         monkeypatch.setattr(script, "Augmentation", Recorded)
-    method = build(augmentation=("cutout",), **changes)
+    method = build(augmentation=("cutout",), augmentation_probability=1.0, **changes)
     judge = method.networks.get("discriminator") or method.networks["critic"]
     judged, call = [], judge.call
     monkeypatch.setattr(
@@ -469,6 +500,12 @@ def test_the_picture_has_the_original_each_kind_and_all_of_them():
         for column in range(4, 8):
             assert (cell(row, column) == 128).all(-1).sum() >= 64
     assert draw_examples(images[:1], ("cutout",), seed=0).shape[1] == picture.shape[1]
+    # The columns of a kind alone show it; those of all together, with their probability.
+    picture = draw_examples(images, KINDS, seed=0, probability=0.0)
+    for row in range(3):
+        assert (cell(row, 3) == 128).all(-1).sum() >= 64
+        for column in range(4, 8):
+            assert np.abs(cell(row, column) - images[row].astype(int)).max() <= 1
 
 
 def test_it_is_chosen_and_changed_on_the_command_line(tmp_path, data_file):

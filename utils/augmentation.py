@@ -139,6 +139,7 @@ class Augmentation(layers.Layer):
         kinds: Sequence[str],
         seed_generator: keras.random.SeedGenerator,
         color_strength: float = 1.0,
+        probability: float = 1.0,
     ) -> None:
         """Choose what is done.
 
@@ -147,6 +148,9 @@ class Augmentation(layers.Layer):
             seed_generator: where the draws come from; its state is part of a checkpoint.
             color_strength: how far color goes: its draws are from U(0.5 - color_strength / 2,
                 0.5 + color_strength / 2). 1 is as published; at 0 colours stay.
+            probability: with which each kind is done to an image, whatever else is. Below 1, some
+                images are seen as they are, and what T hides is learned as well (Karras et al.
+                2020, arXiv:2006.06676, section 2.2). 1 is as published.
 
         Raises:
             ValueError: there is no such kind.
@@ -158,6 +162,7 @@ class Augmentation(layers.Layer):
         self.kinds = tuple(kind for kind in KINDS if kind in kinds)
         self.seed_generator = seed_generator
         self.color_strength = color_strength
+        self.probability = probability
 
     def call(self, images: Tensor) -> Tensor:
         """T(x)."""
@@ -166,17 +171,26 @@ class Augmentation(layers.Layer):
         count, size, seed = ops.shape(images)[0], images.shape[1], self.seed_generator
         if "color" in self.kinds:
             draws = keras.random.uniform((3, count, 1, 1, 1), dtype="float32", seed=seed)
-            images = change_colors(images, 0.5 + self.color_strength * (draws - 0.5))
+            strength = self.color_strength * self._chosen(count)[:, None, None, None]
+            images = change_colors(images, 0.5 + strength * (draws - 0.5))
         if "translation" in self.kinds:
             most = farthest_translation(size)
             offsets = keras.random.randint((2, count), -most, most + 1, dtype="int32", seed=seed)
-            images = translate(images, offsets)
+            images = translate(images, offsets * ops.cast(self._chosen(count), "int32"))
         if "cutout" in self.kinds:
             # Centers of an even square are between pixels, and as likely on either border.
             ends = size + 1 - hole_side(size) % 2
             centers = keras.random.randint((2, count), 0, ends, dtype="int32", seed=seed)
-            images = cut_out(images, centers)
+            chosen = self._chosen(count)[:, None, None, None]
+            images = ops.where(chosen > 0, cut_out(images, centers), images)
         return images
+
+    def _chosen(self, count: int | Tensor) -> Tensor:
+        """Which images a kind is done to: float32 (B,) of 0 and 1."""
+        if self.probability == 1:
+            return ops.ones((count,), "float32")
+        draws = keras.random.uniform((count,), dtype="float32", seed=self.seed_generator)
+        return ops.cast(draws < self.probability, "float32")
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """The same."""
@@ -189,12 +203,14 @@ def draw_examples(
     seed: int,
     columns: int = 8,
     color_strength: float = 1.0,
+    probability: float = 1.0,
 ) -> np.ndarray:
     """A picture of what a discriminator sees: a row for each image.
 
-    The image itself comes first, then each kind alone where there are several, then all together,
-    as often as there is room. Pixels are enlarged to squares where images are small. A picture can
-    only show what lies in [-1, 1]; the discriminator sees the rest as well.
+    The image itself comes first, then each kind alone where there are several, then all together
+    with their probability, as often as there is room. Pixels are enlarged to squares where images
+    are small. A picture can only show what lies in [-1, 1]; the discriminator sees the rest as
+    well.
 
     Args:
         images: uint8 (N, H, W, 3).
@@ -202,20 +218,26 @@ def draw_examples(
         seed: of the draws, which no training knows of.
         columns: of the picture.
         color_strength: see `Augmentation`.
+        probability: see `Augmentation`.
 
     Returns:
         uint8 (height, width, 3), with a line of text above.
     """
     seed_generator = keras.random.SeedGenerator(seed)
-    everything = Augmentation(kinds, seed_generator, color_strength)
-    alone = [(kind,) for kind in everything.kinds] if len(everything.kinds) > 1 else []
-    shown = [*alone, *[everything.kinds] * (columns - 1 - len(alone))]
+    together = Augmentation(kinds, seed_generator, color_strength, probability)
+    alone = [
+        Augmentation((kind,), seed_generator, color_strength)
+        for kind in together.kinds
+        if len(together.kinds) > 1
+    ]
+    shown = [*alone, *[together] * (columns - 1 - len(alone))]
     given = ops.convert_to_tensor(images.astype(np.float32) / 127.5 - 1.0)
     # Not called as layers: several devices would want as many images as they can share evenly.
-    versions = [Augmentation(each, seed_generator, color_strength).call(given) for each in shown]
-    versions = [images, *(pictures.to_uint8(ops.convert_to_numpy(each)) for each in versions)]
+    versions = [pictures.to_uint8(ops.convert_to_numpy(each.call(given))) for each in shown]
     enlarged = max(1, 128 // images.shape[1])
-    cells = np.stack(versions, axis=1).reshape(-1, *images.shape[1:])  # row by row
+    cells = np.stack([images, *versions], axis=1).reshape(-1, *images.shape[1:])  # row by row
     cells = cells.repeat(enlarged, axis=1).repeat(enlarged, axis=2)
-    texts = [" + ".join(each) if len(each) < len(KINDS) else "all" for each in shown]
+    texts = [" + ".join(each.kinds) if len(each.kinds) < len(KINDS) else "all" for each in shown]
+    if probability < 1:
+        texts[len(alone) :] = [f"each at {probability:.0%}"] * (len(shown) - len(alone))
     return pictures.caption(pictures.tile(cells, columns), ["original", *texts], centred=True)

@@ -47,6 +47,8 @@ class RunOptions:
     """What is done at random to every image, real or generated, before the network that judges sees
     it (Zhao et al. 2020, arXiv:2006.10738): against learning few pictures by heart. Any of the
     three; without a value, none."""
+    augmentation_probability: float = 0.5
+    """With which each kind is done to an image; below 1, some images are seen as they are."""
     color_strength: float = 0.3
     """How far color goes; 1 is as published, where the tint of a ground is hardly seen any more."""
     steps: int = 0
@@ -100,7 +102,9 @@ class RunOptions:
     """The name of the script without .py."""
     PRESETS: ClassVar[dict[str, Preset]] = {}
     """What --preset can be."""
-    BEFORE: ClassVar[dict[str, Any]] = {"augmentation": (), "color_strength": 1.0}
+    BEFORE: ClassVar[dict[str, Any]] = {
+        "augmentation": (), "augmentation_probability": 1.0, "color_strength": 1.0,
+    }  # fmt: skip
     """What runs did before there was an option, where that is not its default."""
     ON_ACCELERATOR: ClassVar[dict[str, Any]] = {}
     """Defaults on a GPU or TPU that differ from those on a CPU."""
@@ -126,7 +130,7 @@ class RunOptions:
         self.require_between(0, 1e6, "memory_budget")
         self.require_between(0, 2**32 - 1, "seed")
         self.require_between(0, 0.5, "holdout")
-        self.require_between(0, 1, "color_strength")
+        self.require_between(0, 1, "augmentation_probability", "color_strength")
         self.require_between(2, math.inf, "batch_size")
         self.require_between(
             1, math.inf, "latent_dim",

@@ -827,8 +827,9 @@ class Trainer:
         chosen = self.order.indices(0, min(rows, self.count)) % len(self.dataset)
         images = self.dataset.take(np.sort(chosen))
         picture = draw_examples(
-            images, self.h.augmentation, self.h.seed, color_strength=self.h.color_strength
-        )
+            images, self.h.augmentation, self.h.seed,
+            color_strength=self.h.color_strength, probability=self.h.augmentation_probability,
+        )  # fmt: skip
         self._submit(lambda: pictures.save_png(self.folders.augmented, picture), picture.nbytes)
 
     def _save_sample(self) -> None:
