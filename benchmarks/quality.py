@@ -153,11 +153,9 @@ PUBLISHED = f"{ALWAYS} --color-strength 1 --discriminator-learning-rate 2e-4"
 """Augmentation and the discriminator's learning rate as their papers have them."""
 OURS = (
     Contestant("default"),
-    Contestant("a fifth", "--augmentation-probability 0.2"),
+    Contestant("probability 0.2", "--augmentation-probability 0.2"),
+    Contestant("probability 0.5", "--augmentation-probability 0.5"),
     Contestant("rate 2e-4", "--discriminator-learning-rate 2e-4"),
-    Contestant(
-        "rate 2e-4, color strength 1", "--discriminator-learning-rate 2e-4 --color-strength 1"
-    ),
     Contestant("48 filters", "--generator-filters 48 --discriminator-filters 48"),
     Contestant("24 filters", "--generator-filters 24 --discriminator-filters 24"),
     Contestant("batch 32", "--batch-size 32"),

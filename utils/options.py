@@ -47,7 +47,7 @@ class RunOptions:
     """What is done at random to every image, real or generated, before the network that judges sees
     it (Zhao et al. 2020, arXiv:2006.10738): against learning few pictures by heart. Any of the
     three; without a value, none."""
-    augmentation_probability: float = 0.5
+    augmentation_probability: float = 0.75
     """With which each kind is done to an image; below 1, some images are seen as they are."""
     color_strength: float = 0.3
     """How far color goes; 1 is as published, where the tint of a ground is hardly seen any more."""
