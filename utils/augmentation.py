@@ -80,7 +80,8 @@ def _move_rows(images: Tensor, offsets: Tensor) -> Tensor:
     is_inside = ops.logical_and(sources >= 0, sources < height)
     sources = ops.clip(sources, 0, height - 1)
     if keras.backend.backend() == "jax":
-        # Image by image, so that a batch split among devices stays split.
+        # Image by image, so that a batch split among devices stays split. (TensorFlow's kernel
+        # for it is slower on a CPU.)
         rows = ops.reshape(images, (-1, height, width * channels))
         rows = ops.take_along_axis(rows, sources[:, :, None], axis=1)  # (B, H, W * C)
     else:
@@ -225,11 +226,8 @@ def draw_examples(
     """
     seed_generator = keras.random.SeedGenerator(seed)
     together = Augmentation(kinds, seed_generator, color_strength, probability)
-    alone = [
-        Augmentation((kind,), seed_generator, color_strength)
-        for kind in together.kinds
-        if len(together.kinds) > 1
-    ]
+    kinds = together.kinds if len(together.kinds) > 1 else ()
+    alone = [Augmentation((kind,), seed_generator, color_strength) for kind in kinds]
     shown = [*alone, *[together] * (columns - 1 - len(alone))]
     given = ops.convert_to_tensor(images.astype(np.float32) / 127.5 - 1.0)
     # Not called as layers: several devices would want as many images as they can share evenly.
