@@ -2,7 +2,7 @@
 
     python benchmarks/quality.py                             # all contestants, 300 s each
     python benchmarks/quality.py --only default "radford dcgan" --seconds 60
-    python benchmarks/quality.py --seconds 1200 --seeds 3 --jobs 2   # goes on from the 300 s
+    python benchmarks/quality.py --seconds 1200 --seeds 3            # goes on from the 300 s
     python benchmarks/quality.py --data data/robots-64.h5    # a prepared data set
     python benchmarks/quality.py --table                     # what there is so far; trains nothing
 
@@ -21,10 +21,11 @@ with our filters, batch and precision. The better of the two counts.
 nor compilation nor scoring. The steps of all contestants are timed first, in turns beside the
 default's (the median of the ratios within a turn, times the default's step in the fastest third of
 its turns, so that a moment of other load does not count); the number of steps is the seconds
-divided by that. The trainings may then run as they come, a core each, several at a time, however
-slowly: the outcome is what the machine would have reached in those seconds. (Another number of
-cores adds numbers up in another order: the outcome is one of the same kind, not the same to the
-bit. What a step costs is what it costs at the beginning of a training.)
+divided by that. The trainings may then run as they come, several at a time, each on its share of
+the cores (on a few cores one at a time is the quickest), however slowly: the outcome is what the
+machine would have reached in those seconds. (Another number of cores adds numbers up in another
+order: the outcome is one of the same kind, not the same to the bit. What a step costs is what it
+costs at the beginning of a training.)
 
 At fixed moments (30, 60, 120, ... s) the averaged generator is scored and its grid kept; at the
 last, by all of ``evaluate.py``. All have the same pictures held out, whatever the seed. Everything
@@ -1044,7 +1045,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--size", type=int, default=64, help="of the images, in px (default 64)")
     found.add_argument("--seconds", type=float, default=300.0, help="of each run (default 300)")
     found.add_argument("--seeds", type=int, default=1, help="of each contestant (default 1)")
-    found.add_argument("--jobs", type=int, default=1, help="runs at a time, a core each")
+    found.add_argument("--jobs", type=int, default=1, help="runs at a time; they share the cores")
     found.add_argument("--folder", type=Path, help="default: data/quality-DATA-SIZE")
     found.add_argument("--only", nargs="+", metavar="NAME", help="some contestants or recipes")
     found.add_argument("--table", action="store_true", help="show what there is; train nothing")
@@ -1105,7 +1106,8 @@ def main() -> None:
             for name, error in refused.items():
                 print(f"{name}: left out: {error}", flush=True)
             runs = order_of_work(chosen, options.seeds, options.seconds, folder)
-            failures = run_all(runs, options.jobs, lock)
+            cores = first_cores(max(options.cores, options.jobs), "--cores")
+            failures = run_all(runs, options.jobs, lock, cores)
         except KeyboardInterrupt:
             print("stopped; the same command goes on, --table shows what there is", file=sys.stderr)
             raise SystemExit(130) from None

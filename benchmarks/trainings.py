@@ -329,10 +329,10 @@ def read_output(
 
 
 class Slot:
-    """One core, and the run that is carried out on it."""
+    """Some cores, and the run that is carried out on them."""
 
-    def __init__(self, core: int | None, lock: TextIO) -> None:
-        self.core = core
+    def __init__(self, cores: Sequence[int | None], lock: TextIO) -> None:
+        self.cores = cores
         self.lock = lock
         self.process: subprocess.Popen[bytes] | None = None
         self.requests = 0
@@ -376,15 +376,24 @@ class Slot:
         with open(command.output, command.mode) as output, open(self.run.log, "a") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, *command.arguments],
-                cwd=REPOSITORY, env=os.environ | ONE_CORE, stdout=output, stderr=errors,
+                cwd=REPOSITORY, env=os.environ | threads(len(self.cores)),
+                stdout=output, stderr=errors,
                 # Held until all of them have ended, so that nobody else goes on with their runs.
                 pass_fds=(self.lock.fileno(),),
             )  # fmt: skip
-        pin(self.process.pid, self.core)
+        pin(self.process.pid, *self.cores)
 
 
-def run_all(runs: Sequence[Training], jobs: int, lock: TextIO) -> int:
+def run_all(
+    runs: Sequence[Training], jobs: int, lock: TextIO, cores: Sequence[int | None] = ()
+) -> int:
     """Carry out what is not done yet, several at a time.
+
+    Args:
+        runs: what is to be carried out.
+        jobs: how many at a time.
+        lock: see `lock_folder`.
+        cores: what they share; left out, one core each.
 
     Returns:
         How many runs have failed in a way that may not come again.
@@ -393,7 +402,8 @@ def run_all(runs: Sequence[Training], jobs: int, lock: TextIO) -> int:
         KeyboardInterrupt: after Ctrl-C or SIGTERM, once the runs have saved their state.
     """
     waiting = collections.deque(run for run in runs if not run.is_done())
-    slots = [Slot(core, lock) for core in first_cores(jobs)]
+    cores = cores or first_cores(jobs)
+    slots = [Slot(cores[job::jobs], lock) for job in range(jobs)]
     busy: list[Slot] = []
     failures, begun = 0, len(runs) - len(waiting)
     with noted_signals() as requests:

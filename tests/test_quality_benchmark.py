@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib
 import json
 import math
+import os
+from collections.abc import Generator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,9 @@ from benchmarks import quality
 from benchmarks.quality import Contestant, Moment, Row, Run, Setting
 from benchmarks.trainings import (
     AVERAGED,
+    Command,
     Ended,
+    Training,
     lock_folder,
     pooled_deviation,
     read_json,
@@ -464,6 +469,52 @@ def test_curves_are_drawn(tmp_path):
 # ------------------------------------------------------------------------------------------------
 # A real one, as small as can be
 # ------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Question(Training):
+    """A process that says in how many threads it computes, and on which cores."""
+
+    folder: Path
+    number: int
+    name = property(lambda self: f"question-{self.number}")
+
+    def command(self) -> list[str]:
+        asked = "os.environ['TF_NUM_INTRAOP_THREADS'], *sorted(os.sched_getaffinity(0))"
+        return ["-c", f"import os; print({asked})"]
+
+    def is_done(self) -> bool:
+        return False
+
+    def carry_out(self) -> Generator[Command, Ended, str]:
+        yield Command(self.command(), self.log)
+        return ""
+
+    def outcome(self) -> str:
+        return "answered"
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2,
+    reason="needs two cores to share out",
+)
+def test_runs_at_a_time_share_the_cores(tmp_path):
+    first, second = sorted(os.sched_getaffinity(0))[:2]
+    (tmp_path / "logs").mkdir()
+
+    def answers(number: int, *rest: list[int]) -> list[str]:
+        questions = [Question(tmp_path, each) for each in range(number)]
+        with lock_folder(tmp_path) as lock:
+            assert run_all(questions, number, lock, *rest) == 0
+        found = [each.log.read_text().split() for each in questions]
+        for each in questions:
+            each.clear()
+        return found
+
+    assert answers(1, [first, second]) == [["2", str(first), str(second)]]
+    assert answers(2, [first, second]) == [["1", str(first)], ["1", str(second)]]
+    # Where nothing is said, a core each.
+    assert answers(1) == [["1", str(first)]]
 
 
 def test_a_real_run_is_timed_trained_in_legs_and_scored(tmp_path):
