@@ -156,9 +156,19 @@ OURS = (
     Contestant("default"),
     Contestant("probability 0.2", "--augmentation-probability 0.2"),
     Contestant("probability 0.5", "--augmentation-probability 0.5"),
+    Contestant("probability 0.9", "--augmentation-probability 0.9"),
+    Contestant("color strength 0.1", "--color-strength 0.1"),
     Contestant("rate 2e-4", "--discriminator-learning-rate 2e-4"),
+    Contestant(
+        "rate 2e-4, color strength 0.1", "--discriminator-learning-rate 2e-4 --color-strength 0.1"
+    ),
+    Contestant(
+        "both rates doubled",
+        "--generator-learning-rate 8e-4 --discriminator-learning-rate 2e-4",
+    ),
     Contestant("48 filters", "--generator-filters 48 --discriminator-filters 48"),
     Contestant("24 filters", "--generator-filters 24 --discriminator-filters 24"),
+    Contestant("batch 8", "--batch-size 8"),
     Contestant("batch 32", "--batch-size 32"),
     Contestant("always", ALWAYS),
     Contestant("always, rate 5e-5", f"{ALWAYS} --discriminator-learning-rate 5e-5"),
