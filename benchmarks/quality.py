@@ -150,25 +150,34 @@ class Setting:
 
 
 ALWAYS = "--augmentation-probability 1"
+"""It cannot rise from there."""
+CONSTANT = "--augmentation-target 0"
+"""The augmentation's probability stays as it is."""
 PUBLISHED = f"{ALWAYS} --color-strength 1 --discriminator-learning-rate 2e-4"
 """Augmentation and the discriminator's learning rate as their papers have them."""
 OURS = (
     Contestant("default"),
-    Contestant("probability 0.2", "--augmentation-probability 0.2"),
-    Contestant("probability 0.5", "--augmentation-probability 0.5"),
-    Contestant("probability 0.9", "--augmentation-probability 0.9"),
-    Contestant("color strength 0.1", "--color-strength 0.1"),
+    Contestant("constant", CONSTANT),
+    Contestant("probability 0.2", f"{CONSTANT} --augmentation-probability 0.2"),
+    Contestant("probability 0.5", f"{CONSTANT} --augmentation-probability 0.5"),
+    Contestant("probability 0.9", f"{CONSTANT} --augmentation-probability 0.9"),
+    Contestant("constant, color strength 0.1", f"{CONSTANT} --color-strength 0.1"),
+    Contestant(
+        "constant, rate 2e-4, color strength 0.1",
+        f"{CONSTANT} --discriminator-learning-rate 2e-4 --color-strength 0.1",
+    ),
+    Contestant("constant, generator's rate 2e-4", f"{CONSTANT} --generator-learning-rate 2e-4"),
+    Contestant(
+        "constant, both rates doubled",
+        f"{CONSTANT} --generator-learning-rate 8e-4 --discriminator-learning-rate 2e-4",
+    ),
+    Contestant(
+        "constant, 24 filters", f"{CONSTANT} --generator-filters 24 --discriminator-filters 24"
+    ),
+    Contestant("constant, batch 8", f"{CONSTANT} --batch-size 8"),
     Contestant("rate 2e-4", "--discriminator-learning-rate 2e-4"),
-    Contestant(
-        "rate 2e-4, color strength 0.1", "--discriminator-learning-rate 2e-4 --color-strength 0.1"
-    ),
-    Contestant(
-        "both rates doubled",
-        "--generator-learning-rate 8e-4 --discriminator-learning-rate 2e-4",
-    ),
-    Contestant("48 filters", "--generator-filters 48 --discriminator-filters 48"),
     Contestant("24 filters", "--generator-filters 24 --discriminator-filters 24"),
-    Contestant("batch 8", "--batch-size 8"),
+    Contestant("48 filters", "--generator-filters 48 --discriminator-filters 48"),
     Contestant("batch 32", "--batch-size 32"),
     Contestant("always", ALWAYS),
     Contestant("always, rate 5e-5", f"{ALWAYS} --discriminator-learning-rate 5e-5"),

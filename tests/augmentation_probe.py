@@ -23,7 +23,14 @@ from keras import ops
 import dcgan
 import wgan
 from tests.conftest import blobs
-from utils.augmentation import KINDS, change_colors, cut_out, translate
+from utils.augmentation import (
+    IMAGES_FROM_0_TO_1,
+    KINDS,
+    Augmentation,
+    change_colors,
+    cut_out,
+    translate,
+)
 
 SMALL = {
     "image_size": 16, "batch_size": 4, "latent_dim": 5, "generator_filters": (4,),
@@ -90,6 +97,17 @@ def main(result: Path) -> None:
 
         for key, value in backend.compile_step(step, [scale])(images, weights).items():
             results[f"{name} {key}"] = ops.convert_to_numpy(value)
+
+    # What is compiled follows the probability where that is moved outside.
+    seed_generator = keras.random.SeedGenerator(0)
+    layer = Augmentation(KINDS, seed_generator, probability=0.0, adapts=True)
+    state = [*layer.variables, seed_generator.state]
+    compiled = backend.compile_step(lambda x: {"images": layer(ops.convert_to_tensor(x))}, state)
+    for probability in (0, 1):
+        found = ops.convert_to_numpy(compiled(images)["images"])
+        is_changed = np.abs(found - images).max((1, 2, 3)) > 1e-5
+        results[f"changed at {probability}"] = is_changed.mean()
+        layer.adapt(0.5, target=0.2, images=IMAGES_FROM_0_TO_1)
 
     given_draws()
     for name, build in METHODS.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import json
 import os
@@ -23,7 +24,9 @@ from tests.test_backends import BACKENDS, OTHERS, assert_same_results
 from tests.test_runs import assert_same_state
 from tests.test_wgan import TINY as TINY_WGAN
 from tests.test_wgan import tiny_method as tiny_wgan
-from utils import backend
+from utils import augmentation, backend, training
+from utils.answers import KINDS as ANSWERED
+from utils.answers import overfitting
 from utils.augmentation import (
     KINDS,
     Augmentation,
@@ -264,6 +267,92 @@ def test_a_probability_of_none_and_of_all():
     np.testing.assert_array_equal(*(ops.convert_to_numpy(x.state) for x in generators))
 
 
+def test_the_probability_follows_what_the_discriminator_knows_by_heart():
+    seed_generator = keras.random.SeedGenerator(0)
+    layer = Augmentation(KINDS, seed_generator, probability=0.75, adapts=True)
+    assert layer.trainable_variables == []
+    found = []
+    # Overfitting, and images since the last time: up, left, up, down, further down, up.
+    for measured, images in (
+        (0.3, 4000), (np.nan, 4000), (0.9, 2000), (0.1, 4000), (-2.0, 100_000), (0.21, 100_000),
+    ):  # fmt: skip
+        layer.adapt(measured, target=0.2, images=images)
+        found.append(layer.current_probability())
+    # A fifth of a percent for every 400 images, whatever the excess; from 0.75 to 1.
+    assert found == pytest.approx([0.77, 0.77, 0.78, 0.76, 0.75, 1.0])
+    layer.resume(0.9)
+    assert layer.current_probability() == pytest.approx(0.9)
+    layer.resume(0.1)  # a run that is told to begin higher than it was
+    assert layer.current_probability() == pytest.approx(0.75)
+
+
+def test_where_the_probability_is_moved():
+    def adapts(**values: object) -> bool:
+        return dcgan.Hyperparameters(**values).adapts_augmentation()
+
+    assert adapts()
+    for values in (
+        {"augmentation": ()}, {"augmentation_probability": 1.0}, {"augmentation_target": 0.0},
+        {"holdout": 0.0},
+    ):  # fmt: skip
+        assert not adapts(**values)
+
+
+@pytest.mark.parametrize(
+    ("shift", "expected"), [(0.0, 0.25), (100.0, 0.25), (-3.0, 0.25), (None, np.nan)]
+)
+def test_overfitting_is_how_far_held_out_pictures_have_gone(shift, expected):
+    """Whatever zero is: a critic's answers have none."""
+    spread = np.resize([-1.0, 1.0], 64)
+    answers = {"training": spread + 4.0, "held out": spread + 3.0, "generated": spread}
+    if shift is None:
+        del answers["held out"]
+    answers = {kind: values + (shift or 0.0) for kind, values in answers.items()}
+    np.testing.assert_allclose(overfitting(answers), expected)
+    # Four standard errors of the difference are 0.71.
+    near = {kind: values * 0.0 + spread for kind, values in answers.items()} | {
+        "training": spread + 0.3
+    }
+    assert np.isnan(overfitting(near))
+
+
+def test_a_run_moves_the_probability_and_goes_on_with_it(tmp_path, data_file, monkeypatch):
+    """As often as it is told, by what the discriminator answers, the same when it is resumed."""
+    asked = []
+
+    def known(answers: dict[str, np.ndarray]) -> float:
+        assert {kind: len(x) for kind, x in answers.items()}.keys() == set(ANSWERED)
+        asked.append(answers)
+        return 0.1 if len(asked) == 1 else 0.5
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(training, "IMAGES_TO_ADAPT", 8)
+    monkeypatch.setattr(training, "overfitting", known)
+    monkeypatch.setattr(augmentation, "IMAGES_FROM_0_TO_1", 80)
+    tiny = [*TINY, "--holdout", "0.3", "--score", "none", "--data", str(data_file)]
+
+    def run(*arguments: str) -> Path:
+        keras.utils.clear_session()
+        training.run(dcgan.DCGAN, dcgan.Hyperparameters, "", [*arguments, "--history-interval=1"])
+        return tmp_path / "saved_models"
+
+    run(*tiny, "--run-name", "whole", "--steps", "7")
+    assert len(asked) == 3  # every second step
+    with open(tmp_path / "images" / "whole" / "history.csv", newline="") as file:
+        found = [float(row["augmentation_probability"]) for row in csv.DictReader(file)]
+    assert found == pytest.approx([0.75, 0.75, 0.75, 0.85, 0.85, 0.95, 0.95])
+    asked.clear()
+    run(*tiny, "--run-name", "halves", "--steps", "5")
+    run("--resume", "halves", "--steps", "7")
+    checkpoints = [
+        tmp_path / "saved_models" / name / "checkpoints" / "step_0000007.npz"
+        for name in ("whole", "halves")
+    ]
+    assert_same_state(*checkpoints)
+    with np.load(checkpoints[0]) as archive:
+        assert archive["loop/augmentation_probability"] == pytest.approx(0.95)
+
+
 def test_an_unknown_kind_is_refused():
     with pytest.raises(ValueError, match=r"^Augmentation: colour, must be one of color, trans"):
         Augmentation(("colour",), keras.random.SeedGenerator(0))
@@ -352,6 +441,7 @@ def probe(name: str, result: Path) -> dict[str, np.ndarray]:
 def test_backends_agree(name, tmp_path):
     expected = probe("tensorflow", tmp_path / "expected.npz")
     assert np.abs(expected["all second"]).max() > 0.1
+    assert (expected["changed at 0"], expected["changed at 1"]) == (0, 1)
     assert_same_results(probe(name, tmp_path / "found.npz"), expected)
 
 

@@ -147,6 +147,37 @@ def best_and_worst(
     return pictures.stack(blocks), texts
 
 
+def overfitting(answers: Mapping[str, np.ndarray]) -> float:
+    """How far held-out pictures are on the way from training pictures to generated ones.
+
+    It is a ratio of differences between means of a few dozen answers. Where training pictures and
+    generated images get nearly the same answers, as of a discriminator that is far from winning, it
+    can be anything: the difference must be four times its standard error.
+
+    Args:
+        answers: (N,) of each of `KINDS`.
+
+    Returns:
+        r_v of Karras et al. 2020 (arXiv:2006.06676, equation 1): 0 where the discriminator answers
+        training and held-out pictures alike, 1 where it takes held-out ones for generated. NaN
+        where chance could have made it, or where no pictures are held out.
+    """
+    if "held out" not in answers:
+        return math.nan
+    return _clear_overfitting(*((len(x), x.mean(), x.std()) for x in map(answers.get, KINDS)))
+
+
+def _clear_overfitting(
+    training: tuple[float, float, float],
+    held_out: tuple[float, float, float],
+    generated: tuple[float, float, float],
+) -> float:
+    """The above, of numbers, means and standard deviations of the answers."""
+    difference = training[1] - generated[1]
+    error = math.hypot(*(deviation / math.sqrt(n) for n, _, deviation in (training, generated)))
+    return (training[1] - held_out[1]) / difference if abs(difference) > 4.0 * error else math.nan
+
+
 class Answers(Table):
     """``answers.csv``: three rows a sample, one for each kind of picture; and ``answers.png``.
 
@@ -205,27 +236,18 @@ class Answers(Table):
         return np.array(found, np.float64).reshape(-1, 2)
 
     def clear_overfitting(self) -> float:
-        """The last `overfitting`, or NaN where chance could have made it.
-
-        It is a ratio of differences between means of a few dozen answers. Where training pictures
-        and generated images get nearly the same answers, as of a discriminator that is far from
-        winning, it can be anything: the difference must be four times its standard error.
-        """
+        """The last `overfitting`, or NaN where chance could have made it (see the function)."""
         values = self.overfitting()
         if not len(values):
             return math.nan
-        pictures, mean, deviation = (
+        columns = [
             self.columns.index(name) - 1 for name in ("pictures", "mean", "standard_deviation")
-        )
-        training, generated = (
+        ]
+        last = (
             next(row for row in self.curves(kind)[::-1] if row[0] == values[-1, 0])
-            for kind in ("training", "generated")
+            for kind in KINDS
         )
-        error = math.hypot(
-            *(row[deviation] / math.sqrt(row[pictures]) for row in (training, generated))
-        )
-        is_clear = abs(training[mean] - generated[mean]) > 4.0 * error
-        return float(values[-1, 1]) if is_clear else math.nan
+        return float(_clear_overfitting(*(tuple(row[columns]) for row in last)))
 
     def plot(self, path: Path, title: str) -> None:
         """Draw median and 5-95 % band of each kind over the steps, and the last answers."""

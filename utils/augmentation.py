@@ -14,6 +14,7 @@ zeros, mid-grey, fill what has no picture.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import keras
@@ -29,6 +30,8 @@ FARTHEST = 0.125
 """Largest translation, as a share of the side."""
 HOLE = 0.5
 """Side of the square that is cut out, as a share of the side."""
+IMAGES_FROM_0_TO_1 = 200_000
+"""Images in which an adapting probability would go all the way; 0.75 to 1 in a quarter of them."""
 
 
 # ------------------------------------------------------------------------------------------------
@@ -141,6 +144,7 @@ class Augmentation(layers.Layer):
         seed_generator: keras.random.SeedGenerator,
         color_strength: float = 1.0,
         probability: float = 1.0,
+        adapts: bool = False,
     ) -> None:
         """Choose what is done.
 
@@ -152,6 +156,7 @@ class Augmentation(layers.Layer):
             probability: with which each kind is done to an image, whatever else is. Below 1, some
                 images are seen as they are, and what T hides is learned as well (Karras et al.
                 2020, arXiv:2006.06676, section 2.2). 1 is as published.
+            adapts: whether the probability is a variable, for `adapt`.
 
         Raises:
             ValueError: there is no such kind.
@@ -163,7 +168,36 @@ class Augmentation(layers.Layer):
         self.kinds = tuple(kind for kind in KINDS if kind in kinds)
         self.seed_generator = seed_generator
         self.color_strength = color_strength
-        self.probability = probability
+        self.least_probability = probability
+        self.probability: keras.Variable | float = probability
+        if adapts:
+            self.probability = keras.Variable(probability, trainable=False, name="probability")
+
+    def adapt(self, overfitting: float, target: float, images: int) -> None:
+        """Raise the probability where the discriminator knows its pictures by heart, else lower it.
+
+        Not below what was given at first, nor above 1, and by 1 / `IMAGES_FROM_0_TO_1` an image: as
+        in Karras et al. 2020 (arXiv:2006.06676, section 3), who let it begin at 0. Here it begins
+        where few pictures are no problem yet, for a discriminator that soon knows them does not
+        forget them.
+
+        Args:
+            overfitting: r_v of their equation 1, see `answers.overfitting`; NaN changes nothing.
+            target: of it.
+            images: that the generator has learned from since the last time.
+        """
+        if not math.isnan(overfitting):
+            change = math.copysign(images / IMAGES_FROM_0_TO_1, overfitting - target)
+            value = self.current_probability() + change
+            self.probability.assign(min(max(value, self.least_probability), 1.0))
+
+    def resume(self, probability: float) -> None:
+        """Go on with the probability of a checkpoint."""
+        self.probability.assign(max(probability, self.least_probability))
+
+    def current_probability(self) -> float:
+        """The probability with which each kind is done to an image now."""
+        return float(ops.convert_to_numpy(ops.convert_to_tensor(self.probability)))
 
     def call(self, images: Tensor) -> Tensor:
         """T(x)."""
@@ -188,10 +222,10 @@ class Augmentation(layers.Layer):
 
     def _chosen(self, count: int | Tensor) -> Tensor:
         """Which images a kind is done to: float32 (B,) of 0 and 1."""
-        if self.probability == 1:
+        if isinstance(self.probability, float | int) and self.probability == 1:
             return ops.ones((count,), "float32")
         draws = keras.random.uniform((count,), dtype="float32", seed=self.seed_generator)
-        return ops.cast(draws < self.probability, "float32")
+        return ops.cast(draws < ops.convert_to_tensor(self.probability), "float32")
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """The same."""

@@ -48,7 +48,11 @@ class RunOptions:
     it (Zhao et al. 2020, arXiv:2006.10738): against learning few pictures by heart. Any of the
     three; without a value, none."""
     augmentation_probability: float = 0.75
-    """With which each kind is done to an image; below 1, some images are seen as they are."""
+    """With which each kind is done to an image at first; below 1, some are seen as they are."""
+    augmentation_target: float = 0.2
+    """Raise that probability, at most to 1, while the network that judges answers held-out pictures
+    as if they were more than this share of the way from training pictures to generated ones, and
+    lower it again where it does not; 0 leaves it."""
     color_strength: float = 0.3
     """How far color goes; 1 is as published, where the tint of a ground is hardly seen any more."""
     steps: int = 0
@@ -103,7 +107,8 @@ class RunOptions:
     PRESETS: ClassVar[dict[str, Preset]] = {}
     """What --preset can be."""
     BEFORE: ClassVar[dict[str, Any]] = {
-        "augmentation": (), "augmentation_probability": 1.0, "color_strength": 1.0,
+        "augmentation": (), "augmentation_probability": 1.0, "augmentation_target": 0.0,
+        "color_strength": 1.0,
     }  # fmt: skip
     """What runs did before there was an option, where that is not its default."""
     ON_ACCELERATOR: ClassVar[dict[str, Any]] = {}
@@ -118,6 +123,11 @@ class RunOptions:
         """Batches of real images that one step takes."""
         return 1
 
+    def adapts_augmentation(self) -> bool:
+        """Whether the training moves the augmentation's probability."""
+        can_rise = bool(self.augmentation) and self.augmentation_probability < 1
+        return can_rise and self.augmentation_target > 0 and self.holdout > 0
+
     def described(self) -> str:
         """What depends on the device, in a few words."""
         return f"batches of {self.batch_size}"
@@ -130,7 +140,8 @@ class RunOptions:
         self.require_between(0, 1e6, "memory_budget")
         self.require_between(0, 2**32 - 1, "seed")
         self.require_between(0, 0.5, "holdout")
-        self.require_between(0, 1, "augmentation_probability", "color_strength")
+        self.require_between(0, 1, "augmentation_probability", "augmentation_target")
+        self.require_between(0, 1, "color_strength")
         self.require_between(2, math.inf, "batch_size")
         self.require_between(
             1, math.inf, "latent_dim",

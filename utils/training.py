@@ -27,8 +27,15 @@ from tqdm import tqdm
 from utils import architecture, backend, checkpoints, datasets, metrics, page, pictures
 from utils.adversarial import AveragedNetwork, kernel_size
 from utils.alarms import MEASURED, Health
-from utils.answers import MOST_ASKED, Answers, Judge, best_and_worst, number_asked
-from utils.augmentation import draw_examples
+from utils.answers import (
+    MOST_ASKED,
+    Answers,
+    Judge,
+    best_and_worst,
+    number_asked,
+    overfitting,
+)
+from utils.augmentation import Augmentation, draw_examples
 from utils.commandline import option_name, option_names
 from utils.errors import RunError, UserError
 from utils.files import FolderLock
@@ -63,6 +70,8 @@ HEALTH_GROUPS = ("kid", "diversity", "copies")
 """Of `metrics.GROUPS`, what alarms are raised by."""
 MOST_COMPARED = 2000
 """Training pictures in which copies are looked for."""
+IMAGES_TO_ADAPT = 4000
+"""Generated images after which the probability of the augmentation is moved: 250 batches of 16."""
 COMPARED_PAIRS = 150
 """Pairs of generated images that their diversity is measured on."""
 GROUPS = {"f_score": "neighbours", "coverage": "neighbours", "kid": "kid", "swd": "swd"}
@@ -79,9 +88,12 @@ class Method(Protocol):
     pictures (`pictures.to_uint8`), drawn or scored."""
     average: AveragedNetwork
     """Of the generator that is trained."""
+    augment: Augmentation
+    """What the discriminator or critic is shown of the images."""
 
     def state(self) -> dict[str, list[keras.Variable]]:
-        """Every variable that a step reads or changes: what a checkpoint must hold."""
+        """Every variable that a step reads or changes: what a checkpoint must hold. Only the
+        probability of ``augment`` is left to the loop, which moves it."""
 
     def train_step(self, real_batches: backend.Tensor) -> dict[str, backend.Tensor]:
         """One alternation on uint8 (h.batches_per_step, B, H, W, 3); returns named scalars, always
@@ -403,6 +415,12 @@ class Trainer:
         self.device = backend.describe_device(h.devices)
 
         variables = [variable for group in self.state.values() for variable in group]
+        # What the loop moves between steps; None where it stays as it is.
+        self.adapting: Augmentation | None = None
+        if h.adapts_augmentation() and self.number_held_out:
+            self.adapting = method.augment
+            variables += method.augment.variables
+        self.steps_to_adapt = max(1, IMAGES_TO_ADAPT // h.batch_size)
         self.reader: ReadAhead | None = None
         if dataset.is_streamed:
             batch_bytes = self.images_per_step * dataset.images.picture_bytes
@@ -672,11 +690,14 @@ class Trainer:
                     f"{error}; {self.saved.kept()}; go on with: {h.resume_command()}"
                 ) from None
             if self.history is None:
-                names = [*on_device[0], *([h.score] if self.scorer else [])]
+                names = [*on_device[0], *self._adapted(), *([h.score] if self.scorer else [])]
                 history = History(self.folders.history, names)
                 history.resume(self.step - 1)
                 self.history = history  # whole: the writer's thread reads it as well
             bar.update()
+            if self.adapting is not None and self.step % self.steps_to_adapt == 0:
+                images = self.steps_to_adapt * h.batch_size
+                self.adapting.adapt(overfitting(self.ask()), h.augmentation_target, images)
             saves = self.step % h.checkpoint_interval == 0
             if self.step % h.history_interval == 0 or saves:
                 # Only here does the host wait for the device.
@@ -744,6 +765,7 @@ class Trainer:
         means = {name: np.mean([row[name] for row in self.pending]) for name in self.pending[-1]}
         counts = {name: x for name, x in self.pending[-1].items() if name.endswith("_updates")}
         row = [self.step, self.epoch, self.seconds, *map(float, (means | counts).values())]
+        row += self._adapted().values()
         if self.scorer is not None:
             row.append(self.last_score)
             self.last_score = math.nan
@@ -752,6 +774,12 @@ class Trainer:
             by_columns = dict(zip(self.history.columns, row, strict=True))
             self._submit(lambda: self.events.add_row(by_columns))
         self.pending.clear()
+
+    def _adapted(self) -> dict[str, float]:
+        """What the loop moves, if it does."""
+        if self.adapting is None:
+            return {}
+        return {"augmentation_probability": self.adapting.current_probability()}
 
     def _score(self) -> dict[str, float]:
         """Score the averaged generator, and keep the networks if it is the best so far."""
@@ -941,6 +969,7 @@ class Trainer:
             "window": self.order.window,
             "epochs_before": self.epochs_before,
             "seconds": self.seconds,
+            **self._adapted(),
             "last_score": [] if math.isnan(self.last_score) else [self.last_score],
             "fixed_latents": self.fixed_latents,
             "pending": [list(scalars.values()) for scalars in self.pending],
@@ -972,6 +1001,8 @@ class Trainer:
         if (int(loop["count"]), int(loop.get("window", 0))) != (self.count, self.order.window):
             self.epochs_before += self.images_seen / int(loop["count"])
             self.images_seen = 0
+        if self.adapting is not None and "augmentation_probability" in loop:
+            self.adapting.resume(float(loop["augmentation_probability"]))
         self.fixed_latents = loop["fixed_latents"]
         self.last_score = float(next(iter(loop.get("last_score", ())), math.nan))
         self.best = checkpoints.read_best(self.folders.best, SCORES.get(self.h.score, {}))
