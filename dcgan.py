@@ -215,12 +215,9 @@ class DCGAN:
         self.judge = with_features(self.discriminator, h)
         self.seed_generator = keras.random.SeedGenerator(h.seed)
         self.augment = Augmentation(
-            h.augmentation,
-            self.seed_generator,
-            h.color_strength,
-            h.augmentation_probability,
+            h.augmentation, self.seed_generator, h.color_strength, h.augmentation_probability,
             h.adapts_augmentation(),
-        )
+        )  # fmt: skip
         self.combined = build_combined(self.generator, self.judge, self.augment)
         self.generator_optimizer = networks.build_optimizer(
             keras.optimizers.Adam, h.generator_learning_rate, self.generator, h,

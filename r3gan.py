@@ -207,12 +207,9 @@ class R3GAN:
         self.discriminator = build_discriminator(h)
         self.seed_generator = keras.random.SeedGenerator(h.seed)
         self.augment = Augmentation(
-            h.augmentation,
-            self.seed_generator,
-            h.color_strength,
-            h.augmentation_probability,
+            h.augmentation, self.seed_generator, h.color_strength, h.augmentation_probability,
             h.adapts_augmentation(),
-        )
+        )  # fmt: skip
         self.combined = build_combined(self.generator, self.discriminator, self.augment)
         ends = {"learning_rate": h.learning_rate, "gamma": h.gammas(), "beta2": h.beta2}
         self.schedules = {

@@ -228,12 +228,9 @@ class WGAN:
         self.critic = build_critic(h)
         self.seed_generator = keras.random.SeedGenerator(h.seed)
         self.augment = Augmentation(
-            h.augmentation,
-            self.seed_generator,
-            h.color_strength,
-            h.augmentation_probability,
+            h.augmentation, self.seed_generator, h.color_strength, h.augmentation_probability,
             h.adapts_augmentation(),
-        )
+        )  # fmt: skip
         self.combined = build_combined(self.generator, self.critic, self.augment)
         self.generator_optimizer = self._build_optimizer(
             self.generator, h.generator_learning_rate, h.generator_beta1

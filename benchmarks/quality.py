@@ -2,7 +2,7 @@
 
     python benchmarks/quality.py                             # all contestants, 300 s each
     python benchmarks/quality.py --only default "radford dcgan" --seconds 60
-    python benchmarks/quality.py --seconds 1200 --seeds 3            # goes on from the 300 s
+    python benchmarks/quality.py --seconds 1200 --seeds 3    # goes on from the 300 s
     python benchmarks/quality.py --data data/robots-64.h5    # a prepared data set
     python benchmarks/quality.py --table                     # what there is so far; trains nothing
 

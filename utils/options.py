@@ -52,7 +52,7 @@ class RunOptions:
     augmentation_target: float = 0.2
     """Raise that probability, at most to 1, while the network that judges answers held-out pictures
     as if they were more than this share of the way from training pictures to generated ones, and
-    lower it again where it does not; 0 leaves it."""
+    lower it again, not below what is given, while it does not; 0 keeps it."""
     color_strength: float = 0.3
     """How far color goes; 1 is as published, where the tint of a ground is hardly seen any more."""
     steps: int = 0
