@@ -34,6 +34,36 @@ def test_there_is_a_most(monkeypatch):
     assert len(held_out(1000, 0.2)) == 7
 
 
+def test_a_picture_and_its_mirror_image_stay_together():
+    files = np.array([f"{number:x}" for number in range(500)] * 2, object)
+    chosen = held_out(1000, 0.2, files)
+    assert len(chosen) == 200 == len(set(chosen))
+    assert np.array_equal(chosen[:100] + 500, chosen[100:])
+    # A file whose pictures would be torn apart is trained on.
+    assert len(held_out(1000, 0.201, files)) == 200
+    assert len(held_out(3, 0.5, np.array(["a", "a", "a"], object))) == 0
+
+
+@pytest.mark.parametrize("unknown", [True, False])
+def test_pictures_of_different_files_are_drawn_as_ever(unknown):
+    files = np.array([""] * 1000 if unknown else [f"{n:x}" for n in range(1000)], object)
+    assert np.array_equal(held_out(1000, 0.2, files), held_out(1000, 0.2))
+
+
+def test_a_prepared_set_with_mirror_images_is_not_seen_in_the_mirror(tmp_path):
+    images = blobs(10)
+    both = np.concatenate([images, images[:, :, ::-1]])
+    files = {"sha256": np.array([f"{number:064x}" for number in range(10)] * 2)}
+    write_dataset(tmp_path / "a.h5", both, [""] * 20, files)
+    arguments = [*SOME, "--data", "a.h5", "--steps", "1"]
+    result = run_script("dcgan.py", *arguments, folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    config = json.loads((tmp_path / "saved_models" / "dcgan-1" / "config.json").read_text())
+    kept = np.array(config["data_set"]["held_out"])
+    assert len(kept) == 6
+    assert np.array_equal(kept[:3] + 10, kept[3:])
+
+
 def test_a_part_of_a_set():
     images = blobs(6)
     whole = Dataset(images, list("abcdef"), {"number": np.arange(6)}, "x", "y")

@@ -174,18 +174,31 @@ class BatchOrder:
         return self._permutations[epoch]
 
 
-def held_out(count: int, share: float) -> np.ndarray:
+def held_out(count: int, share: float, files: np.ndarray | None = None) -> np.ndarray:
     """Which pictures of ``count`` are kept from training to score with, ascending.
 
     The same ones whatever the run and its seed, so that the scores of two runs can be compared.
+    Pictures made of one file, an image and its mirror image, are kept or trained on together.
 
     Args:
         count: pictures in the data set.
         share: how many of them, from 0 to 0.5; never more than MOST_HELD_OUT, since more would not
             make a score better.
+        files: what names the file that each was made of, (count,); "" is not known. None: each
+            picture is a file.
     """
     number = min(round(share * count), MOST_HELD_OUT)
-    return np.sort(np.random.default_rng(count).permutation(count)[:number])
+    order = np.random.default_rng(count).permutation(count)
+    if files is not None:
+        known = np.array([str(name) or str(row) for row, name in enumerate(files)])
+        _, first, file_of = np.unique(known[order], return_index=True, return_inverse=True)
+        # All pictures of a file come where the first of them was drawn.
+        places = first[file_of]
+        by_file = np.argsort(places, kind="stable")
+        order, places = order[by_file], places[by_file]
+        while 0 < number < count and places[number] == places[number - 1]:
+            number -= 1
+    return np.sort(order[:number])
 
 
 def open_dataset(

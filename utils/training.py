@@ -182,7 +182,9 @@ def check_data(
     Raises:
         UserError: it is too small, or not the one that a resumed run began with.
     """
-    held_out = datasets.held_out(len(dataset), h.holdout)
+    # Of a prepared set: both a picture and its mirror image are of one file.
+    files = dataset.attributes.get("sha256")
+    held_out = datasets.held_out(len(dataset), h.holdout, files)
     if config is not None:
         was, now = config["hyperparameters"], dataclasses.asdict(h)
         # With --limit, the seed decides which pictures are taken.
