@@ -146,7 +146,11 @@ def chosen_make(options: Options) -> str:
     Raises:
         UserError: two of them, an option that does not go with it, or a value out of range.
     """
-    made = [name for name in MAKES if getattr(options, name) not in (None, False)]
+    made = [
+        name
+        for name in MAKES
+        if getattr(options, name) is not None and getattr(options, name) is not False
+    ]
     if len(made) > 1:
         raise UserError(
             f"{option_name(made[0])}: and {option_name(made[1])} as well; one at a time"

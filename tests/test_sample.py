@@ -302,6 +302,11 @@ def test_an_interpolation(run_sample, folder, tmp_path):
     assert seconds == [80] * 12
 
 
+def test_a_walk_along_the_first_dimension(run_sample, tmp_path):
+    code, lines, _ = run_sample("one", "--walk", 0, "--count", 2, "--output", tmp_path)
+    assert (code, lines) == (0, [str(tmp_path / "one-walk-0-seed-0-count-2.png")])
+
+
 def test_a_walk(run_sample, folder, tmp_path):
     code, lines, _ = run_sample("one", "--walk", 2, "--count", 2, "--output", tmp_path)
     assert (code, lines) == (0, [str(tmp_path / "one-walk-2-seed-0-count-2.png")])
