@@ -126,7 +126,7 @@ class Options:
         require_between(self, 0, 100_000, "min_side")
         require_between(self, 0, 1000, "min_aspect", "max_aspect")
         require_between(self, 0, 128, "near_duplicates")
-        require_between(self, 1, 10**9, "max_pixels")
+        require_between(self, 1, 178_956_970, "max_pixels")  # more is a bomb to Pillow
         require_between(self, 0, 256, "processes")
 
 

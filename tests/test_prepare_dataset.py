@@ -217,6 +217,7 @@ def test_a_zip_with_names_that_lead_out_and_a_bomb(tmp_path, drawn):
         archive.writestr("/etc/absolute.png", data[3])
         archive.writestr("C:\\windows.png", data[4])
         archive.writestr("bomb.png", b"\0" * 200 * 2**20)
+        archive.writestr(".", data[2])
         archive.writestr("notes.txt", "no picture")
         archive.writestr("__MACOSX/good/._a.png", b"resource fork")
         archive.writestr("damaged.png", data[5])
@@ -231,11 +232,11 @@ def test_a_zip_with_names_that_lead_out_and_a_bomb(tmp_path, drawn):
         "good/a.png",
         "good/b.png",
     ]
-    for name in ("../../outside.png", "/etc/absolute.png"):
+    for name in ("../../outside.png", "/etc/absolute.png", "."):
         assert "leads out of the archive" in pictures[name]["reason"]
     assert "zip bomb" in pictures["bomb.png"]["reason"]
     assert "damaged" in pictures["damaged.png"]["reason"]
-    assert len(pictures) == 7
+    assert len(pictures) == 8
     written = {path.name for path in tmp_path.iterdir()}
     assert written == {"robots.zip", "set.h5", "set.report.json"}
     assert not (tmp_path.parent.parent / "outside.png").exists()
@@ -475,6 +476,10 @@ def test_several_sources_and_the_report_repeats_itself(tmp_path, robots, drawn):
         (["absent", "--output", "x.h5"], "absent: no such file or directory; wanted a folder"),
         (["robots", "--output", "x.h5", "--size", "100"], "invalid choice"),
         (["robots", "--output", "x.h5", "--margin", "0.6"], "--margin 0.6: must be from 0 to 0.45"),
+        (
+            ["robots", "--output", "x.h5", "--max-pixels", "1000000000"],
+            "--max-pixels 1000000000: must be from 1 to 178956970",
+        ),
         (["robots", "--output", "x.h5", "--background", "paper"], "--background paper: wanted a"),
         (["robots", "--output", "x.h5", "--orient", "--mirror"], "--orient --mirror: wanted one"),
         (["robots", "--output", "x.h5", "--orientt"], "--orientt: no such option; did you mean"),

@@ -278,7 +278,7 @@ class Zip:
             name = text(member)
             entry = Entry(name=name, file=name, archive=str(self.path), path=member)
             parts = PurePosixPath(member.replace("\\", "/")).parts
-            if ".." in parts or parts[0] == "/" or parts[0].endswith(":"):
+            if not parts or ".." in parts or parts[0] == "/" or parts[0].endswith(":"):
                 entry.problem = "its name leads out of the archive"
             yield entry
 
