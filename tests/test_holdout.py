@@ -64,6 +64,15 @@ def test_a_prepared_set_with_mirror_images_is_not_seen_in_the_mirror(tmp_path):
     assert np.array_equal(kept[:3] + 10, kept[3:])
 
 
+def test_the_same_picture_twice_in_a_folder_is_one_file():
+    twice = Dataset(np.concatenate([blobs(5), blobs(5)]), [""] * 10)
+    files = twice.files()
+    assert len(set(files)) == 5
+    assert np.array_equal(files[:5], files[5:])
+    chosen = held_out(10, 0.4, files)
+    assert np.array_equal(chosen[:2] + 5, chosen[2:])
+
+
 def test_a_part_of_a_set():
     images = blobs(6)
     whole = Dataset(images, list("abcdef"), {"number": np.arange(6)}, "x", "y")

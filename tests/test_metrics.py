@@ -162,6 +162,14 @@ def test_a_wrong_shape_shows_in_the_coarsest_level(scorer, halves) -> None:
     assert rise[16] > 1.3
 
 
+def test_where_the_reals_are_training_images_copies_mean_nothing(halves) -> None:
+    scorer = metrics.Scorer(halves[0][:60], np.concatenate([halves[1], halves[0]]))
+    found = scorer.score(halves[1][:60], ("kid", "copies"))
+    assert "kid" in found
+    assert not {"copies", "closeness"} & set(found)
+    assert not {"copies", "closeness"} & set(scorer.floor(("kid", "copies")))
+
+
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_copies_of_training_images_are_found(scorer, halves, share) -> None:
     fakes = halves[0].copy()

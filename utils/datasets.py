@@ -89,6 +89,16 @@ class Dataset:
             made_by=self.made_by,
         )
 
+    def files(self) -> np.ndarray | None:
+        """What names the file that each picture was made of, (N,); None where nobody knows.
+
+        A prepared set says it, and both a picture and its mirror image are of one file. Otherwise
+        it is a hash of the pixels, unless the pictures are on disk.
+        """
+        if "sha256" in self.attributes or self.is_streamed:
+            return self.attributes.get("sha256")
+        return np.array([hashlib.sha256(image.tobytes()).hexdigest() for image in self.images])
+
     def order(self, mirror: bool, seed: int) -> BatchOrder:
         """In which order training sees them; with ``mirror``, N + i is picture i mirrored."""
         blocks, window = (self.images.blocks, self.images.window) if self.is_streamed else (None, 0)
@@ -178,7 +188,8 @@ def held_out(count: int, share: float, files: np.ndarray | None = None) -> np.nd
     """Which pictures of ``count`` are kept from training to score with, ascending.
 
     The same ones whatever the run and its seed, so that the scores of two runs can be compared.
-    Pictures made of one file, an image and its mirror image, are kept or trained on together.
+    Pictures of one file (twice the same, or an image and its mirror image) are kept or trained on
+    together.
 
     Args:
         count: pictures in the data set.

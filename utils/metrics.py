@@ -990,7 +990,8 @@ class Scorer:
     def floor(self, groups: Collection[str] | None = None) -> dict[str, float]:
         """What other reals get: as many training images, chosen by the seed, in place of fakes.
 
-        For the copies it is what the reals themselves get.
+        For the copies it is what the reals themselves get; there are none where most of the reals
+        are training images as well.
 
         Raises:
             ValueError: fewer training images than reals, or groups that do not fit.
@@ -1029,6 +1030,8 @@ class Scorer:
         ]
         scores = {}
         for name in rows[0]:
+            if any(name not in row for row in rows):
+                continue
             values = [row[name] for row in rows]
             scores[name] = float(np.mean(values))
             if len(values) > 1:
@@ -1059,6 +1062,7 @@ class Scorer:
             usual = self._kept(
                 (number, "usual"), lambda: float(np.median(nearest(reals, training).distances))
             )
-            found = copies(features, training, real_distance=usual)
-            scores |= {"copies": found.share, "closeness": found.closeness}
+            if usual > 0:  # otherwise most of the reals are in the training set as well
+                found = copies(features, training, real_distance=usual)
+                scores |= {"copies": found.share, "closeness": found.closeness}
         return scores
