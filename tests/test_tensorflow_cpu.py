@@ -222,3 +222,17 @@ def test_everything_is_put_back_after_an_error():
     with pytest.raises(ZeroDivisionError), tensorflow_cpu.faster(), tensorflow_cpu.plain():
         raise ZeroDivisionError
     assert before == [getattr(owner, name) for owner, name, _, _ in tensorflow_cpu._REPLACEMENTS]
+
+
+def test_compiling_several_functions_is_no_compiling_again(caplog):
+    logger = tensorflow.get_logger()
+    logger.addHandler(caplog.handler)
+    for number in range(12):
+
+        def step(x: tensorflow.Tensor) -> dict[str, tensorflow.Tensor]:
+            return {"x": x + 1.0}
+
+        step.__name__ = f"step_{number}"
+        backend.compile_step(step, [])(np.float32(1))
+    logger.removeHandler(caplog.handler)
+    assert "retracing" not in caplog.text

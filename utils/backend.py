@@ -129,6 +129,8 @@ class _TensorFlow:
             with tensorflow_cpu.faster() if self._is_on_cpu else nullcontext():
                 return step(*arguments)
 
+        # TensorFlow counts compilations by code, and warns of many: five functions are not one.
+        traced.__code__ = traced.__code__.replace(co_name=getattr(step, "__name__", "step"))
         return library.function(traced, autograph=False)
 
     def gradients(
