@@ -78,6 +78,11 @@ def test_an_unknown_option_through_the_shell(tmp_path):
         ),
         (["--generator-filters", "8", "0"], "--generator-filters 0: must be 1 or more"),
         (["--sample-interval", "0"], "--sample-interval 0: must be 1 or more"),
+        (
+            ["--image-size", "256", "--sample-rows", "32", "--sample-columns", "32"],
+            "--sample-rows 32 --sample-columns 32: a grid of 8258 x 8258 pixels; wanted at most "
+            "64,000,000 in all",
+        ),
         (["--run-name", "../x"], "--run-name '../x': must be letters, digits"),
         (["--generator-depth", "9"], "--generator-depth 9: must be from 0 to 8"),
     ],

@@ -15,6 +15,7 @@ from utils import checkpoints
 from utils.commandline import option_name, parse, require_between, with_hyphens
 from utils.datasets import IMAGE_SIZES
 from utils.errors import UserError
+from utils.pictures import MAX_PIXELS, PADDING
 from utils.presets import Preset
 
 
@@ -148,6 +149,15 @@ class RunOptions:
             "score_interval", "sample_interval", "sample_rows", "sample_columns",
             "checkpoint_interval", "keep_checkpoints", "history_interval",
         )  # fmt: skip
+        height, width = (
+            number * (self.image_size + PADDING) + PADDING
+            for number in (self.sample_rows, self.sample_columns)
+        )
+        if height * width > MAX_PIXELS:
+            raise UserError(
+                f"--sample-rows {self.sample_rows} --sample-columns {self.sample_columns}: a grid "
+                f"of {width} x {height} pixels; wanted at most {MAX_PIXELS:,} in all"
+            )
         check_run_name("--run-name", self.run_name)
 
     def require_between(self, lowest: float, highest: float, *fields: str) -> None:

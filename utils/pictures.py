@@ -53,6 +53,10 @@ ORIENTATIONS = {
 }
 
 MAX_FILE_BYTES = 256 * 2**20
+PADDING = 2
+"""Pixels around the pictures of a grid."""
+MAX_PIXELS = 64_000_000
+"""Of a picture that is read, where nobody wants more."""
 
 
 class UnreadablePicture(Exception):  # noqa: N818 - it names what was found, like KeyboardInterrupt
@@ -81,7 +85,7 @@ def is_picture_signature(head: bytes) -> bool:
 
 
 def read_picture(
-    source: str | Path | bytes, background: Colour = WHITE, max_pixels: int = 64_000_000
+    source: str | Path | bytes, background: Colour = WHITE, max_pixels: int = MAX_PIXELS
 ) -> Image.Image:
     """Read one picture, whatever it is and wherever it comes from, as 8-bit RGB.
 
@@ -294,7 +298,9 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
     return np.rint((np.clip(values, -1, 1) + 1) * 127.5).astype(np.uint8)
 
 
-def tile(images: np.ndarray, columns: int, padding: int = 2, colour: Colour = WHITE) -> np.ndarray:
+def tile(
+    images: np.ndarray, columns: int, padding: int = PADDING, colour: Colour = WHITE
+) -> np.ndarray:
     """Lay pictures out in a grid, row by row, with ``padding`` pixels around and between them.
 
     Args:
