@@ -280,10 +280,21 @@ def test_the_probability_follows_what_the_discriminator_knows_by_heart():
         found.append(layer.current_probability())
     # A fifth of a percent for every 400 images, whatever the excess; from 0.75 to 1.
     assert found == pytest.approx([0.77, 0.77, 0.78, 0.76, 0.75, 1.0])
-    layer.resume(0.9)
+    layer.resume(0.9, began=0.5)
     assert layer.current_probability() == pytest.approx(0.9)
-    layer.resume(0.1)  # a run that is told to begin higher than it was
+    layer.resume(0.1, began=0.05)  # a run that is told to begin higher than it was
     assert layer.current_probability() == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize(
+    ("was", "began", "now"),
+    [(0.9, 0.75, 0.9), (0.9, 0.5, 0.75), (0.75, 0.75, 0.75), (1.0, 1.0, 0.75)],
+    ids=["keeps what it had", "another is given", "never moved", "never moved, another is given"],
+)
+def test_a_probability_that_moves_no_longer(was, began, now):
+    layer = Augmentation(KINDS, keras.random.SeedGenerator(0), probability=0.75)
+    layer.resume(was, began)
+    assert layer.current_probability() == pytest.approx(now)
 
 
 def test_where_the_probability_is_moved():

@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -373,12 +374,49 @@ def test_killed_before_the_first_checkpoint_a_run_begins_again(tmp_path, data_fi
     last = models / "checkpoints" / "step_0000003.npz"
     kept = last.rename(tmp_path / "kept.npz")
     (models / "checkpoints" / "step_0000000.npz").unlink()
+    for later in ("history.csv", "step_0000003.png"):
+        (tmp_path / "images" / "dcgan-1" / later).unlink()
     result = run_script(
         "dcgan.py", "--resume", "dcgan-1", "--models-dir", "models", folder=tmp_path
     )
     assert result.returncode == 0, result.stderr
     assert_same_state(last, kept)
     assert "go on with: python dcgan.py --resume dcgan-1 --models-dir models" in result.stdout
+
+
+def test_a_run_whose_checkpoints_are_gone_does_not_begin_again(tmp_path, finished):
+    shutil.copytree(finished, tmp_path / "copy")
+    run = tmp_path / "copy" / "saved_models" / "dcgan-1"
+    shutil.rmtree(run / "checkpoints")
+
+    def everything() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in run.parents[1].rglob("*") if path.is_file()}
+
+    before = everything()
+    result = run_script("dcgan.py", "--resume", "dcgan-1", "--steps", 30, folder=tmp_path / "copy")
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1] == (
+        "dcgan.py: error: --resume dcgan-1: there is no checkpoint in "
+        "saved_models/dcgan-1/checkpoints, and the run has trained to step 26 at least; bring its "
+        "checkpoints back, or start another run (its networks are still there)"
+    )
+    assert everything() == before
+
+
+@pytest.mark.parametrize("when", ["__init__", "_restore"])
+def test_stopped_before_there_is_anything_a_run_gives_its_name_back(
+    tmp_path, monkeypatch, data_file, when
+):
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(training.Trainer, when, stop)
+    arguments = [*TINY, "--data", data_file, "--steps", 3, "--run-name", "some"]
+    monkeypatch.setattr(sys, "argv", ["dcgan.py", *map(str, arguments)])
+    with pytest.raises(SystemExit):
+        dcgan.main()
+    assert not any((tmp_path / folder / "some").exists() for folder in ("images", "saved_models"))
 
 
 def test_another_mirror_or_limit_goes_on_counting_epochs(tmp_path, data_file):

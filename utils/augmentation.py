@@ -191,9 +191,20 @@ class Augmentation(layers.Layer):
             value = self.current_probability() + change
             self.probability.assign(min(max(value, self.least_probability), 1.0))
 
-    def resume(self, probability: float) -> None:
-        """Go on with the probability of a checkpoint."""
-        self.probability.assign(max(probability, self.least_probability))
+    def resume(self, probability: float, began: float) -> None:
+        """Go on with the probability of a checkpoint; before the first call.
+
+        Args:
+            probability: as it was then.
+            began: what it had been given at first. If it has not moved since, or is not to move
+                any more and another one is given now, the one that is given now counts.
+        """
+        if math.isclose(probability, began, rel_tol=1e-6):
+            return
+        if isinstance(self.probability, keras.Variable):
+            self.probability.assign(max(probability, self.least_probability))
+        elif began == self.least_probability:
+            self.probability = probability
 
     def current_probability(self) -> float:
         """The probability with which each kind is done to an image now."""

@@ -68,7 +68,12 @@ class Table(ABC):
             self.rows.append([known.get(name, math.nan) for name in self.columns])
 
     def resume(self, step: int) -> None:
-        """Take over the rows up to ``step`` and drop those that an interrupted run wrote after."""
+        """Take over the rows up to ``step`` and drop those that an interrupted run wrote after.
+
+        Columns that are measured no longer stay, after the others.
+        """
+        known = read_rows(self.path, step, self.TEXTS)
+        self.columns += [name for name in (known[0] if known else ()) if name not in self.columns]
         self.read(step)
         with atomic_path(self.path) as temporary, open(temporary, "w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -77,7 +82,7 @@ class Table(ABC):
 
     def append(self, rows: Iterable[Sequence[Any]]) -> None:
         """Add rows to the file and put them on the disk, so that a checkpoint can rely on them."""
-        rows = [list(row) for row in rows]
+        rows = [[*row, *[math.nan] * (len(self.columns) - len(row))] for row in rows]
         self.rows += rows
         with open(self.path, "a", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows(self._format(row) for row in rows)

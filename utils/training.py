@@ -156,7 +156,7 @@ def run(
         dataset = dataset.part(np.delete(np.arange(len(dataset)), kept))
     folders = None if h.dry_run else Folders(h, is_new=config is None)
     h.precision = backend.set_precision(h.precision)
-    with explained_memory(h), folders.lock if folders else contextlib.nullcontext():
+    with explained_memory(h), folders.begun() if folders else contextlib.nullcontext():
         method = method_class(h)
         trainer = Trainer(method, h, dataset, held_out, origin)
         if folders is None:
@@ -182,9 +182,7 @@ def check_data(
     Raises:
         UserError: it is too small, or not the one that a resumed run began with.
     """
-    # Of a prepared set: both a picture and its mirror image are of one file.
-    files = dataset.attributes.get("sha256")
-    held_out = datasets.held_out(len(dataset), h.holdout, files)
+    held_out = datasets.held_out(len(dataset), h.holdout, dataset.files())
     if config is not None:
         was, now = config["hyperparameters"], dataclasses.asdict(h)
         # With --limit, the seed decides which pictures are taken.
@@ -301,6 +299,19 @@ class Folders:
         for folder in folders.values():
             for leftover in folder.rglob(".*.part*"):  # of a run that was killed
                 leftover.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def begun(self) -> Iterator[None]:
+        """Keep others out; and give the name back if it ends before there was anything to keep."""
+        try:
+            with self.lock:
+                yield
+        except BaseException:
+            if not self.config.exists():
+                for folder in (self.images, self.models):
+                    with contextlib.suppress(OSError):  # it is not empty
+                        folder.rmdir()
+            raise
 
     def sample(self, step: int) -> Path:
         """Where the sample grid of a step goes."""
@@ -421,7 +432,7 @@ class Trainer:
         self.adapting: Augmentation | None = None
         if h.adapts_augmentation() and self.number_held_out:
             self.adapting = method.augment
-            variables += method.augment.variables
+            variables.append(method.augment.probability)
         self.steps_to_adapt = max(1, IMAGES_TO_ADAPT // h.batch_size)
         self.reader: ReadAhead | None = None
         if dataset.is_streamed:
@@ -638,7 +649,7 @@ class Trainer:
                 # Without a checkpoint, the sample of step 0 is still to be made.
                 self.answers.resume(self.step or -1)
             self.health = Health(folders.health, option_names(type(h)))
-            self.health.resume(self.step)
+            self.health.resume(self.step or -1)
             if not folders.architecture.exists():
                 self._draw_architecture()
             if h.augmentation:
@@ -773,7 +784,7 @@ class Trainer:
             self.last_score = math.nan
         self._submit(lambda: self.history.append([row]))
         if self.events is not None:
-            by_columns = dict(zip(self.history.columns, row, strict=True))
+            by_columns = dict(zip(self.history.columns, row, strict=False))
             self._submit(lambda: self.events.add_row(by_columns))
         self.pending.clear()
 
@@ -826,8 +837,9 @@ class Trainer:
             measured["overfitting"] = self.answers.clear_overfitting()
         grids = [path for number, path in self.folders.samples().items() if number <= step]
         if len(grids) > 1:
-            last, other = (np.asarray(pictures.read_picture(path), float) for path in grids[-2:])
-            measured["change"] = float(np.abs(last - other).mean())
+            with contextlib.suppress(pictures.UnreadablePicture):  # changed by somebody else
+                last, other = (np.asarray(pictures.read_picture(x), float) for x in grids[-2:])
+                measured["change"] = float(np.abs(last - other).mean())
         self.health.add(step, measured)
         for alarm in self.health.alarms():
             if alarm.step == step:
@@ -858,7 +870,8 @@ class Trainer:
         images = self.dataset.take(np.sort(chosen))
         picture = draw_examples(
             images, self.h.augmentation, self.h.seed,
-            color_strength=self.h.color_strength, probability=self.h.augmentation_probability,
+            color_strength=self.h.color_strength,
+            probability=self.method.augment.current_probability(),
         )  # fmt: skip
         self._submit(lambda: pictures.save_png(self.folders.augmented, picture), picture.nbytes)
 
@@ -971,7 +984,8 @@ class Trainer:
             "window": self.order.window,
             "epochs_before": self.epochs_before,
             "seconds": self.seconds,
-            **self._adapted(),
+            "augmentation_probability": self.method.augment.current_probability(),
+            "augmentation_began": self.method.augment.least_probability,
             "last_score": [] if math.isnan(self.last_score) else [self.last_score],
             "fixed_latents": self.fixed_latents,
             "pending": [list(scalars.values()) for scalars in self.pending],
@@ -995,6 +1009,7 @@ class Trainer:
         """
         loop = self.saved.load_newest(self.state)
         if loop is None:
+            self._check_nothing_is_lost()
             return
         self.step = int(loop["step"])
         self.seconds = float(loop["seconds"])
@@ -1003,8 +1018,9 @@ class Trainer:
         if (int(loop["count"]), int(loop.get("window", 0))) != (self.count, self.order.window):
             self.epochs_before += self.images_seen / int(loop["count"])
             self.images_seen = 0
-        if self.adapting is not None and "augmentation_probability" in loop:
-            self.adapting.resume(float(loop["augmentation_probability"]))
+        if "augmentation_probability" in loop:
+            began = float(loop.get("augmentation_began", self.h.augmentation_probability))
+            self.method.augment.resume(float(loop["augmentation_probability"]), began)
         self.fixed_latents = loop["fixed_latents"]
         self.last_score = float(next(iter(loop.get("last_score", ())), math.nan))
         self.best = checkpoints.read_best(self.folders.best, SCORES.get(self.h.score, {}))
@@ -1013,6 +1029,21 @@ class Trainer:
         for step, path in self.folders.samples().items():
             if step > self.step:
                 path.unlink()
+
+    def _check_nothing_is_lost(self) -> None:
+        """Raise UserError for a run that has trained, but whose checkpoints are gone.
+
+        Before anything else is written, a checkpoint of step 0 is: where there is none, a run was
+        killed in its first seconds, and may begin again.
+        """
+        made = max([0, *self.folders.samples()])
+        made = max([made, *(int(row["step"]) for row in read_rows(self.folders.history, math.inf))])
+        if made or self.folders.best.exists():
+            raise UserError(
+                f"--resume {self.h.run_name}: there is no checkpoint in "
+                f"{self.folders.checkpoints}, and the run has trained to step {made} at least; "
+                "bring its checkpoints back, or start another run (its networks are still there)"
+            )
 
     # --------------------------------------------------------------------------------------------
 
