@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 from pathlib import Path
 
 import keras
@@ -267,20 +266,6 @@ def test_answers_go_on_after_the_step_they_resume_from(tmp_path):
     ]
     # From as far from generated ones as training pictures to further than they are.
     np.testing.assert_allclose(again.overfitting(), [[0, 0.25], [200, 0], [400, -0.25]])
-
-
-def test_what_is_no_longer_measured_stays_in_the_history(tmp_path):
-    before = History(tmp_path / "history.csv", ["d_loss", "f_score"])
-    before.resume(-1)
-    before.append([[10, 0.5, 1.0, 0.25, 0.125], [20, 1.0, 2.0, 0.75, math.nan]])
-    after = History(tmp_path / "history.csv", ["d_loss", "kid"])
-    after.resume(10)
-    after.append([[20, 1.0, 2.0, 0.5, 300.0]])
-    assert (tmp_path / "history.csv").read_text().splitlines() == [
-        "step,epoch,seconds,d_loss,kid,f_score",
-        "10,0.5000,1.00,0.25,nan,0.125",
-        "20,1.0000,2.00,0.5,300,nan",
-    ]
 
 
 @pytest.mark.parametrize("held_out", [True, False])

@@ -121,15 +121,15 @@ def test_history_goes_on_after_the_step_it_resumes_from(tmp_path):
         assert plot.size == (900, 600)
 
 
-def test_history_of_other_columns_keeps_its_rows(tmp_path):
+def test_history_of_other_columns_keeps_its_rows_and_columns(tmp_path):
     path = tmp_path / "history.csv"
     path.write_text("step,epoch,seconds,d_loss,old\n10,0.5,1,1.25,7\n20,1,2,1.5,8\n")
     history = History(path, ["new", "d_loss"])
     history.resume(20)
     history.append([(30, 1.5, 3, 0.5, 1.75)])
     assert path.read_text().splitlines() == [
-        "step,epoch,seconds,new,d_loss", "10,0.5000,1.00,nan,1.25", "20,1.0000,2.00,nan,1.5",
-        "30,1.5000,3.00,0.5,1.75",
+        "step,epoch,seconds,new,d_loss,old", "10,0.5000,1.00,nan,1.25,7",
+        "20,1.0000,2.00,nan,1.5,8", "30,1.5000,3.00,0.5,1.75,nan",
     ]  # fmt: skip
     history.plot(tmp_path / "history.png", "a run")
 
