@@ -101,6 +101,7 @@ def test_steps_see_all_the_others_and_none_of_them(tmp_path, monkeypatch, capsys
     dcgan.main()
     output = capsys.readouterr().out
     assert "14 pictures and 6 held out, 32 px" in output
+    assert "no scores, no best networks and fewer alarms: 6 pictures are held out" in output
     assert ("streamed" in output) == bool(budget)
     others = np.delete(images, held_out(20, 0.3), axis=0)
     if mirror:

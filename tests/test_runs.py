@@ -382,6 +382,8 @@ def test_killed_before_the_first_checkpoint_a_run_begins_again(tmp_path, data_fi
     assert result.returncode == 0, result.stderr
     assert_same_state(last, kept)
     assert "go on with: python dcgan.py --resume dcgan-1 --models-dir models" in result.stdout
+    with open(tmp_path / "images" / "dcgan-1" / "health.csv", newline="") as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["0"]
 
 
 def test_a_run_whose_checkpoints_are_gone_does_not_begin_again(tmp_path, finished):

@@ -154,8 +154,8 @@ def run(
         held_out = dataset.part(kept)
         # It takes the place of the whole, which would stay in memory beside it.
         dataset = dataset.part(np.delete(np.arange(len(dataset)), kept))
-    folders = None if h.dry_run else Folders(h, is_new=config is None)
     h.precision = backend.set_precision(h.precision)
+    folders = None if h.dry_run else Folders(h, is_new=config is None)
     with explained_memory(h), folders.begun() if folders else contextlib.nullcontext():
         method = method_class(h)
         trainer = Trainer(method, h, dataset, held_out, origin)
@@ -643,6 +643,13 @@ class Trainer:
                     f"preset {h.preset}: {preset.source}. Differs: {preset.differs}.",
                     file=sys.stdout,
                 )
+            if self.number_held_out and self.scorer is None and h.score != "none":
+                bar.write(
+                    f"no scores, no best networks and fewer alarms: {self.number_held_out} "
+                    f"pictures are held out, wanted are {FEWEST_SCORED}; take more pictures or a "
+                    "larger --holdout",
+                    file=sys.stdout,
+                )
             sys.stdout.flush()
             if self.judge is not None:
                 self.answers = Answers(folders.answers)
@@ -784,6 +791,7 @@ class Trainer:
             self.last_score = math.nan
         self._submit(lambda: self.history.append([row]))
         if self.events is not None:
+            # Columns that are measured no longer come last.
             by_columns = dict(zip(self.history.columns, row, strict=False))
             self._submit(lambda: self.events.add_row(by_columns))
         self.pending.clear()
