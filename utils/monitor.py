@@ -194,7 +194,7 @@ class History(Table):
                 # A few wild steps at the beginning must not flatten everything after them.
                 finite = values[known]
                 limits = (min(0.0, finite.min()), 1.3 * float(np.percentile(finite, 99)) + 1e-9)
-            if label == "mean answer":
+            if label in ("mean answer", "augmentation_probability"):
                 limits = (0.0, 1.0)
             first = values[known[:, 0], 0]
             # KID falls by orders of magnitude, most of it at first.
