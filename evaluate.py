@@ -21,15 +21,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
-import tyro
-from tqdm import tqdm
-
 from utils import backend  # before Keras: it keeps its start quiet
 
 # isort: split
+import numpy as np
+import tyro
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from tqdm import tqdm
 
 from utils import datasets, latents, metrics, pictures, runs
 from utils.commandline import parse

@@ -23,9 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from utils.commandline import parse, require_between  # first: it says what is not installed
+
+# isort: split
 from tyro.conf import Positional
 
-from utils.commandline import parse, require_between
 from utils.errors import RunError, UserError, one_line_errors
 
 if TYPE_CHECKING:  # what works on pictures is imported when there are some: --help starts at once

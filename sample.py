@@ -26,14 +26,14 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from utils import backend  # before Keras: it keeps its start quiet
+
+# isort: split
 import numpy as np
 import tyro
 from PIL import Image
 from tqdm import tqdm
 
-from utils import backend  # before Keras: it keeps its start quiet
-
-# isort: split
 from utils import checkpoints, latents, pictures, runs
 from utils.commandline import option_name, parse, require_between, with_hyphens
 from utils.errors import UserError, one_line_errors

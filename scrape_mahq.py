@@ -25,9 +25,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from utils import commandline, pages, sites  # first: they say what is not installed
+
+# isort: split
 from tqdm import tqdm
 
-from utils import commandline, pages, sites
 from utils.collection import Collection, Entry
 from utils.errors import RunError, UserError, one_line_errors
 from utils.sites import Suit

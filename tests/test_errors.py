@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -360,3 +361,19 @@ def test_a_keras_backend_that_is_not_there(tmp_path):
     assert result.stderr.count("\n") == 1
     assert result.stderr.startswith("error: Keras and its backend cannot be loaded (")
     assert result.stderr.endswith("); set KERAS_BACKEND to tensorflow, jax or torch\n")
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in REPOSITORY.glob("*.py")))
+def test_without_the_environment_a_script_says_so(script):
+    # -S leaves out installed packages, as a Python has none that is not the environment's.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    result = subprocess.run(
+        [sys.executable, "-S", REPOSITORY / script, "--help"],
+        capture_output=True, text=True, env=environment,
+    )  # fmt: skip
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        "error: numpy, h5py, PIL, matplotlib, tqdm, tyro, keras: not installed for "
+        f"{sys.executable}; activate the environment (. .venv/bin/activate) or pip install -r "
+        "requirements.txt\n"
+    )
