@@ -22,10 +22,9 @@ nor compilation nor scoring. The steps of all contestants are timed first, in tu
 default's (the median of the ratios within a turn, times the default's step in the fastest third of
 its turns, so that a moment of other load does not count); the number of steps is the seconds
 divided by that. The trainings may then run as they come, several at a time, each on its share of
-the cores (on a few cores one at a time is the quickest), however slowly: the outcome is what the
-machine would have reached in those seconds. (Another number of cores adds numbers up in another
-order: the outcome is one of the same kind, not the same to the bit. What a step costs is what it
-costs at the beginning of a training.)
+the cores, however slowly: the outcome is what the machine would have reached in those seconds.
+(Another number of cores adds numbers up in another order: the outcome is one of the same kind, not
+the same to the bit. What a step costs is what it costs at the beginning of a training.)
 
 At fixed moments (30, 60, 120, ... s) the averaged generator is scored and its grid kept; at the
 last, by all of ``evaluate.py``. All have the same pictures held out, whatever the seed. Everything

@@ -85,10 +85,14 @@ def lock_folder(folder: Path) -> TextIO:
 
 
 def threads(number: int) -> dict[str, str]:
-    """The environment of a process that computes in that many threads, and on no GPU."""
+    """The environment of a process that computes in that many threads, and on no GPU.
+
+    As many for operations side by side as within one: what TensorFlow takes by itself on a machine
+    with that many cores, so that a step costs what it costs a person.
+    """
     return {
         "TF_NUM_INTRAOP_THREADS": str(number),
-        "TF_NUM_INTEROP_THREADS": "1",
+        "TF_NUM_INTEROP_THREADS": str(number),
         "OMP_NUM_THREADS": str(number),
         "CUDA_VISIBLE_DEVICES": "",
     }

@@ -480,8 +480,8 @@ class Question(Training):
     name = property(lambda self: f"question-{self.number}")
 
     def command(self) -> list[str]:
-        asked = "os.environ['TF_NUM_INTRAOP_THREADS'], *sorted(os.sched_getaffinity(0))"
-        return ["-c", f"import os; print({asked})"]
+        threads = "(os.environ[f'TF_NUM_{kind}OP_THREADS'] for kind in ('INTRA', 'INTER'))"
+        return ["-c", f"import os; print(*{threads}, *sorted(os.sched_getaffinity(0)))"]
 
     def is_done(self) -> bool:
         return False
@@ -511,10 +511,10 @@ def test_runs_at_a_time_share_the_cores(tmp_path):
             each.clear()
         return found
 
-    assert answers(1, [first, second]) == [["2", str(first), str(second)]]
-    assert answers(2, [first, second]) == [["1", str(first)], ["1", str(second)]]
+    assert answers(1, [first, second]) == [["2", "2", str(first), str(second)]]
+    assert answers(2, [first, second]) == [["1", "1", str(first)], ["1", "1", str(second)]]
     # Where nothing is said, a core each.
-    assert answers(1) == [["1", str(first)]]
+    assert answers(1) == [["1", "1", str(first)]]
 
 
 def test_a_real_run_is_timed_trained_in_legs_and_scored(tmp_path):
