@@ -481,12 +481,17 @@ class Run:
                 number += 1
             if not page_known:
                 continue
-            page = source.read(suit)
-            if not pages.is_accepted(page.value("unit type"), self.options.unit_types):
-                continue
-            for choices in page.pictures if self.options.variants else page.pictures[:1]:
-                address = source.picture_address(choices[0])
-                if word == "again" or not have(source.picture_request(address), source.unchanging):
+            try:
+                page = source.read(suit)
+                if not pages.is_accepted(page.value("unit type"), self.options.unit_types):
+                    continue
+                wanted = page.pictures if self.options.variants else page.pictures[:1]
+                addresses = [source.picture_address(choices[0]) for choices in wanted]
+                requests = [source.picture_request(address) for address in addresses]
+            except (FetchError, ValueError):
+                continue  # a page that has failed for good, or one that says something unusable
+            for address, request in zip(addresses, requests, strict=True):
+                if word == "again" or not have(request, source.unchanging):
                     print(printable(f"{word} picture {address}"))
                     number += 1
         minutes = number * source.session.delay / 60

@@ -283,6 +283,27 @@ def test_dry_run(site, tmp_path):
     assert set(site.count().values()) == {1}  # the real run goes on from what the dry run has read
 
 
+def test_dry_run_after_a_run_with_failures(site, tmp_path):
+    assert scrape(tmp_path, *old(site)).returncode == 1
+    failed = lines(tmp_path, "failed.jsonl")
+    assert any(line["what"] == "page" and line["final"] for line in failed)
+    result = scrape(tmp_path, *old(site), "--dry-run")
+    assert result.stdout.splitlines()[-1].startswith("22 suits; ")
+
+
+def test_a_full_disk_is_one_line(site, tmp_path):
+    # To a program, a limit on the size of files looks as a full disk does.
+    result = run_script(
+        "scrape_mahq.py", *old(site), folder=tmp_path,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2500, 2500)),
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr, result.stderr
+    assert "File too large" in result.stderr.splitlines()[-1]
+    assert scrape(tmp_path, *old(site)).returncode == 1  # what has failed for good, nothing else
+    assert manifest_exists(tmp_path)
+
+
 def manifest_exists(folder: Path) -> bool:
     return (folder / "data/mahq/manifest.jsonl").exists()
 
@@ -363,6 +384,28 @@ def test_the_wiki(server, tmp_path):
     assert all("format=original" in path for path in images)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [{"continue": []}, {"query": {"pages": [1]}}, {"query": []}, [], {"query": {"pages": {}}}],
+)
+def test_a_wiki_that_answers_otherwise(server, tmp_path, answer):
+    server.fallback = lambda path: Reply(json.dumps(answer).encode())
+    api = f"{server.root}/api.php"
+    result = scrape(tmp_path, "--source", "wiki", "--index-url", api, *QUICK)
+    assert result.returncode in (0, 1)
+
+
+def test_what_is_odd_in_an_answer_of_a_wiki_is_left_alone(server, tmp_path):
+    page = {"pageid": [1], "title": "X", "original": {"source": "http://[x/y.png"}}
+    answer = json.dumps({"query": {"pages": [page]}}).encode()
+    server.fallback = lambda path: Reply(answer)
+    for more in ([], ["--dry-run"]):
+        arguments = ["--source", "wiki", "--index-url", f"{server.root}/api.php", *QUICK, *more]
+        scrape(tmp_path, *arguments)
+    (failed,) = lines(tmp_path, "failed.jsonl")
+    assert failed["final"]
+
+
 @pytest.mark.parametrize("status", [402, 403])
 def test_a_wiki_that_does_not_want_us(server, tmp_path, status):
     server.fallback = lambda path: Reply(b"", status if "api" in path else 404)
@@ -403,6 +446,8 @@ def test_a_server_that_misbehaves(server, tmp_path):
         user=Reply(status=302, headers={"Location": f"http://{server.host}@other.example/x.jpg"}),
         loop=Reply(status=302, headers={"Location": "loop.jpg"}),
         nowhere=Reply(status=302),
+        # Nobody waits for what stands beside the way to another address, here a 404.
+        moved=Reply(status=302, headers={"Location": "nothing.jpg"}, behaviour="drip"),
         error=Reply(status=500),
         bomb=Reply(bomb()),
         gzip=Reply(b"\x1f\x8b" + bytes(50)),
@@ -431,6 +476,7 @@ def test_a_server_that_misbehaves(server, tmp_path):
         assert "leads to another site" in reasons[name]
     assert "redirects" in reasons["loop"]
     assert "HTTP 500" in reasons["error"]
+    assert reasons["moved"] == "HTTP 404"
     assert "100000 x 100000 pixels" in reasons["bomb"] or "many pixels" in reasons["bomb"]
     assert "empty" in reasons["empty"]
     assert set(failed) == set(reasons) == final | {"drop", "stall", "drip", "more", "error", "gzip"}
@@ -619,9 +665,16 @@ def test_robots(server, tmp_path):
     assert f"{BASE}/show/secret.jpg" not in server.count()
     (failed,) = lines(tmp_path, "failed.jsonl")
     assert failed["reason"] == "forbidden by robots.txt"
-    if "asks for" in result.stderr:  # not every Python reads a fraction here
-        pairs = itertools.pairwise(server.requests[1:])
-        assert min(after.started - before.ended for before, after in pairs) > 0.15
+    assert "asks for 0.2 s between requests" in result.stderr
+    pairs = itertools.pairwise(server.requests[1:])
+    assert min(after.started - before.ended for before, after in pairs) > 0.15
+
+    server.routes["/robots.txt"] = Reply(b"User-agent: *\nDisallow: //[\nCrawl-delay: 3600\n")
+    server.requests.clear()
+    result = scrape(tmp_path, "--output", "slow", *arguments)
+    assert result.returncode == 1
+    assert "robots.txt asks for 3600 s between requests; wanted at most 900" in result.stderr
+    assert not server.count()
 
     server.routes["/robots.txt"] = Reply(status=503)
     server.requests.clear()
@@ -847,5 +900,7 @@ def test_hostile_pages_are_read_quickly():
         pages.read_page(b"<h1>\n" + piece * 4000, "http://x/y.htm")
     wikitext = "{{" * 20_000 + "<!--" * 10_000 + "\n| a = b" * 1000 + "[[" * 10_000
     pages.read_infobox(wikitext)
+    pages.read_infobox("{{Infobox\n|" + " " * 40_000 + "\n| a = b\n}}")
+    pages.read_infobox("{{Infobox\n" + "| \n" * 15_000 + "\n}}")
     pages.is_accepted("." * 10**6 + "(" * 10**6 + "x", ("mobile suit",))
     assert time.monotonic() - started < 10

@@ -123,7 +123,9 @@ class Collection:
 
     def close(self) -> None:
         """Let others use the folder."""
-        self._journal.close()
+        # What a full disk has not taken is still waiting in the file, and was told of already.
+        with contextlib.suppress(OSError):
+            self._journal.close()
         if self._lock is not None:
             self._lock.close()
 

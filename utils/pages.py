@@ -401,7 +401,8 @@ def read_infobox(wikitext: str) -> dict[str, str]:
     text = re.sub(r"\{\{[^{}|]*(?:\|[^{}=]*)?\}\}", " ", text)
     text = text[: text.rfind("\n}}") + 3]  # what is never closed would be searched over and over
     for template in re.findall(r"\{\{(.*?)\n\}\}", text, flags=re.S):
-        found = re.findall(r"^\s*\|\s*([^=|\n]+?)\s*=[ \t]*(.*(?:\n(?!\s*\|).*)*)", template, re.M)
+        # Everything that repeats ends where the next thing must begin, or hostile text takes hours.
+        found = re.findall(r"^[ \t]*\|([^=|\n]+)=[ \t]*(.*(?:\n(?![ \t]*\|).*)*)", template, re.M)
         fields = {one_line(name): _plain(value) for name, value in found}
         if len(fields) > 2:
             return {name: value for name, value in fields.items() if value}

@@ -401,7 +401,7 @@ class Wayback(Site):
                 f"the list of captures, {request}: expected a JSON table of timestamps and "
                 f"addresses; found something else; saved as {path}"
             ) from None
-        return [row for row in rows if re.fullmatch(r"\d{14}", row[0]) and row[1]], key
+        return [row for row in rows if re.fullmatch(r"\d{14}", row[0]) and _is_address(row[1])], key
 
 
 class Wiki(Site):
@@ -456,7 +456,7 @@ class Wiki(Site):
             "format": "json",
             "formatversion": "2",
         }
-        members: dict[Any, dict[str, Any]] = {}
+        members: dict[str, dict[str, Any]] = {}
         further: dict[str, str] = {}
         seen = set()
         while True:
@@ -464,7 +464,8 @@ class Wiki(Site):
             answer = self._ask(request)
             for member in answer.get("query", {}).get("pages", []):
                 # What is left out for want of room comes with a later answer, for the same page.
-                members.setdefault(member.get("pageid", member.get("title")), {}).update(member)
+                key = str(member.get("pageid", member.get("title")))
+                members.setdefault(key, {}).update(member)
             further = {str(name): str(value) for name, value in answer.get("continue", {}).items()}
             if not further or request in seen:
                 return list(members.values())
@@ -484,7 +485,8 @@ class Wiki(Site):
                 raise RunError(f"{self.index}: {str(answer['error'])[:300]}")
             if not all(isinstance(each, dict) for each in answer.get("query", {}).get("pages", [])):
                 raise TypeError
-            dict(answer.get("continue", {}))
+            if not isinstance(answer.get("continue", {}), dict):
+                raise TypeError
         except (ValueError, TypeError, AttributeError, RecursionError):
             path = self.collection.save_unrecognised("wiki", body)
             self.collection.ask_again(request)
@@ -555,6 +557,13 @@ def _raw_capture(address: str) -> str:
     """The address that replays a capture as it came, whatever form a redirect gives."""
     found = CAPTURE.match(address)
     return f"{found[1]}id_/{_inside_capture(address)}" if found else address
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return bool(urlsplit(text).hostname)
+    except ValueError:
+        return False
 
 
 def _clean_original(address: str) -> str:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from utils.errors import RunError
+from utils.robots import Robots
 
 if TYPE_CHECKING:
     import requests
@@ -73,11 +74,11 @@ class Manners:
     timeout: float = 30.0
     """Seconds without a byte after which a request is given up."""
     longest_answer: float = 600.0
-    """Seconds after which an answer that is still coming is given up."""
+    """Seconds after which an answer whose body is still coming is given up."""
     too_many_pause: float = 60.0
     """Seconds to pause, at least, when a server says "too many requests" (429)."""
     longest_pause: float = 900.0
-    """Stop if a server wants a longer pause than that, in seconds."""
+    """Stop if a server or its robots.txt wants a longer pause than that, in seconds."""
 
 
 class Session:
@@ -302,8 +303,6 @@ class Session:
             raise FetchError("forbidden by robots.txt", final=True)
 
     def _read_robots(self, root: str) -> Callable[[str], bool]:
-        import urllib.robotparser
-
         def ask() -> Answer:
             address = f"{root}/robots.txt"
             for _ in range(MAX_REDIRECTS):
@@ -325,14 +324,14 @@ class Session:
                 f"{root}/robots.txt: {error}; without knowing what it allows nothing is fetched; "
                 "try again later"
             ) from error
-        rules = urllib.robotparser.RobotFileParser()
-        rules.parse(body.decode("utf-8-sig", "replace").splitlines())
-        agent = self.manners.user_agent.split("/")[0]
-        wanted = rules.crawl_delay(agent)
-        if wanted is not None and float(wanted) > self.delay:
-            self.delay = float(wanted)
-            self.say(f"{root}/robots.txt asks for {self.delay:g} s between requests")
-        return lambda address: rules.can_fetch(agent, address)
+        robots = Robots(body.decode("utf-8-sig", "replace"), self.manners.user_agent)
+        if robots.delay is not None and robots.delay > self.delay:
+            wanted = f"{root}/robots.txt asks for {robots.delay:g} s between requests"
+            if robots.delay > self.manners.longest_pause:
+                raise RunError(f"{wanted}; wanted at most {self.manners.longest_pause:g}")
+            self.delay = robots.delay
+            self.say(wanted)
+        return robots.allows
 
 
 class _AskLaterError(FetchError):
@@ -386,6 +385,8 @@ def _http_session(user_agent: str) -> requests.Session:
     # No cookie is kept, and no password of a .netrc is sent.
     session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
     session.auth = lambda request: request
+    # Asked where a redirect leads, requests reads all of its body first, however large it is.
+    session.get_redirect_target = lambda response: None
     return session
 
 

@@ -1,0 +1,105 @@
+"""robots.txt: the examples of RFC 9309, and what servers write besides."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from utils.robots import Robots
+
+
+def allows(rules: str, path: str) -> bool:
+    return Robots(f"User-agent: *\n{rules}", "GANdam").allows(f"http://example.com{path}")
+
+
+@pytest.mark.parametrize(
+    ("rules", "path", "expected"),
+    [
+        ("", "/x", True),
+        ("Disallow:", "/x", True),
+        ("Disallow: /", "/x", False),
+        ("Disallow: /", "/robots.txt", True),
+        ("Disallow: /x", "/xyz", False),
+        ("Disallow: /x/", "/x", True),
+        # The longest rule decides, wherever it stands; of two as long, the one that allows.
+        ("Allow: /\nDisallow: /private/", "/private/a.jpg", False),
+        ("Disallow: /\nAllow: /public/", "/public/a.jpg", True),
+        ("Disallow: /a\nAllow: /a", "/a", True),
+        ("Allow: /example/page/\nDisallow: /example/page/disallowed.gif",
+         "/example/page/disallowed.gif", False),
+        # Wildcards.
+        ("Disallow: /*.jpg$", "/a/b.jpg", False),
+        ("Disallow: /*.jpg$", "/a/b.jpg?size=2", True),
+        ("Disallow: /*.jpg$", "/.jpg", False),
+        ("Disallow: /*?action=", "/wiki/x?action=edit", False),
+        ("Disallow: /*?action=", "/wiki/x", True),
+        ("Disallow: /a*b*c", "/a1b2c3", False),
+        ("Disallow: /a*b*c$", "/a1b2c3", True),
+        ("Disallow: /a*a$", "/a", True),
+        ("Disallow: /a*", "/a", False),
+        ("Disallow: *", "/x", False),
+        ("Disallow: /x$", "/x", False),
+        ("Disallow: /x$", "/xy", True),
+        # However it is written.
+        ("Disallow: /%7Ejoe", "/~joe/x", False),
+        ("Disallow: /ツ", "/%e3%83%84", False),
+        ("Disallow: /a%2fb", "/a/b", True),
+        ("Disallow: /a%2fb", "/a%2Fb", False),
+        ("DISALLOW :/x # why not", "/x", False),
+        ("Disallow: //[", "/x", True),
+        ("Disallow /x", "/x", True),
+        ("Disallow: %zz%\ud800", "/x", True),
+    ],
+)  # fmt: skip
+def test_rules(rules, path, expected):
+    assert allows(rules, path) is expected
+
+
+def test_groups():
+    text = (
+        "Disallow: /nobody\n"
+        "User-agent: other\nDisallow: /other\n\n"
+        "User-agent: someone\nUser-agent: GANDAM\nDisallow: /ours\n"
+        "User-agent: *\nDisallow: /all\n"
+        "User-agent: gandam/1.0\nDisallow: /versioned\n"
+        "User-agent: gandam\nDisallow: /ours-as-well\n"
+    )
+    robots = Robots(text, "GANdam")
+    paths = ("/nobody", "/other", "/ours", "/all", "/versioned", "/ours-as-well")
+    forbidden = {path for path in paths if not robots.allows(f"https://example.com{path}")}
+    assert forbidden == {"/ours", "/versioned", "/ours-as-well"}
+    assert Robots(text, "GANdam/1.0 (a word)").allows("https://example.com/all")
+    for agent in ("another", "", "1"):
+        assert not Robots(text, agent).allows("https://example.com/all")
+    # A name that is empty is nobody's.
+    assert Robots("User-agent:\nDisallow: /", "GANdam").allows("http://example.com/x")
+    # A group without rules is read with the next one.
+    assert not Robots("User-agent: GANdam\n\nUser-agent: x\nDisallow: /", "GANdam").allows(
+        "http://h/"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "delay"),
+    [
+        ("1.5", 1.5), ("3600", 3600.0), ("0", 0.0), ("", None), ("²", None), ("-1", None),
+        ("nan", None), ("1e3", None), ("9" * 400, None), ("٣", None), ("2 s", None),
+    ],
+)  # fmt: skip
+def test_delay(value, delay):
+    assert Robots(f"User-agent: *\nCrawl-delay: {value}", "GANdam").delay == delay
+
+
+def test_the_longest_of_several_delays():
+    rules = "User-agent: *\nCrawl-delay: 2\nUser-agent: *\nCrawl-delay: 1\n"
+    assert Robots(rules, "GANdam").delay == 2.0
+
+
+def test_hostile_rules_are_quick():
+    started = time.monotonic()
+    rules = "Disallow: /" + "*a" * 250_000 + "\n" + "Disallow: /*a*b*c*d*e*f$\n" * 500
+    robots = Robots(f"User-agent: *\n{rules}", "GANdam")
+    for _ in range(20):
+        robots.allows("http://example.com/" + "a" * 4000)
+    assert time.monotonic() - started < 20
