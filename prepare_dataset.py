@@ -222,8 +222,10 @@ def judge_pictures(
     for number, picture in enumerate(pictures):
         examined = picture.examined
         excluded, included = (d.match(examined.named()) for d in (exclude, include))
-        if excluded and included:
+        if excluded and excluded == included:
             raise UserError(f"--exclude and --include both name {examined.name}: wanted in one")
+        if excluded and included:  # this very picture is meant by one of them, its copies by both
+            excluded, included = (each * (each == "name") for each in (excluded, included))
         if examined.problem:
             picture.rejected_by, picture.reason = "unreadable", examined.problem
             continue
@@ -336,20 +338,22 @@ def prepare(options: Options) -> None:
     import numpy as np
 
     from utils import report, review
-    from utils.datasets import write_pictures
+    from utils.datasets import printable, write_pictures
     from utils.examine import Heap, Instructions, RowsOnDisk
-    from utils.files import atomic_path
+    from utils.files import FolderLock, atomic_path, remove_abandoned
     from utils.filters import Decisions
     from utils.orientation import LENGTH
     from utils.sources import open_source
 
-    output = report.checked_output(options.output, options.sources)
+    beside = ("review.html", "review.png") if options.review else ()
+    output = report.checked_output(options.output, options.sources, beside)
     background = report.colour("--background", options.background)
     exclude = Decisions("--exclude", options.exclude)
     include = Decisions("--include", options.include)
     sources = [open_source(source, options.image_column) for source in options.sources]
     thresholds = chosen_thresholds(options)
     output.parent.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(output.parent, f".{output.stem}-", ".part")  # of runs that were killed
 
     with ExitStack() as stack:
         work = stack.enter_context(
@@ -357,6 +361,7 @@ def prepare(options: Options) -> None:
                 prefix=f".{output.stem}-", suffix=".part", dir=output.parent
             )
         )
+        stack.enter_context(FolderLock(Path(work)))
         squares, descriptors = Path(work, "squares"), Path(work, "descriptors")
         squares.touch()
         descriptors.touch()
@@ -410,7 +415,8 @@ def prepare(options: Options) -> None:
             made_by=told.made_by(),
         )
     print("\n".join(told.summary()))
-    print(f"\n{output} and {report_path.name}" + (", review.html, review.png" * options.review))
+    written = ", ".join((report_path.name, *beside))
+    print(f"\n{printable(str(output))} and {printable(written)}")
 
 
 @one_line_errors

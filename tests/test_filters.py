@@ -155,19 +155,21 @@ def digest(text):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def test_decisions_by_name_file_and_hash(tmp_path):
+@pytest.mark.parametrize("option", ["--exclude", "--include"])
+def test_decisions_by_name_file_and_hash(tmp_path, option):
     path = tmp_path / "exclude.txt"
     path.write_text(
         f"# the weird ones\n\nMSN-02 Zeong\nball.jpg\n{digest('a')}\n{digest('b').upper()}  "
         f"two/b.png\n{digest('c')}  gone.png\nnobody\n",
         encoding="utf-8-sig",
     )
-    decisions = Decisions("--exclude", str(path))
+    decisions = Decisions(option, str(path))
     pictures = {
         "by title": (Named("MSN-02 Zeong", "x/msn-02.jpg", digest("z")), "name"),
         "by file": (Named("RB-79 Ball", "gundam/ball.jpg", digest("y")), "name"),
         "by hash": (Named("a", "a.png", digest("a")), "hash"),
-        "a copy": (Named("b", "one/b.png", digest("b")), ""),
+        # Excluded, its copy would take its place.
+        "a copy": (Named("b", "one/b.png", digest("b")), "hash" * (option == "--exclude")),
         "this copy": (Named("b", "two/b.png", digest("b")), "name"),
         "renamed": (Named("c", "now.png", digest("c")), "hash"),
         "another": (Named("other", "other.png", digest("o")), ""),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -374,6 +375,25 @@ def test_a_person_overrules(tmp_path, robots):
     assert "--exclude and --include both name 01.png" in message
 
 
+def test_excluding_a_picture_does_not_let_its_copy_in(tmp_path, robots):
+    (robots / "copy.png").write_bytes((robots / "00.png").read_bytes())
+    sha256 = next(p["sha256"] for p in _prepared(tmp_path) if p["file"] == "00.png")
+    # As the review page writes it.
+    (tmp_path / "exclude.txt").write_text(f"{sha256}  00.png\n")
+    prepare(tmp_path, "robots", "--output", "set.h5", "--exclude", "exclude.txt")
+    pictures = {p["file"]: p for p in report_of(tmp_path)["pictures"]}
+    assert pictures["00.png"]["decision"] == pictures["copy.png"]["decision"] == "excluded"
+    # Unless somebody wants the copy in its place.
+    (tmp_path / "include.txt").write_text(f"{sha256}  copy.png\n")
+    prepare(
+        tmp_path, "robots", "--output", "set.h5", "--exclude", "exclude.txt",
+        "--include", "include.txt",
+    )  # fmt: skip
+    pictures = {p["file"]: p for p in report_of(tmp_path)["pictures"]}
+    assert pictures["00.png"]["decision"] == "excluded"
+    assert pictures["copy.png"]["verdict"] == "kept"
+
+
 def _prepared(folder):
     prepare(folder, "robots", "--output", "before.h5")
     return report_of(folder, "before")["pictures"]
@@ -495,6 +515,22 @@ def test_mistakes_are_one_line(tmp_path, robots, arguments, message):
     assert message in refused(tmp_path, *arguments)
 
 
+@pytest.mark.parametrize("name", ["set.report.json", "review.png"])
+def test_a_folder_in_the_way_is_seen_before_the_work(tmp_path, robots, name):
+    (tmp_path / name).mkdir()
+    message = refused(tmp_path, "robots", "--output", "set.h5", "--review")
+    assert message == (
+        f"--output set.h5: {name} beside it is a folder; wanted a place for a file of that name"
+    )
+    assert not (tmp_path / "set.h5").exists()
+
+
+def test_a_folder_whose_name_is_no_text(tmp_path, robots):
+    os.rename(robots, os.fsencode(robots) + b"\xff")
+    prepare(tmp_path, os.fsdecode(b"robots\xff"), "--output", "set.h5")
+    assert report_of(tmp_path)["sources"][0]["kind"] == "folder"
+
+
 def test_a_file_of_somebody_else_is_not_overwritten(tmp_path, robots, data_file):
     (tmp_path / "set.h5").write_bytes(data_file.read_bytes())
     result = prepare(tmp_path, "robots", "--output", "set.h5", code=2)
@@ -523,6 +559,65 @@ def test_stopping_leaves_nothing_behind(tmp_path, drawn, sent):
     assert errors.splitlines()[-1] == "prepare_dataset.py: stopped; nothing was written"
     assert "Traceback" not in errors
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_kill_leaves_no_process_and_the_next_run_clears_up(tmp_path, robots, drawn):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    data = encode(Image.fromarray(drawn[0][0]).resize((1500, 1500)), "PNG")
+    for index in range(150):
+        (folder / f"{index}.png").write_bytes(data)
+    process = start_script(
+        "prepare_dataset.py", "many", "--output", "set.h5", "--processes", 2, folder=tmp_path
+    )
+    pools = [*children(process.pid, at_least=3)]
+    (left,) = tmp_path.glob(".set-*.part")
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 60
+    while any(map(is_alive, pools)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(map(is_alive, pools))
+    process.communicate()
+    prepare(tmp_path, "robots", "--output", "set.h5")
+    assert not left.exists()
+
+
+def children(parent: int, at_least: int) -> list[int]:
+    """Wait until a process has that many others below it, the tracker of resources included."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        found = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        if len(found) >= at_least:
+            return [int(each) for each in found]
+        time.sleep(0.05)
+    raise AssertionError("no workers")
+
+
+def is_alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("room", [1_000, 40_000, 60_000])
+def test_a_data_set_on_a_full_disk(tmp_path, room):
+    # To a program, a limit on the size of files looks as a full disk does.
+    code = (
+        "import resource, sys, numpy\n"
+        "from utils.datasets import write_dataset\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))\n"
+        "images = numpy.random.default_rng(0).integers(0, 255, (20, 32, 32, 3), numpy.uint8)\n"
+        "try:\n    write_dataset(sys.argv[1], images, [''] * 20)\n"
+        "except OSError as error:\n    print(error.errno)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "set.h5"],
+        cwd=REPOSITORY, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert (result.stdout, result.stderr) == (f"{errno.EFBIG}\n", "")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_full_disk_is_one_line(tmp_path, robots):

@@ -331,7 +331,7 @@ def write_pictures(
         if values.shape[:1] != shape[:1]:
             raise ValueError(f"attributes: {name} has shape {values.shape}, not {shape[0]} rows")
     text = h5py.string_dtype("utf-8")
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, _new_file(temporary) as file:
         file.attrs.update(format_version=FORMAT_VERSION, image_size=shape[1], made_by=made_by)
         images = file.create_dataset(
             "images", shape, np.uint8, chunks=(1, *shape[1:]), compression="gzip",
@@ -351,6 +351,22 @@ def write_pictures(
                 group.create_dataset(name, data=values.astype(object), dtype=text)
             else:
                 group.create_dataset(name, data=values)
+
+
+@contextlib.contextmanager
+def _new_file(path: Path) -> Iterator[h5py.File]:
+    """An HDF5 file to write; OSError also where a full disk is noticed when it is closed."""
+    file = h5py.File(path, "w")
+    try:
+        yield file
+    except BaseException:
+        with contextlib.suppress(RuntimeError):
+            file.close()
+        raise
+    try:
+        file.close()
+    except RuntimeError as error:
+        raise OSError(str(error)) from error
 
 
 def _compressed(pictures_in_order: Iterable[np.ndarray], shape: tuple[int, ...]) -> Iterator[bytes]:

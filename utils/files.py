@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 try:
@@ -42,6 +43,11 @@ class FolderLock:
         else:
             self._descriptor = descriptor
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it keeps others out: neither released nor without effect here."""
+        return self._descriptor is not None
+
     def __enter__(self) -> None:
         """It is taken already."""
 
@@ -57,6 +63,18 @@ class FolderLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def remove_abandoned(parent: Path, prefix: str, suffix: str) -> None:
+    """Remove folders of such names whose `FolderLock` nobody has any more."""
+    for folder in parent.iterdir():
+        if not (folder.name.startswith(prefix) and folder.name.endswith(suffix)):
+            continue
+        with suppress(OSError):
+            lock = FolderLock(folder)
+            if lock.is_held:
+                shutil.rmtree(folder, ignore_errors=True)
+            lock.release()
 
 
 @contextmanager

@@ -292,7 +292,8 @@ class Decisions:
     """The pictures named by an ``exclude.txt`` or ``include.txt``.
 
     A line is the SHA-256 of a picture's file, or its name (its title, or its file with or without
-    folders), or both, hash first, which means this very picture even if others are copies of it.
+    folders), or both, hash first. Both include this very picture, even if others are copies of it,
+    but exclude all of its copies: one of them would take its place.
     Empty lines and those that start with ``#`` say nothing.
 
     Raises:
@@ -343,6 +344,9 @@ class Decisions:
                 lonely.pop((picture.sha256, " ".join(name.split())), None)
         for (digest, _), line in lonely.items():
             self.by_hash[digest][""] = line
+        if self.option == "--exclude":
+            for names in self.by_hash.values():
+                names.setdefault("", next(iter(names.values())))
 
     def match(self, picture: Named) -> str:
         """``name`` if this very picture is meant, ``hash`` if any of its bytes, or nothing."""

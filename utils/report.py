@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 REPORT_VERSION = 1
 MADE_BY = "prepare_dataset.py"
+MIRRORED = " (mirrored)"
 
 
 def colour(option: str, value: str) -> Colour:
@@ -47,8 +48,13 @@ def colour(option: str, value: str) -> Colour:
         ) from error
 
 
-def checked_output(output: str, sources: Iterable[str]) -> Path:
+def checked_output(output: str, sources: Iterable[str], beside: Iterable[str] = ()) -> Path:
     """Where the data set goes.
+
+    Args:
+        output: as on the command line.
+        sources: where its pictures come from.
+        beside: names of files that will be written beside it.
 
     Raises:
         UserError: it would be among its own pictures, or take the place of something else.
@@ -62,6 +68,12 @@ def checked_output(output: str, sources: Iterable[str]) -> Path:
             raise UserError(
                 f"{shown}: lies in the source {printable(source)}; wanted a place beside it, so "
                 "that a second run finds the same pictures"
+            )
+    for other in (path.with_suffix(".report.json"), *map(path.with_name, beside)):
+        if other.is_dir():
+            raise UserError(
+                f"{shown}: {printable(other.name)} beside it is a folder; wanted a place for a "
+                "file of that name"
             )
     if path.exists():
         import h5py
@@ -177,7 +189,8 @@ class Report:
             "summary": self.summary(),
         }  # fmt: skip
         row = 0
-        with open(path, "w", encoding="utf-8") as file:
+        # Names of folders need not be UTF-8.
+        with open(path, "w", encoding="utf-8", errors="replace") as file:
             file.write(json.dumps(head, indent=1, ensure_ascii=False)[:-2] + ',\n "pictures": [')
             for number, picture in enumerate(self.pictures):
                 line = self._line(picture, row if picture.kept else None, heap)
@@ -250,10 +263,11 @@ def columns(
         for label, column in table.items():
             column.append(known.get(label))
     longest = min(500, MAX_COLUMN_BYTES // (8 * len(kept)))
+    names = [name[: longest - len(MIRRORED)] for name in names]
     attributes = {label: _array(column, longest) for label, column in (ours | table).items()}
     mirrored = np.array([pictures[number].mirrored for number in kept])
     if mirror:
-        names += [f"{name} (mirrored)" for name in names]
+        names += [name + MIRRORED for name in names]
         attributes = {name: np.concatenate([a, a]) for name, a in attributes.items()}
         mirrored = np.concatenate([mirrored, ~mirrored])
     return names, attributes | {"mirrored": mirrored}

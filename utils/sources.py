@@ -130,10 +130,10 @@ def open_source(source: str, image_column: str = "") -> Source:
     raise UserError(f"{shown}: {kind}; {WANTED}")
 
 
-def text(value: object) -> str:
+def text(value: object, depth: int = 0) -> str:
     """A value of a manifest or table as one short printable line."""
     if isinstance(value, (list, tuple)):
-        value = "; ".join(text(each) for each in value[:20])
+        value = "; ".join(text(each, depth + 1) for each in value[:20]) if depth < 3 else "…"
     return printable(" ".join(str(value)[: 4 * MAX_TEXT].split()))[:MAX_TEXT]
 
 
