@@ -17,6 +17,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -31,7 +33,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from utils import datasets, latents, metrics, pictures, runs
-from utils.commandline import parse
+from utils.commandline import parse, require_between
 from utils.errors import UserError, one_line_errors
 from utils.files import atomic_path
 from utils.options import RunOptions, check_run_name
@@ -63,6 +65,7 @@ class Options:
     """Where networks of runs are."""
 
 
+FEWEST_IMAGES = 50
 MOST_IMAGES = 2000
 MOST_TRAINING_IMAGES = 10_000
 """Among more, spread evenly, the nearest is hardly nearer; of 256 px they take 2 GB."""
@@ -115,9 +118,16 @@ def open_pictures(
     limit, seed = None, options.seed
     if not options.data:
         limit, seed = run.hyperparameter("limit") or None, run.hyperparameter("seed")
+    is_prepared = bool(options.data) and os.path.isfile(os.path.expanduser(source))
     dataset = datasets.open_dataset(
-        source, size, limit, seed, memory_budget=datasets.automatic_budget()
-    )
+        source, None if is_prepared else size, limit, seed,
+        memory_budget=datasets.automatic_budget(),
+    )  # fmt: skip
+    if dataset.image_size != size:
+        raise UserError(
+            f"--data {source}: holds pictures of {dataset.image_size} px, wanted {size} px as of "
+            "the run"
+        )
     if options.data:
         return dataset, np.arange(len(dataset)), np.arange(0)
     if dataset.fingerprint() != known.get("fingerprint"):
@@ -139,10 +149,10 @@ def evaluate(run: str, options: Options) -> Evaluation:
     opened = runs.open_run(run, options.images_dir, options.models_dir)
     dataset, held_out, trained_on = open_pictures(opened, options)
     number = min(len(held_out), options.images or MOST_IMAGES)
-    if number < 50:
+    if number < FEWEST_IMAGES:
         raise UserError(
-            f"{run}: {number} pictures to score against, wanted at least 50; give --data with "
-            "pictures that it was not trained on"
+            f"{run}: {number} pictures to score against, wanted at least {FEWEST_IMAGES}; give "
+            "--data with pictures that it was not trained on"
         )
     chosen = np.random.default_rng(options.seed).permutation(held_out)
     spread = np.linspace(0, len(trained_on) - 1, min(len(trained_on), MOST_TRAINING_IMAGES))
@@ -169,7 +179,11 @@ def evaluate(run: str, options: Options) -> Evaluation:
         raise UserError(f"{run}: {folder / 'generator.keras'} does not exist")
     if training is not None:
         path = opened.images / "nearest.png"
-        draw_nearest(path, images, training, scorer)
+        try:
+            draw_nearest(path, images, training, scorer)
+        except OSError as error:
+            # The scores, which took long, are worth more.
+            print(f"{path}: cannot be written: {error.strerror or error}", file=sys.stderr)
     return evaluation
 
 
@@ -281,8 +295,11 @@ def main() -> None:
         raise UserError("RUN: which run? Give its name, or --compare and several")
     if options.run and options.compare:
         raise UserError(f"--compare: and {options.run} as well; name it among those to compare")
-    if options.images < 0:
-        raise UserError(f"--images {options.images}: must be 0 or more")
+    if options.images and options.images < FEWEST_IMAGES:
+        raise UserError(
+            f"--images {options.images}: wanted at least {FEWEST_IMAGES}, or 0 for all held out"
+        )
+    require_between(options, 0, 2**32 - 1, "seed")
     backend.seed_everything(options.seed, deterministic=True)
     evaluations = [evaluate(run, options) for run in runs]
     if options.compare:
@@ -298,7 +315,7 @@ def main() -> None:
         return
     print_evaluation(evaluations[0], options)
     nearest = Path(options.images_dir, options.run, "nearest.png")
-    if nearest.exists():
+    if nearest.exists() and not options.data:
         print(f"generated images beside the nearest training pictures: {nearest}")
 
 

@@ -125,12 +125,37 @@ def test_mistakes(scored, tmp_path):
     )
     assert refused("../one", folder=scored).startswith("RUN '../one': must be letters, digits")
     assert refused("one", "--images", 20, folder=scored) == (
+        "--images 20: wanted at least 50, or 0 for all held out"
+    )
+    assert refused("one", "--seed", -1, folder=scored).startswith("--seed -1: must be from 0 to ")
+    write_dataset(scored / "few.h5", blobs(20), [""] * 20)
+    assert refused("one", "--data", "few.h5", folder=scored) == (
         "one: 20 pictures to score against, wanted at least 50; give --data with pictures that it "
         "was not trained on"
     )
-    assert refused("one", "--image", 20, folder=scored) == (
-        "--image: no such option; did you mean --images?"
+    write_dataset(scored / "larger.h5", blobs(60, size=64), [""] * 60)
+    assert refused("one", "--data", "larger.h5", folder=scored) == (
+        "--data larger.h5: holds pictures of 64 px, wanted 32 px as of the run"
     )
+
+
+def test_pictures_of_one_colour_each(scored):
+    plain = np.empty((60, 32, 32, 3), np.uint8)
+    plain[:] = np.arange(60)[:, None, None, None]
+    write_dataset(scored / "plain.h5", plain, [""] * 60)
+    result = run_script("evaluate.py", "one", "--data", "plain.h5", "--json", folder=scored)
+    assert result.returncode == 0, result.stderr
+    (scores,) = [each["scores"]["last, averaged"] for each in json.loads(result.stdout)]
+    assert {"kid", "swd", "f_score"} <= scores.keys()
+    assert "sharpness" not in scores  # there is nothing to compare it with
+
+
+def test_scores_outlive_a_folder_that_cannot_be_written(scored):
+    (scored / "file").touch()
+    result = run_script("evaluate.py", "one", "--images-dir", "file", folder=scored)
+    assert result.returncode == 0, result.stderr
+    assert "file/one/nearest.png: cannot be written: Not a directory" in result.stderr
+    assert "f_score" in result.stdout
 
 
 def test_a_network_that_is_damaged(scored):

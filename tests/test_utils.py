@@ -68,7 +68,7 @@ def test_a_file_is_whole_or_as_it_was(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
-@pytest.mark.parametrize(("error", "code"), [(UserError, 2), (RunError, 1)])
+@pytest.mark.parametrize(("error", "code"), [(UserError, 2), (RunError, 1), (OSError, 1)])
 def test_errors_are_one_line_and_a_code(error, code, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/some/where/dcgan.py"])
 
@@ -82,6 +82,21 @@ def test_errors_are_one_line_and_a_code(error, code, capsys, monkeypatch):
     assert capsys.readouterr().err == "dcgan.py: error: this and that\n"
 
 
+def test_a_disks_errors_name_the_file(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["sample.py"])
+    (tmp_path / "file").touch()
+
+    @one_line_errors
+    def main() -> None:
+        (tmp_path / "file" / "folder").mkdir()
+
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 1
+    place = tmp_path / "file" / "folder"
+    assert capsys.readouterr().err == f"sample.py: error: {place}: Not a directory\n"
+
+
 def test_ctrl_c_before_the_training_is_one_line(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["dcgan.py"])
 
@@ -92,7 +107,7 @@ def test_ctrl_c_before_the_training_is_one_line(capsys, monkeypatch):
     with pytest.raises(SystemExit) as stop:
         main()
     assert stop.value.code == 130
-    assert capsys.readouterr().err == "dcgan.py: stopped before the training began\n"
+    assert capsys.readouterr().err == "dcgan.py: stopped\n"
 
 
 # History ----------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ class RunError(Exception):
 
 
 def one_line_errors(main: Callable[[], None]) -> Callable[[], None]:
-    """Wrap a script's ``main`` so that both errors, and Ctrl-C, print one line, no traceback."""
+    """Wrap a script's ``main`` so that both errors, a disk's and Ctrl-C print one line."""
 
     @functools.wraps(main)
     def wrapped() -> None:
@@ -37,12 +37,15 @@ def one_line_errors(main: Callable[[], None]) -> Callable[[], None]:
             # What the output was piped into has ended, e.g. head; Python would say so once more.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(1) from None
+        except OSError as error:
+            # A folder that cannot be written, or a full disk, where no one has said it better.
+            place = f"{error.filename}: " if error.filename else ""
+            message = " ".join(f"{place}{error.strerror or error}".split())
+            print(f"{os.path.basename(sys.argv[0])}: error: {message}", file=sys.stderr)
+            raise SystemExit(1) from None
         except KeyboardInterrupt:
             # During the training Ctrl-C is a request that the loop answers itself.
-            print(
-                f"{os.path.basename(sys.argv[0])}: stopped before the training began",
-                file=sys.stderr,
-            )
+            print(f"{os.path.basename(sys.argv[0])}: stopped", file=sys.stderr)
             raise SystemExit(130) from None
 
     return wrapped

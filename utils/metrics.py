@@ -943,6 +943,8 @@ class Scorer:
         missing = {"fid"} if self.kind == "random" else set()
         if self.training is None:
             missing.add("copies")
+        if not self._detail_share():
+            missing.add("sharpness")  # pictures of one colour each
         return tuple(group for group in GROUPS if group not in missing)
 
     def score(self, fakes: np.ndarray, groups: Collection[str] | None = None) -> dict[str, float]:
@@ -981,7 +983,7 @@ class Scorer:
                 "diversity", lambda: diversity(self.reals, self.pairs, self.seed).mean
             )
         if "sharpness" in groups:
-            share = self._kept("sharpness", lambda: detail_share(self.reals))
+            share = self._detail_share()
             if not share:
                 raise ValueError("reals: no details at all to compare with")
             scores["sharpness"] = detail_share(fakes) / share
@@ -1017,6 +1019,9 @@ class Scorer:
         if "copies" in groups and self.training is None:
             raise ValueError("groups: copies wants the training images")
         return groups
+
+    def _detail_share(self) -> float:
+        return self._kept("sharpness", lambda: detail_share(self.reals))
 
     def _kept(self, key: Any, compute: Any) -> Any:
         if key not in self._cache:

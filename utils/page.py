@@ -8,6 +8,7 @@ forbids both requests and any script but the two it came with.
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -125,7 +126,8 @@ def refresh_page(path: Path) -> None:
     """
     text = path.read_text(encoding="utf-8")
     if found := re.search(r'<script id="data" type="application/json">(.*?)</script>', text, re.S):
-        _write(path, json.loads(found[1]) | _beside(path.parent))
+        with contextlib.suppress(ValueError):  # damaged: nothing of it could be kept
+            _write(path, json.loads(found[1]) | _beside(path.parent))
 
 
 def write_page_of_files(images: Path, models: Path, options: type[RunOptions]) -> None:
