@@ -225,7 +225,7 @@ class DCGAN:
         )  # fmt: skip
         self.discriminator_optimizer = networks.build_optimizer(
             keras.optimizers.Adam, h.discriminator_learning_rate, self.discriminator, h,
-            beta_1=h.discriminator_beta1,
+            self.generator_optimizer.iterations, beta_1=h.discriminator_beta1,
         )  # fmt: skip
         self.average = AveragedNetwork(self.generator, h.average_half_life)
         self.networks = {
@@ -354,7 +354,7 @@ class DCGAN:
         real_images = ops.cast(real_batches[0], "float32") / 127.5 - 1.0
         latents = self.random_latents()
         if h.instance_noise:
-            fade_noise(self.discriminator, self.discriminator_optimizer.iterations, h)
+            fade_noise(self.discriminator, self.generator_optimizer.iterations, h)
         swaps_labels = self.balance.begin()
         # The generator stays as it is until its own update: one pass of it serves both.
         with backend.one_pass(self.generator, latents) as fake_images:

@@ -236,7 +236,7 @@ class WGAN:
             self.generator, h.generator_learning_rate, h.generator_beta1
         )
         self.critic_optimizer = self._build_optimizer(
-            self.critic, h.critic_learning_rate, h.critic_beta1
+            self.critic, h.critic_learning_rate, h.critic_beta1, self.generator_optimizer.iterations
         )
         self.average = AveragedNetwork(self.generator, h.average_half_life)
         self.networks = {
@@ -246,13 +246,19 @@ class WGAN:
         }
 
     def _build_optimizer(
-        self, network: keras.Model, learning_rate: float, beta1: float
+        self,
+        network: keras.Model,
+        learning_rate: float,
+        beta1: float,
+        steps: keras.Variable | None = None,
     ) -> keras.optimizers.Optimizer:
         h = self.hyperparameters
         if h.optimizer == "rmsprop":
-            return networks.build_optimizer(keras.optimizers.RMSprop, learning_rate, network, h)
+            return networks.build_optimizer(
+                keras.optimizers.RMSprop, learning_rate, network, h, steps
+            )
         return networks.build_optimizer(
-            keras.optimizers.Adam, learning_rate, network, h, beta_1=beta1, beta_2=h.beta2
+            keras.optimizers.Adam, learning_rate, network, h, steps, beta_1=beta1, beta_2=h.beta2
         )
 
     def state(self) -> dict[str, list[keras.Variable]]:

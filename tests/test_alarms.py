@@ -40,6 +40,26 @@ def test_a_healthy_run_is_left_alone():
     assert set(HEALTHY) == set(MEASURED)
 
 
+def test_what_was_not_measured_speaks_neither_for_an_alarm_nor_against_it():
+    bad, unknown = {"overfitting": 0.9}, {"overfitting": math.nan}
+    (alarm,) = find(rows(bad, unknown, unknown, bad, unknown))
+    assert (alarm.since, alarm.step, alarm.over) == (13_000, 16_000, None)
+    assert find(rows(bad, unknown, HEALTHY, bad)) == []
+    (alarm,) = find(rows(bad, bad, unknown, HEALTHY))
+    assert (alarm.step, alarm.over) == (14_000, 16_000)
+
+
+def test_scores_of_other_pictures_are_not_compared(tmp_path):
+    health = Health(tmp_path / "health.csv", pictures_since=9000)
+    for row in rows(*[HEALTHY | {"kid": 5000.0}] * 4):
+        if row["step"] > 9000:
+            row = row | {"kid": 5000.0}
+        health.add(row["step"], row)
+    assert health.alarms() == []
+    health.pictures_since = 0
+    assert [alarm.name for alarm in health.alarms()] == ["getting worse"]
+
+
 BAD = {
     "collapse": {"alikeness": 0.5},
     "discriminator wins": {"d_real": 0.99, "d_fake": 0.01},

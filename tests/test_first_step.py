@@ -14,6 +14,7 @@ import pytest
 from keras import ops
 
 import dcgan
+import wgan
 from tests.conftest import blobs
 from utils import recipes
 
@@ -197,14 +198,40 @@ def check_update(
         np.testing.assert_allclose(after[name] - before[name], moved, rtol=1e-2, atol=3e-7)
 
 
-def test_learning_rates_fall_in_steps():
+@pytest.mark.parametrize("updates", ["joint", "separate"])
+def test_learning_rates_and_noise_fall_with_the_steps(updates):
     h = dcgan.Hyperparameters(
         image_size=SIZE, batch_size=BATCH, generator_filters=(2,), discriminator_filters=(2,),
         learning_rate_decay=0.2, learning_rate_decay_steps=2, generator_learning_rate=1e-3,
+        discriminator_learning_rate=1e-2, discriminator_updates=updates, instance_noise=1.0,
+        instance_noise_steps=4,
     )  # fmt: skip
     method = dcgan.DCGAN(h)
-    rates = []
+    rates, levels = [], []
     for _ in range(5):
-        rates.append(float(method.generator_optimizer.learning_rate))
+        optimizers = method.generator_optimizer, method.discriminator_optimizer
+        rates.append([float(optimizer.learning_rate) for optimizer in optimizers])
         method.train_step(blobs(BATCH, SIZE)[None])
-    assert rates == pytest.approx([1e-3, 1e-3, 2e-4, 2e-4, 4e-5])
+        levels.append(float(method.discriminator.get_layer("noise").level.value))
+    fall = np.array([1, 1, 0.2, 0.2, 0.04])
+    np.testing.assert_allclose(rates, np.stack([1e-3 * fall, 1e-2 * fall], axis=1), rtol=1e-5)
+    assert levels == pytest.approx([1, 0.75, 0.5, 0.25, 0])
+
+
+@pytest.mark.parametrize("constraint", ["penalty", "clip"])
+def test_a_critics_learning_rate_falls_with_the_steps_not_with_its_updates(constraint):
+    h = wgan.Hyperparameters(
+        image_size=SIZE, batch_size=BATCH, generator_filters=(2,), critic_filters=(2,), n_critic=3,
+        learning_rate_decay=0.2, learning_rate_decay_steps=2, critic_learning_rate=1e-3,
+        generator_learning_rate=1e-2, constraint=constraint,
+        optimizer="rmsprop" if constraint == "clip" else "adam",
+    )  # fmt: skip
+    method = wgan.WGAN(h)
+    rates = []
+    for _ in range(4):
+        optimizers = method.critic_optimizer, method.generator_optimizer
+        rates.append([float(optimizer.learning_rate) for optimizer in optimizers])
+        method.train_step(np.stack([blobs(BATCH, SIZE)] * h.batches_per_step))
+    fall = np.array([1, 1, 0.2, 0.2])
+    np.testing.assert_allclose(rates, np.stack([1e-3 * fall, 1e-2 * fall], axis=1), rtol=1e-5)
+    assert int(method.critic_optimizer.iterations) == 12

@@ -112,6 +112,29 @@ def test_steps_see_all_the_others_and_none_of_them(tmp_path, monkeypatch, capsys
     assert config["data_set"]["pictures"] == 20
 
 
+def test_other_pictures_are_scored_anew_and_what_was_best_is_kept(tmp_path):
+    for name, seed in (("a", 0), ("b", 7)):
+        write_dataset(tmp_path / f"{name}.h5", blobs(200, seed=seed), [""] * 200)
+    options = [*TINY, "--holdout", "0.3", "--score", "kid", "--score-interval", 3]
+    first = run_script("dcgan.py", *options, "--data", "a.h5", "--steps", 3, folder=tmp_path)
+    assert first.returncode == 0, first.stderr
+    models = tmp_path / "saved_models" / "dcgan-1"
+    before = (models / "best" / "generator.keras").read_bytes()
+    resume = ["dcgan.py", "--resume", "dcgan-1"]
+    result = run_script(*resume, "--data", "b.h5", "--steps", 6, folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "other pictures than up to step 3: the search for the best networks" in result.stdout
+    assert (models / "best-before-3" / "generator.keras").read_bytes() == before
+    assert json.loads((models / "best" / "score.json").read_text())["step"] == 6
+    # Another spelling of the same file is no other set.
+    result = run_script(*resume, "--data", "./b.h5", "--steps", 7, folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "other pictures" not in result.stdout
+    assert json.loads((models / "best" / "score.json").read_text())["step"] == 6
+    config = json.loads((models / "config.json").read_text())
+    assert config["data_set"]["pictures_since"] == 3
+
+
 def test_a_resumed_run_keeps_its_own(tmp_path, data_file):
     arguments = [*SOME, "--data", data_file]
     assert run_script("dcgan.py", *arguments, "--steps", 2, folder=tmp_path).returncode == 0

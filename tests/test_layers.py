@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
+import dcgan
 from tests.conftest import REPOSITORY
 from tests.layers_probe import judge, kernels, precision, vectors
 from tests.test_backends import BACKENDS
 from utils import backend
 from utils.adversarial import frozen
+from utils.errors import UserError
 from utils.layers import (
     Downsample,
     InstanceNoise,
@@ -170,6 +172,21 @@ def test_minibatch_discrimination_refuses_what_it_cannot_divide():
     for options in ({"maps": 0}, {"largest_side": -1}, {"initial_stddev": -0.1}):
         with pytest.raises(ValueError, match=r"^MinibatchDiscrimination: maps, kernel_maps and"):
             MinibatchDiscrimination(**options)
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_what_it_cannot_divide_is_a_mistake_of_the_command_line(size):
+    for side in range(1, 20):
+        h = dcgan.Hyperparameters(
+            image_size=size, minibatch="discrimination", minibatch_side=side,
+            generator_filters=(2,), discriminator_filters=(2,),
+        )  # fmt: skip
+        if size // 2 > 4 * side and (size // 2) % side:
+            with pytest.raises(UserError, match=f"^--minibatch-side {side}: the maps it compares"):
+                h.check()
+        else:
+            h.check()
+            dcgan.build_discriminator(h)
 
 
 def test_minibatch_discrimination_starts_as_it_is_told_and_no_two_kernels_alike():

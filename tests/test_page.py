@@ -7,8 +7,11 @@ import csv
 import hashlib
 import html
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -17,7 +20,7 @@ from PIL import Image
 import dcgan
 import r3gan
 import wgan
-from tests.conftest import TINY, run_script
+from tests.conftest import REPOSITORY, TINY, run_script
 from utils import page
 from utils.alarms import Health
 from utils.answers import Answers
@@ -360,6 +363,24 @@ def test_a_training_writes_it_and_so_does_a_resumed_one(tmp_path, data_file):
     assert ["device", config["device"]] in data["facts"]
     assert "CPU cores" in config["device"]
     assert not data["resumed"]
+
+    # Stopped before its first step, a resumed run leaves the page as complete as it was.
+    code = (
+        "import os, signal, sys, dcgan\n"
+        "from utils.training import Trainer\n"
+        "save = Trainer._save_augmented\n"
+        "def stop(self):\n    save(self)\n    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "Trainer._save_augmented = stop\n"
+        "sys.argv = ['dcgan.py', '--resume', 'one', '--steps', '40']\ndcgan.main()\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+    )  # fmt: skip
+    assert "stopped by SIGTERM at step 20" in result.stdout, result.stderr
+    stopped = data_in(path)
+    assert stopped["plots"] == data["plots"]
+    assert stopped["grids"] == data["grids"]
 
     # The same page can be made of the files alone.
     path.unlink()

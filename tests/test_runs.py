@@ -340,6 +340,29 @@ def test_dry_run_says_what_a_run_takes_and_leaves_nothing(tmp_path, data_file):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_both_folders_may_be_one_under_two_names(tmp_path, data_file):
+    for name in ("images", "saved_models"):
+        (tmp_path / name).symlink_to("runs")
+    (tmp_path / "runs").mkdir()
+    result = run_script("dcgan.py", *TINY, "--data", data_file, "--steps", 1, folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    (run,) = (tmp_path / "runs").iterdir()
+    assert run.name == "dcgan-1"
+    assert {"generator.keras", "index.html", "config.json"} <= {path.name for path in run.iterdir()}
+
+
+def test_empty_folders_of_a_run_that_was_killed_at_once_are_nobodys(tmp_path, data_file):
+    for name in ("images", "saved_models"):
+        (tmp_path / name / "mine").mkdir(parents=True)
+    arguments = [*TINY, "--data", data_file, "--steps", 1, "--run-name", "mine"]
+    result = run_script("dcgan.py", *arguments, folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "saved_models" / "mine" / "generator.keras").exists()
+    result = run_script("dcgan.py", *arguments, folder=tmp_path)
+    assert result.returncode == 2
+    assert "mine exists already" in result.stderr
+
+
 def test_a_run_in_training_is_not_resumed_and_a_second_ctrl_c_stops_it_at_once(tmp_path, data_file):
     process = start_script(
         "dcgan.py", *TINY, "--data", data_file, "--epochs", 0, "--sample-interval", 1,

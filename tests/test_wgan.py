@@ -12,6 +12,7 @@ from keras import layers, ops
 
 import wgan
 from tests.conftest import blobs, run_script
+from tests.test_runs import read_history
 from utils import backend
 
 TINY = [
@@ -306,3 +307,15 @@ def test_another_methods_run_is_not_resumed(tmp_path, data_file):
     assert (result.returncode, result.stderr) == (
         2, "dcgan.py: error: --resume wgan-1: was made by wgan.py, not by dcgan.py\n",
     )  # fmt: skip
+
+
+def test_a_run_resumed_with_another_constraint_goes_on(tmp_path, data_file):
+    arguments = ["--data", data_file, *TINY, "--constraint", "clip", "--steps", 3]
+    assert run_script("wgan.py", *arguments, folder=tmp_path).returncode == 0
+    result = run_script(
+        "wgan.py", "--resume", "wgan-1", "--constraint", "penalty", "--steps", 6,
+        "--history-interval", 6, folder=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    (row,) = read_history(tmp_path / "images" / "wgan-1")
+    assert float(row["gradient_penalty"]) >= 0

@@ -10,6 +10,8 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from utils.checkpoints import layer_options
+
 Tensor = Any
 """A tensor of the running Keras backend."""
 
@@ -132,18 +134,19 @@ class AveragedNetwork:
         momenta = [layer.momentum for layer in self._normalizations]
         means: list[list[Tensor]] = [[] for _ in momenta]
         squares: list[list[Tensor]] = [[] for _ in momenta]
-        try:
-            for layer in self._normalizations:
-                layer.momentum = 0.0  # the statistics become those of the pass
-            for number in range(latents.shape[0]):
-                self.network(latents[number], training=True)
-                for place, layer in enumerate(self._normalizations):
-                    mean = ops.copy(layer.moving_mean.value)
-                    means[place].append(mean)
-                    squares[place].append(layer.moving_variance.value + mean * mean)
-        finally:
-            for layer, momentum in zip(self._normalizations, momenta, strict=True):
-                layer.momentum = momentum
+        with layer_options:
+            try:
+                for layer in self._normalizations:
+                    layer.momentum = 0.0  # the statistics become those of the pass
+                for number in range(latents.shape[0]):
+                    self.network(latents[number], training=True)
+                    for place, layer in enumerate(self._normalizations):
+                        mean = ops.copy(layer.moving_mean.value)
+                        means[place].append(mean)
+                        squares[place].append(layer.moving_variance.value + mean * mean)
+            finally:
+                for layer, momentum in zip(self._normalizations, momenta, strict=True):
+                    layer.momentum = momentum
         for place, layer in enumerate(self._normalizations):
             mean = sum(means[place]) / len(means[place])
             layer.moving_mean.assign(mean)

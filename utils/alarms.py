@@ -34,7 +34,8 @@ MEASURED = {
     "gradient_first": "norm of the gradient of the generator's first kernel, mean since the row "
     "before",
     "gradient_last": "of its last kernel",
-    "change": "mean change of the sample grid since the row before, in shades of 255",
+    "change": "mean change of the sample grid since the row before, in shades of 255; not measured "
+    "where there is no newer grid",
     "generator_weights": "root mean square of the generator's kernels",
     "judge_weights": "of the discriminator's or critic's",
 }
@@ -142,6 +143,17 @@ def _with_past(rows: Sequence[Row]) -> list[dict[str, float]]:
                 bisect.insort(before, value)
         found.append(known)
     return found
+
+
+class _Reading(dict[str, float]):
+    """A row that notes whether anything was looked up that had not been measured."""
+
+    is_unknown = False
+
+    def __getitem__(self, name: str) -> float:
+        value = super().__getitem__(name)
+        self.is_unknown |= value != value
+        return value
 
 
 # A comparison with NaN, of what was not measured, is false: no alarm.
@@ -324,17 +336,21 @@ def find(
     alarms: list[Alarm] = []
     known = _with_past(rows)
     for rule in RULES:
-        held = 0
+        held, began = 0, math.nan
         alarm: Alarm | None = None
-        for number, row in enumerate(known):
-            if row["step"] < limits.first_step or not rule.holds(row, limits):
+        for row in known:
+            reading = _Reading(row)
+            if row["step"] < limits.first_step or not rule.holds(reading, limits):
+                if reading.is_unknown:
+                    continue  # neither for it nor against it
                 if alarm is not None:
                     alarms.append(dataclasses.replace(alarm, over=int(row["step"])))
                 held, alarm = 0, None
                 continue
             held += 1
+            began = row["step"] if held == 1 else began
             if held == getattr(limits, rule.patience):
-                since = int(known[number - held + 1]["step"])
+                since = int(began)
                 advice = _spell_advice(rule.advice, options)
                 alarm = Alarm(rule.name, since, int(row["step"]), rule.message(row), advice)
         if alarm is not None:
@@ -345,9 +361,20 @@ def find(
 class Health(Table):
     """``health.csv``: a row at every score, with ``step`` and the columns of `MEASURED`."""
 
-    def __init__(self, path: Path, options: Collection[str] | None = None) -> None:
+    def __init__(
+        self, path: Path, options: Collection[str] | None = None, pictures_since: int = 0
+    ) -> None:
+        """Open it.
+
+        Args:
+            path: of the file.
+            options: see `find`.
+            pictures_since: step after which the pictures are what they are now: scores up to it
+                cannot be compared with those of later.
+        """
         super().__init__(path, ["step", *MEASURED])
         self.options = options
+        self.pictures_since = pictures_since
 
     def _format(self, row: Sequence[float]) -> list[str]:
         return [f"{row[0]:.0f}", *(f"{value:.6g}" for value in row[1:])]
@@ -359,4 +386,7 @@ class Health(Table):
     def alarms(self, limits: Limits | None = None) -> list[Alarm]:
         """What `find` says of the rows so far."""
         rows = [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+        for row in rows:
+            if row["step"] <= self.pictures_since:
+                row["kid"] = math.nan
         return find(rows, limits, self.options)

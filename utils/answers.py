@@ -23,6 +23,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from utils import backend, pictures
+from utils.checkpoints import layer_options
 from utils.files import atomic_path
 from utils.monitor import Table, thin
 
@@ -82,15 +83,16 @@ class Judge:
     def _asked(self) -> Iterator[None]:
         rates = [layer.rate for layer in self._dropouts]
         variables = [*self.discriminator.variables, *self.generator.variables]
-        try:
-            for layer in self._dropouts:
-                layer.rate = 0.0
-            # With their values: on JAX, those of the compiled function's arguments.
-            with keras.StatelessScope([(variable, variable.value) for variable in variables]):
-                yield
-        finally:
-            for layer, rate in zip(self._dropouts, rates, strict=True):
-                layer.rate = rate
+        with layer_options:
+            try:
+                for layer in self._dropouts:
+                    layer.rate = 0.0
+                # With their values: on JAX, those of the compiled function's arguments.
+                with keras.StatelessScope([(variable, variable.value) for variable in variables]):
+                    yield
+            finally:
+                for layer, rate in zip(self._dropouts, rates, strict=True):
+                    layer.rate = rate
 
     def _answer_real(self, images: backend.Tensor) -> dict[str, backend.Tensor]:
         images = ops.cast(images, "float32") / 127.5 - 1.0

@@ -11,6 +11,7 @@ import json
 import re
 import shutil
 import sys
+import threading
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +27,9 @@ from utils.files import atomic_path
 
 State = Mapping[str, Sequence[keras.Variable]]
 """Groups of variables by name, e.g. ``{"generator": [...], "generator_optimizer": [...]}``."""
+
+layer_options = threading.RLock()
+"""Held by who sets an option of a layer for a moment, and while networks are saved with them."""
 
 
 def _variable_names(state: State) -> dict[str, keras.Variable]:
@@ -201,7 +205,7 @@ def save_network(path: Path, network: keras.Model, weights: Sequence[np.ndarray]
         scope = keras.StatelessScope(
             list(zip(network.variables, weights, strict=True)), initialize_variables=False
         )
-    with atomic_path(path) as temporary, scope:
+    with atomic_path(path) as temporary, layer_options, scope:
         network.save(temporary)
 
 

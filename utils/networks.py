@@ -65,7 +65,7 @@ class ConvolutionalOptions(RunOptions):
     learning_rate_decay: float = 1.0
     """Factor on both learning rates every learning-rate-decay-steps steps."""
     learning_rate_decay_steps: int = 20_000
-    """Steps from one decay to the next."""
+    """Updates of the generator from one decay to the next."""
 
     FIXED_FIELDS: ClassVar[tuple[str, ...]] = (
         *RunOptions.FIXED_FIELDS, "generator_filters", "generator_depth", "generator_start",
@@ -102,6 +102,14 @@ class ConvolutionalOptions(RunOptions):
         self.require_between(1, math.inf, "max_filters", "learning_rate_decay_steps")
         self.require_between(1, 256, "minibatch_maps")
         self.require_between(0, 256, "minibatch_side")
+        if self.minibatch == "discrimination" and self.image_size:
+            # The layer compares maps of half the image's size, made smaller by whole numbers.
+            side, height = self.minibatch_side, self.image_size // 2
+            if side and height > 4 * side and height % side:
+                raise UserError(
+                    f"--minibatch-side {side}: the maps it compares have {height} x {height} "
+                    "pixels; wanted a divisor of that"
+                )
         self.require_between(2, math.inf, "kernel_size")
         self.require_between(0, 0.99, "generator_dropout")
         self.require_between(0, 1, "normalization_momentum", "normalization_stddev")
@@ -203,19 +211,47 @@ def compare_batch(x: Tensor, place: Literal["first", "last"], h: ConvolutionalOp
     return x
 
 
+class _OfAnotherCount(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule that goes by something else than its optimizer's own updates."""
+
+    def __init__(
+        self, schedule: keras.optimizers.schedules.LearningRateSchedule, steps: keras.Variable
+    ) -> None:
+        self.schedule, self.steps = schedule, steps
+
+    def __call__(self, step: Tensor) -> Tensor:
+        """The learning rate; ``step`` is not looked at."""
+        return self.schedule(self.steps.value)
+
+
 def build_optimizer(
     optimizer: type[keras.optimizers.Optimizer],
     learning_rate: float,
     network: keras.Model,
     h: ConvolutionalOptions,
+    steps: keras.Variable | None = None,
     **options: float,
 ) -> keras.optimizers.Optimizer:
-    """An optimizer with its state made at once, so that a checkpoint of step 0 is complete."""
+    """An optimizer with its state made at once, so that a checkpoint of step 0 is complete.
+
+    Args:
+        optimizer: its class.
+        learning_rate: at first.
+        network: whose weights it updates.
+        h: how the learning rate decays.
+        steps: what counts the steps by which it decays: the updates of the generator's optimizer,
+            as a critic makes several in a step. None is this optimizer's own.
+        **options: of its class.
+    """
     # A schedule even where nothing decays: a plain number would become part of the checkpoint and
     # win over the command line when the run resumes.
-    schedule = keras.optimizers.schedules.ExponentialDecay(
-        learning_rate, h.learning_rate_decay_steps, h.learning_rate_decay, staircase=True
+    schedule: keras.optimizers.schedules.LearningRateSchedule = (
+        keras.optimizers.schedules.ExponentialDecay(
+            learning_rate, h.learning_rate_decay_steps, h.learning_rate_decay, staircase=True
+        )
     )
+    if steps is not None:
+        schedule = _OfAnotherCount(schedule, steps)
     made = optimizer(schedule, **options)
     made.build(network.trainable_variables)
     return made

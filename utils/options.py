@@ -35,7 +35,7 @@ class RunOptions:
     mirror: bool = False
     """Train on every picture's mirror image as well."""
     limit: int = 0
-    """Train on that many pictures only; 0 takes all."""
+    """Take that many pictures only, those held out included; 0 takes all."""
     memory_budget: float = 0.0
     """Gigabytes of pictures to hold in memory; from an .h5 file with more, pictures are read while
     the training goes on. 0 takes a quarter of the machine's memory."""
@@ -57,7 +57,7 @@ class RunOptions:
     color_strength: float = 0.3
     """How far color goes; 1 is as published, where the tint of a ground is hardly seen any more."""
     steps: int = 0
-    """End when that many generator updates have been made in all; if given, epochs do not count."""
+    """End when that many steps have been made in all; if given, epochs do not count."""
     seed: int = 0
     """The same seed gives the same run on the same machine."""
     deterministic: bool = True
@@ -72,7 +72,7 @@ class RunOptions:
     grids and generator.keras are made of; 0 makes them of the weights as they are."""
     score: Literal["f_score", "kid", "swd", "coverage", "none"] = "f_score"
     """What decides which networks are the best so far, in best/: measured on as many averaged
-    samples as pictures are held out (see docs/metrics.md)."""
+    samples as pictures are held out, at most 500 (see docs/metrics.md)."""
     score_interval: int = 1000
     """Steps from one score to the next."""
     sample_interval: int = 200

@@ -148,7 +148,8 @@ def write_page_of_files(images: Path, models: Path, options: type[RunOptions]) -
     answers = Answers(images / "answers.csv")
     answers.read()
     best = checkpoints.read_best(models / "best")
-    health = Health(images / "health.csv", option_names(options))
+    since = config["data_set"].get("pictures_since", 0)
+    health = Health(images / "health.csv", option_names(options), since)
     health.read()
     write_page(images / "index.html", config, options, history, answers, best, None, health)
 

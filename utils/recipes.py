@@ -44,7 +44,7 @@ class RecipeOptions(ConvolutionalOptions):
     """Deviation of the noise on every image that the discriminator sees, at first (images go from
     -1 to 1); it falls to 0 in instance-noise-steps."""
     instance_noise_steps: int = 10_000
-    """Steps in which the noise falls to 0."""
+    """Updates of the generator in which the noise falls to 0."""
     feature_matching: float = 0.0
     """Weight of the distance between the discriminator's mean activations on real and on generated
     images in the generator's loss (Salimans et al. 2016, arXiv:1606.03498)."""

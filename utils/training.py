@@ -148,7 +148,13 @@ def run(
         "pictures": len(dataset),
         "held_out": kept.tolist(),
         "fingerprint": fingerprint,
+        "pictures_since": 0,
     }
+    if config is not None:
+        before = config["data_set"]
+        same = before.get("fingerprint") == fingerprint
+        # None: from the step on at which it is resumed.
+        origin["pictures_since"] = before.get("pictures_since", 0) if same else None
     held_out = None
     if len(kept):
         held_out = dataset.part(kept)
@@ -184,7 +190,9 @@ def check_data(
     """
     held_out = datasets.held_out(len(dataset), h.holdout, dataset.files())
     if config is not None:
-        was, now = config["hyperparameters"], dataclasses.asdict(h)
+        was, now = dict(config["hyperparameters"]), dataclasses.asdict(h)
+        for each in (was, now):
+            each["data"] = os.path.normpath(str(each.get("data")))
         # With --limit, the seed decides which pictures are taken.
         same_choice = all(was.get(name) == now[name] for name in ("data", "limit", "seed"))
         known = config["data_set"].get("fingerprint")
@@ -194,7 +202,7 @@ def check_data(
                 "with; bring them back, or give another --data to go on with that"
             )
         kept = config["data_set"].get("held_out")
-        if same_choice and isinstance(kept, list):
+        if known == fingerprint and isinstance(kept, list):
             if not set(kept) <= set(range(len(dataset))):
                 raise UserError(
                     f"--resume {h.run_name}: its config.json is damaged: held_out names pictures "
@@ -224,12 +232,23 @@ def check_folders(h: RunOptions) -> None:
     """
     for option in ("images_dir", "models_dir"):
         folder = Path(getattr(h, option))
-        if h.run_name and not h.resume and (folder / h.run_name).exists():
+        if h.run_name and not h.resume and not is_free(folder / h.run_name):
             raise name_is_taken(h, folder / h.run_name)
         existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
             reason = "not writable" if existing.is_dir() else "not a folder"
             raise UserError(f"{option_name(option)} {folder}: {existing} is {reason}")
+
+
+def is_free(folder: Path) -> bool:
+    """Whether a new run may have this folder: it is not there, or a run that was killed before it
+    had written anything has left it empty."""
+    try:
+        return not any(folder.iterdir())
+    except FileNotFoundError:
+        return not folder.is_symlink()
+    except OSError:
+        return False
 
 
 def name_is_taken(h: RunOptions, folder: Path) -> UserError:
@@ -260,10 +279,12 @@ class Folders:
                 self._make(is_new)
                 break
             except BlockingIOError:
-                raise UserError(
-                    f"--resume {h.run_name}: another process is training it; two would write over "
-                    "each other's files"
-                ) from None
+                if not automatic:
+                    raise UserError(
+                        f"{'--run-name' if is_new else '--resume'} {h.run_name}: another process "
+                        "is training it; two would write over each other's files"
+                    ) from None
+                number += 1
             except FileExistsError as error:
                 # Or another run took the number at this very moment.
                 if not automatic:
@@ -288,14 +309,26 @@ class Folders:
         self.page = self.images / "index.html"
 
     def _make(self, is_new: bool) -> None:
-        folders = {self.images.absolute(): self.images, self.models.absolute(): self.models}
-        if is_new and any(folder.exists() for folder in folders.values()):
-            taken = next(folder for folder in folders.values() if folder.exists())
-            raise FileExistsError(errno.EEXIST, "exists", str(taken))
-        for folder in folders.values():
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            folder.mkdir(exist_ok=not is_new)
-        self.lock = FolderLock(self.models)
+        # The same folder twice, under whatever names, is one.
+        folders = {self.images.resolve(): self.images, self.models.resolve(): self.models}
+        made: list[Path] = []
+        try:
+            for folder in folders.values():
+                if is_new and not is_free(folder):
+                    raise FileExistsError(errno.EEXIST, "exists", str(folder))
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                if not folder.is_dir():
+                    folder.mkdir()
+                    made.append(folder)
+            self.lock = FolderLock(self.models)
+            if is_new and len(made) < len(folders) and not self.lock.is_held:
+                # Who left an empty folder, or is just about to fill it, cannot be told here.
+                raise FileExistsError(errno.EEXIST, "exists", str(self.models))
+        except OSError:
+            for folder in made:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+            raise
         for folder in folders.values():
             for leftover in folder.rglob(".*.part*"):  # of a run that was killed
                 leftover.unlink(missing_ok=True)
@@ -655,7 +688,9 @@ class Trainer:
                 self.answers = Answers(folders.answers)
                 # Without a checkpoint, the sample of step 0 is still to be made.
                 self.answers.resume(self.step or -1)
-            self.health = Health(folders.health, option_names(type(h)))
+            self.health = Health(
+                folders.health, option_names(type(h)), self.origin.get("pictures_since", 0)
+            )
             self.health.resume(self.step or -1)
             if not folders.architecture.exists():
                 self._draw_architecture()
@@ -782,7 +817,11 @@ class Trainer:
             bar.set_postfix(shown, False)
 
     def _write_history(self) -> None:
-        means = {name: np.mean([row[name] for row in self.pending]) for name in self.pending[-1]}
+        # Steps before a run was resumed with other options may have had other scalars.
+        means = {
+            name: np.mean([row[name] for row in self.pending if name in row])
+            for name in self.pending[-1]
+        }
         counts = {name: x for name, x in self.pending[-1].items() if name.endswith("_updates")}
         row = [self.step, self.epoch, self.seconds, *map(float, (means | counts).values())]
         row += self._adapted().values()
@@ -841,12 +880,18 @@ class Trainer:
             measured["alikeness"] = (known["diversity"] - reals) / (1 - reals)
         if self.history is not None:
             measured |= self.history.means(before, step)
-        if self.answers is not None and len(self.answers.overfitting()):
+        asked = [] if self.answers is None else self.answers.overfitting()[:, 0]
+        if len(asked) and asked[-1] > before:
             measured["overfitting"] = self.answers.clear_overfitting()
-        grids = [path for number, path in self.folders.samples().items() if number <= step]
-        if len(grids) > 1:
+        grids = self.folders.samples()
+        newest = max((number for number in grids if before < number <= step), default=None)
+        older = max((number for number in grids if number <= before), default=None)
+        if newest is not None and older is not None:
             with contextlib.suppress(pictures.UnreadablePicture):  # changed by somebody else
-                last, other = (np.asarray(pictures.read_picture(x), float) for x in grids[-2:])
+                last, other = (
+                    np.asarray(pictures.read_picture(grids[number]), float)
+                    for number in (newest, older)
+                )
                 measured["change"] = float(np.abs(last - other).mean())
         self.health.add(step, measured)
         for alarm in self.health.alarms():
@@ -937,6 +982,8 @@ class Trainer:
         self._submit(lambda: architecture.draw(networks, path, title))
 
     def _draw_summary(self) -> None:
+        if self.history is None and self.folders.history.exists():  # stopped before the first step
+            self.history = History.of_file(self.folders.history)
         self._plot_history()
         frames = list(self.folders.samples().values())
         pictures.save_gif(self.folders.images / "training.gif", frames)
@@ -1031,12 +1078,31 @@ class Trainer:
             self.method.augment.resume(float(loop["augmentation_probability"]), began)
         self.fixed_latents = loop["fixed_latents"]
         self.last_score = float(next(iter(loop.get("last_score", ())), math.nan))
-        self.best = checkpoints.read_best(self.folders.best, SCORES.get(self.h.score, {}))
+        self._judge_by_these_pictures()
         names = [str(name) for name in loop["pending_names"]]
         self.pending = [dict(zip(names, map(float, row), strict=True)) for row in loop["pending"]]
         for step, path in self.folders.samples().items():
             if step > self.step:
                 path.unlink()
+
+    def _judge_by_these_pictures(self) -> None:
+        """Find the best networks so far; those that were scored with other pictures do not count.
+
+        They are kept in a folder of another name.
+        """
+        since = self.origin.get("pictures_since", 0)
+        if since is None:
+            since = self.origin["pictures_since"] = self.step
+            print(
+                f"other pictures than up to step {self.step}: the search for the best networks "
+                "begins anew, and pictures that are held out now may have been trained on before, "
+                "which flatters the scores"
+            )
+        folder = self.folders.best
+        self.best = checkpoints.read_best(folder, SCORES.get(self.h.score, {}))
+        if checkpoints.read_best(folder, ()).get("step", math.inf) <= since:
+            self.best = {}
+            folder.rename(folder.with_name(f"best-before-{since}"))
 
     def _check_nothing_is_lost(self) -> None:
         """Raise UserError for a run that has trained, but whose checkpoints are gone.
