@@ -250,15 +250,15 @@ class WGAN:
         network: keras.Model,
         learning_rate: float,
         beta1: float,
-        steps: keras.Variable | None = None,
+        counter: keras.Variable | None = None,
     ) -> keras.optimizers.Optimizer:
         h = self.hyperparameters
         if h.optimizer == "rmsprop":
             return networks.build_optimizer(
-                keras.optimizers.RMSprop, learning_rate, network, h, steps
+                keras.optimizers.RMSprop, learning_rate, network, h, counter
             )
         return networks.build_optimizer(
-            keras.optimizers.Adam, learning_rate, network, h, steps, beta_1=beta1, beta_2=h.beta2
+            keras.optimizers.Adam, learning_rate, network, h, counter, beta_1=beta1, beta_2=h.beta2
         )
 
     def state(self) -> dict[str, list[keras.Variable]]:

@@ -145,7 +145,7 @@ def test_an_output_folder_that_cannot_be_written(refused, data_file, tmp_path):
 
 
 def test_a_run_name_that_exists(refused, data_file, tmp_path):
-    (tmp_path / "saved_models" / "mine").mkdir(parents=True)
+    (tmp_path / "saved_models" / "mine" / "best").mkdir(parents=True)
     assert refused("--data", data_file, "--run-name", "mine") == (
         "--run-name mine: saved_models/mine exists already; choose another name, or go on with "
         "--resume mine"
@@ -155,6 +155,7 @@ def test_a_run_name_that_exists(refused, data_file, tmp_path):
 def test_one_folder_for_everything_and_names_that_count_on(tmp_path, monkeypatch, data_file):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "out" / "dcgan-1").mkdir(parents=True)
+    (tmp_path / "out" / "dcgan-1" / "mine.txt").touch()
     arguments = ["--data", str(data_file), "--steps", "2", "--history-interval", "1"]
     monkeypatch.setattr(
         sys, "argv",
@@ -168,7 +169,7 @@ def test_one_folder_for_everything_and_names_that_count_on(tmp_path, monkeypatch
         "history.csv", "history.png", "index.html", "reals.png", "step_0000000.png",
         "step_0000002.png", "training.gif",
     }  # fmt: skip
-    assert list((tmp_path / "out" / "dcgan-1").iterdir()) == []
+    assert [path.name for path in (tmp_path / "out" / "dcgan-1").iterdir()] == ["mine.txt"]
 
 
 @pytest.fixture

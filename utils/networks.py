@@ -215,13 +215,13 @@ class _OfAnotherCount(keras.optimizers.schedules.LearningRateSchedule):
     """A schedule that goes by something else than its optimizer's own updates."""
 
     def __init__(
-        self, schedule: keras.optimizers.schedules.LearningRateSchedule, steps: keras.Variable
+        self, schedule: keras.optimizers.schedules.LearningRateSchedule, counter: keras.Variable
     ) -> None:
-        self.schedule, self.steps = schedule, steps
+        self.schedule, self.counter = schedule, counter
 
     def __call__(self, step: Tensor) -> Tensor:
         """The learning rate; ``step`` is not looked at."""
-        return self.schedule(self.steps.value)
+        return self.schedule(self.counter.value)
 
 
 def build_optimizer(
@@ -229,7 +229,7 @@ def build_optimizer(
     learning_rate: float,
     network: keras.Model,
     h: ConvolutionalOptions,
-    steps: keras.Variable | None = None,
+    counter: keras.Variable | None = None,
     **options: float,
 ) -> keras.optimizers.Optimizer:
     """An optimizer with its state made at once, so that a checkpoint of step 0 is complete.
@@ -239,7 +239,7 @@ def build_optimizer(
         learning_rate: at first.
         network: whose weights it updates.
         h: how the learning rate decays.
-        steps: what counts the steps by which it decays: the updates of the generator's optimizer,
+        counter: what counts the steps by which it decays: the updates of the generator's optimizer,
             as a critic makes several in a step. None is this optimizer's own.
         **options: of its class.
     """
@@ -250,8 +250,8 @@ def build_optimizer(
             learning_rate, h.learning_rate_decay_steps, h.learning_rate_decay, staircase=True
         )
     )
-    if steps is not None:
-        schedule = _OfAnotherCount(schedule, steps)
+    if counter is not None:
+        schedule = _OfAnotherCount(schedule, counter)
     made = optimizer(schedule, **options)
     made.build(network.trainable_variables)
     return made
