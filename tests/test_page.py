@@ -256,6 +256,14 @@ def test_alarms_are_handed_on(tmp_path):
     assert data_in(path)["alarms"] == [alarm]
 
 
+def test_a_damaged_page_stays_as_it_is(tmp_path):
+    path = tmp_path / "index.html"
+    path.write_text('<script id="data" type="application/json">{"name": </script>')
+    before = path.read_text()
+    page.refresh_page(path)
+    assert path.read_text() == before
+
+
 # What it is made of ---------------------------------------------------------------------------
 
 

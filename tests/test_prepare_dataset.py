@@ -13,6 +13,7 @@ import sys
 import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -22,8 +23,9 @@ from PIL import Image
 from tests.conftest import REPOSITORY, TINY, run_script, start_script
 from tests.test_filters import scene
 from tests.test_pictures import chunk, encode, png
-from utils import mechas
+from utils import mechas, report, sources
 from utils.datasets import read_dataset
+from utils.examine import Examined, Heap
 
 NO_KERAS = (
     "import runpy, sys\n"
@@ -467,6 +469,35 @@ def test_the_file_is_as_the_training_wants_it(tmp_path, robots):
     result = run_script("dcgan.py", "--data", "data/set.h5", "--steps", 2, *TINY, folder=tmp_path)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "images/dcgan-1/reals.png").exists()
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_long_names_of_many_pictures_stay_readable(tmp_path, monkeypatch, mirror):
+    monkeypatch.setattr(report, "MAX_COLUMN_BYTES", 8 * 10 * 40)
+    heap = Heap(str(tmp_path / "heap"))
+    place = heap.add(b"", {})
+    pictures = [
+        SimpleNamespace(
+            examined=Examined("n" * 400 * (row == 3), "f" * 400, 0, None), mirrored=False,
+            details=place,
+        )
+        for row in range(10)
+    ]  # fmt: skip
+    names, attributes = report.columns(pictures, np.arange(10), 1, mirror, heap)
+    heap.close()
+    stored = len(names) * 4 * max(map(len, names))  # as an array, each as long as the longest
+    assert stored <= report.MAX_COLUMN_BYTES
+    assert max(map(len, attributes["file"])) == 40
+    assert names[3] == "n" * 29
+    assert names[13:14] == ["n" * 29 + " (mirrored)"] * mirror
+
+
+def test_a_value_of_a_manifest_is_a_short_line_however_deep_it_is():
+    assert sources.text(["a", ["b", ["c", ["d"]]]]) == "a; b; c; …"
+    value: list = []
+    for _ in range(100_000):
+        value = [value]
+    assert sources.text(value) == "…"
 
 
 def test_several_sources_and_the_report_repeats_itself(tmp_path, robots, drawn):
