@@ -280,6 +280,12 @@ def test_the_probability_follows_what_the_discriminator_knows_by_heart():
         found.append(layer.current_probability())
     # A fifth of a percent for every 400 images, whatever the excess; from 0.75 to 1.
     assert found == pytest.approx([0.77, 0.77, 0.78, 0.76, 0.75, 1.0])
+    layer.adapt(0.0, target=0.2, images=20_000)
+    found = [layer.current_probability()]
+    for images in (10_000, 100_000):  # whatever is measured
+        layer.rise(images)
+        found.append(layer.current_probability())
+    assert found == pytest.approx([0.9, 0.95, 1.0])
     layer.resume(0.9, began=0.5)
     assert layer.current_probability() == pytest.approx(0.9)
     layer.resume(0.1, began=0.05)  # a run that is told to begin higher than it was
@@ -301,12 +307,15 @@ def test_where_the_probability_is_moved():
     def adapts(**values: object) -> bool:
         return dcgan.Hyperparameters(**values).adapts_augmentation()
 
+    never_rises = {"augmentation_rises_after": 0}
     assert adapts()
-    for values in (
-        {"augmentation": ()}, {"augmentation_probability": 1.0}, {"augmentation_target": 0.0},
-        {"holdout": 0.0},
-    ):  # fmt: skip
+    for values in ({"augmentation": ()}, {"augmentation_probability": 1.0}):
         assert not adapts(**values)
+    assert adapts(**never_rises)
+    # Nobody is asked; it rises all the same.
+    for values in ({"augmentation_target": 0.0}, {"holdout": 0.0}):
+        assert adapts(**values)
+        assert not adapts(**values, **never_rises)
 
 
 @pytest.mark.parametrize(
@@ -362,6 +371,31 @@ def test_a_run_moves_the_probability_and_goes_on_with_it(tmp_path, data_file, mo
     assert_same_state(*checkpoints)
     with np.load(checkpoints[0]) as archive:
         assert archive["loop/augmentation_probability"] == pytest.approx(0.95)
+
+
+@pytest.mark.parametrize("holdout", ["0.3", "0"])
+def test_late_in_a_run_the_probability_rises_whatever_the_answers(
+    holdout, tmp_path, data_file, monkeypatch
+):
+    asked = []
+
+    def knows_nothing(answers: dict[str, np.ndarray]) -> float:
+        asked.append(answers)
+        return -1.0
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(training, "IMAGES_TO_ADAPT", 8)
+    monkeypatch.setattr(training, "overfitting", knows_nothing)
+    monkeypatch.setattr(augmentation, "IMAGES_FROM_0_TO_1", 80)
+    training.run(dcgan.DCGAN, dcgan.Hyperparameters, "", [
+        *TINY, "--holdout", holdout, "--score", "none", "--data", str(data_file),
+        "--augmentation-rises-after=16", "--history-interval=1", "--run-name=late", "--steps=11",
+    ])  # fmt: skip
+    assert len(asked) == (2 if holdout == "0.3" else 0)
+    with open(tmp_path / "images" / "late" / "history.csv", newline="") as file:
+        found = [float(row["augmentation_probability"]) for row in csv.DictReader(file)]
+    # From the first look after 16 images, batches of 4, every second step.
+    assert found == pytest.approx([0.75] * 5 + [0.85, 0.85, 0.95, 0.95, 1.0, 1.0])
 
 
 def test_an_unknown_kind_is_refused():

@@ -156,7 +156,7 @@ class Augmentation(layers.Layer):
             probability: with which each kind is done to an image, whatever else is. Below 1, some
                 images are seen as they are, and what T hides is learned as well (Karras et al.
                 2020, arXiv:2006.06676, section 2.2). 1 is as published.
-            adapts: whether the probability is a variable, for `adapt`.
+            adapts: whether the probability is a variable, for `adapt` and `rise`.
 
         Raises:
             ValueError: there is no such kind.
@@ -187,9 +187,19 @@ class Augmentation(layers.Layer):
             images: that the generator has learned from since the last time.
         """
         if not math.isnan(overfitting):
-            change = math.copysign(images / IMAGES_FROM_0_TO_1, overfitting - target)
-            value = self.current_probability() + change
-            self.probability.assign(min(max(value, self.least_probability), 1.0))
+            self._move(math.copysign(images, overfitting - target))
+
+    def rise(self, images: int) -> None:
+        """Raise the probability towards 1 as fast as `adapt` would, whatever the answers.
+
+        Args:
+            images: that the generator has learned from since the last time.
+        """
+        self._move(images)
+
+    def _move(self, images: float) -> None:
+        value = self.current_probability() + images / IMAGES_FROM_0_TO_1
+        self.probability.assign(min(max(value, self.least_probability), 1.0))
 
     def resume(self, probability: float, began: float) -> None:
         """Go on with the probability of a checkpoint; before the first call.

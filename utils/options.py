@@ -54,6 +54,10 @@ class RunOptions:
     """Raise that probability, at most to 1, while the network that judges answers held-out pictures
     as if they were more than this share of the way from training pictures to generated ones, and
     lower it again, not below what is given, while it does not; 0 keeps it."""
+    augmentation_rises_after: int = 150_000
+    """Images the generator has learned from, after which that probability rises to 1 whatever the
+    answers; 0: never. Late in a training it is too easy for a network that sees some images as they
+    are to tell real from generated, even if it knows none of them by heart."""
     color_strength: float = 0.3
     """How far color goes; 1 is as published, where the tint of a ground is hardly seen any more."""
     steps: int = 0
@@ -109,7 +113,7 @@ class RunOptions:
     """What --preset can be."""
     BEFORE: ClassVar[dict[str, Any]] = {
         "augmentation": (), "augmentation_probability": 1.0, "augmentation_target": 0.0,
-        "color_strength": 1.0,
+        "augmentation_rises_after": 0, "color_strength": 1.0,
     }  # fmt: skip
     """What runs did before there was an option, where that is not its default."""
     ON_ACCELERATOR: ClassVar[dict[str, Any]] = {}
@@ -127,7 +131,8 @@ class RunOptions:
     def adapts_augmentation(self) -> bool:
         """Whether the training moves the augmentation's probability."""
         can_rise = bool(self.augmentation) and self.augmentation_probability < 1
-        return can_rise and self.augmentation_target > 0 and self.holdout > 0
+        can_ask = self.augmentation_target > 0 and self.holdout > 0
+        return can_rise and (can_ask or self.augmentation_rises_after > 0)
 
     def described(self) -> str:
         """What depends on the device, in a few words."""
@@ -137,7 +142,10 @@ class RunOptions:
         """Raise UserError for values that cannot be meant."""
         if self.image_size not in (0, *IMAGE_SIZES):
             raise UserError(f"--image-size {self.image_size}: must be 32, 64, 128 or 256")
-        self.require_between(0, math.inf, "limit", "epochs", "steps", "average_half_life")
+        self.require_between(
+            0, math.inf, "limit", "epochs", "steps", "average_half_life",
+            "augmentation_rises_after",
+        )  # fmt: skip
         self.require_between(0, 1e6, "memory_budget")
         self.require_between(0, 2**32 - 1, "seed")
         self.require_between(0, 0.5, "holdout")

@@ -463,7 +463,7 @@ class Trainer:
         variables = [variable for group in self.state.values() for variable in group]
         # What the loop moves between steps; None where it stays as it is.
         self.adapting: Augmentation | None = None
-        if h.adapts_augmentation() and self.number_held_out:
+        if h.adapts_augmentation():
             self.adapting = method.augment
             variables.append(method.augment.probability)
         self.steps_to_adapt = max(1, IMAGES_TO_ADAPT // h.batch_size)
@@ -751,8 +751,7 @@ class Trainer:
                 self.history = history  # whole: the writer's thread reads it as well
             bar.update()
             if self.adapting is not None and self.step % self.steps_to_adapt == 0:
-                images = self.steps_to_adapt * h.batch_size
-                self.adapting.adapt(overfitting(self.ask()), h.augmentation_target, images)
+                self._adapt()
             saves = self.step % h.checkpoint_interval == 0
             if self.step % h.history_interval == 0 or saves:
                 # Only here does the host wait for the device.
@@ -834,6 +833,15 @@ class Trainer:
             by_columns = dict(zip(self.history.columns, row, strict=False))
             self._submit(lambda: self.events.add_row(by_columns))
         self.pending.clear()
+
+    def _adapt(self) -> None:
+        """Move the augmentation's probability, as of the steps since the last time."""
+        h = self.h
+        images = self.steps_to_adapt * h.batch_size
+        if 0 < h.augmentation_rises_after < self.step * h.batch_size:
+            self.adapting.rise(images)
+        elif h.augmentation_target and self.number_held_out:
+            self.adapting.adapt(overfitting(self.ask()), h.augmentation_target, images)
 
     def _adapted(self) -> dict[str, float]:
         """What the loop moves, if it does."""
