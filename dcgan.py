@@ -86,6 +86,10 @@ class Hyperparameters(RecipeOptions):
     """What is done at random to every image, real or generated, before the discriminator sees it
     (Zhao et al. 2020, arXiv:2006.10738): against learning few pictures by heart. Any of the three;
     without a value, none."""
+    augmentation_sureness: float = 0.8
+    """Raise the augmentation's probability, as for --augmentation-target, while ``d_real`` is above
+    this in the mean as well: its task has become too easy, even if it knows no picture by heart; 1:
+    not for that."""
 
     # Optimisation.
     batch_size: int = 16
@@ -100,6 +104,7 @@ class Hyperparameters(RecipeOptions):
     """Adam's beta1 for the discriminator."""
     METHOD: ClassVar[str] = "dcgan"
     PRESETS: ClassVar[dict[str, Preset]] = DCGAN_PRESETS
+    BEFORE: ClassVar[dict[str, Any]] = RecipeOptions.BEFORE | {"augmentation_sureness": 1.0}
     # On a GPU or TPU in place of the defaults above: edit them here.
     ON_ACCELERATOR: ClassVar[dict[str, Any]] = {
         "batch_size": 64, "generator_filters": (64,), "discriminator_filters": (64,),

@@ -107,7 +107,7 @@ def main(result: Path) -> None:
         found = ops.convert_to_numpy(compiled(images)["images"])
         is_changed = np.abs(found - images).max((1, 2, 3)) > 1e-5
         results[f"changed at {probability}"] = is_changed.mean()
-        layer.adapt(0.5, target=0.2, images=IMAGES_FROM_0_TO_1)
+        layer.adapt([0.3], IMAGES_FROM_0_TO_1)
 
     given_draws()
     for name, build in METHODS.items():

@@ -267,25 +267,20 @@ def test_a_probability_of_none_and_of_all():
     np.testing.assert_array_equal(*(ops.convert_to_numpy(x.state) for x in generators))
 
 
-def test_the_probability_follows_what_the_discriminator_knows_by_heart():
+def test_the_probability_rises_while_the_task_is_too_easy():
     seed_generator = keras.random.SeedGenerator(0)
     layer = Augmentation(KINDS, seed_generator, probability=0.75, adapts=True)
     assert layer.trainable_variables == []
     found = []
-    # Overfitting, and images since the last time: up, left, up, down, further down, up.
-    for measured, images in (
-        (0.3, 4000), (np.nan, 4000), (0.9, 2000), (0.1, 4000), (-2.0, 100_000), (0.21, 100_000),
+    # What measures are above their targets by, and images since the last time.
+    for excesses, images in (
+        ([0.1], 4000), ([np.nan], 4000), ([], 4000), ([0.7, -0.1], 2000), ([-0.1, 0.01], 2000),
+        ([np.nan, 0.1], 2000), ([-0.1, np.nan], 4000), ([-2.0, -0.1], 100_000), ([0.01], 100_000),
     ):  # fmt: skip
-        layer.adapt(measured, target=0.2, images=images)
+        layer.adapt(excesses, images)
         found.append(layer.current_probability())
     # A fifth of a percent for every 400 images, whatever the excess; from 0.75 to 1.
-    assert found == pytest.approx([0.77, 0.77, 0.78, 0.76, 0.75, 1.0])
-    layer.adapt(0.0, target=0.2, images=20_000)
-    found = [layer.current_probability()]
-    for images in (10_000, 100_000):  # whatever is measured
-        layer.rise(images)
-        found.append(layer.current_probability())
-    assert found == pytest.approx([0.9, 0.95, 1.0])
+    assert found == pytest.approx([0.77, 0.77, 0.77, 0.78, 0.79, 0.8, 0.78, 0.75, 1.0])
     layer.resume(0.9, began=0.5)
     assert layer.current_probability() == pytest.approx(0.9)
     layer.resume(0.1, began=0.05)  # a run that is told to begin higher than it was
@@ -307,15 +302,17 @@ def test_where_the_probability_is_moved():
     def adapts(**values: object) -> bool:
         return dcgan.Hyperparameters(**values).adapts_augmentation()
 
-    never_rises = {"augmentation_rises_after": 0}
+    not_by_sureness = {"augmentation_sureness": 1.0}
     assert adapts()
     for values in ({"augmentation": ()}, {"augmentation_probability": 1.0}):
         assert not adapts(**values)
-    assert adapts(**never_rises)
-    # Nobody is asked; it rises all the same.
+    assert adapts(**not_by_sureness)
+    # Nobody is asked; how sure the discriminator is is known all the same.
     for values in ({"augmentation_target": 0.0}, {"holdout": 0.0}):
         assert adapts(**values)
-        assert not adapts(**values, **never_rises)
+        assert not adapts(**values, **not_by_sureness)
+    # A critic's answers are no probabilities.
+    assert not wgan.Hyperparameters(augmentation=("color",), holdout=0.0).adapts_augmentation()
 
 
 @pytest.mark.parametrize(
@@ -350,6 +347,7 @@ def test_a_run_moves_the_probability_and_goes_on_with_it(tmp_path, data_file, mo
     monkeypatch.setattr(training, "overfitting", known)
     monkeypatch.setattr(augmentation, "IMAGES_FROM_0_TO_1", 80)
     tiny = [*TINY, "--holdout", "0.3", "--score", "none", "--data", str(data_file)]
+    tiny.append("--augmentation-sureness=1")
 
     def run(*arguments: str) -> Path:
         keras.utils.clear_session()
@@ -374,28 +372,37 @@ def test_a_run_moves_the_probability_and_goes_on_with_it(tmp_path, data_file, mo
 
 
 @pytest.mark.parametrize("holdout", ["0.3", "0"])
-def test_late_in_a_run_the_probability_rises_whatever_the_answers(
-    holdout, tmp_path, data_file, monkeypatch
-):
-    asked = []
+def test_a_run_measures_how_sure_its_discriminator_is(holdout, tmp_path, data_file, monkeypatch):
+    """By all steps since the last time, those before a resume included."""
+    measured = []
 
-    def knows_nothing(answers: dict[str, np.ndarray]) -> float:
-        asked.append(answers)
-        return -1.0
+    def adapt(self: Augmentation, excesses: list[float], images: int) -> None:
+        measured.append((*excesses, images))
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(training, "IMAGES_TO_ADAPT", 8)
-    monkeypatch.setattr(training, "overfitting", knows_nothing)
-    monkeypatch.setattr(augmentation, "IMAGES_FROM_0_TO_1", 80)
-    training.run(dcgan.DCGAN, dcgan.Hyperparameters, "", [
-        *TINY, "--holdout", holdout, "--score", "none", "--data", str(data_file),
-        "--augmentation-rises-after=16", "--history-interval=1", "--run-name=late", "--steps=11",
-    ])  # fmt: skip
-    assert len(asked) == (2 if holdout == "0.3" else 0)
-    with open(tmp_path / "images" / "late" / "history.csv", newline="") as file:
-        found = [float(row["augmentation_probability"]) for row in csv.DictReader(file)]
-    # From the first look after 16 images, batches of 4, every second step.
-    assert found == pytest.approx([0.75] * 5 + [0.85, 0.85, 0.95, 0.95, 1.0, 1.0])
+    monkeypatch.setattr(training, "IMAGES_TO_ADAPT", 12)
+    monkeypatch.setattr(training, "overfitting", lambda answers: -1.0)
+    monkeypatch.setattr(Augmentation, "adapt", adapt)
+    tiny = [*TINY, "--holdout", holdout, "--score", "none", "--data", str(data_file)]
+    tiny += ["--augmentation-sureness=0.4", "--history-interval=1"]
+
+    def run(*arguments: str) -> list[tuple[float, ...]]:
+        keras.utils.clear_session()
+        measured.clear()
+        training.run(dcgan.DCGAN, dcgan.Hyperparameters, "", [*arguments])
+        return list(measured)
+
+    whole = run(*tiny, "--run-name", "whole", "--steps", "7")
+    with open(tmp_path / "images" / "whole" / "history.csv", newline="") as file:
+        sure = [float(row["d_real"]) for row in csv.DictReader(file)]
+    assert len(whole) == 2  # every third step
+    for found, expected in zip(whole, (sure[:3], sure[3:6]), strict=True):
+        *by_heart, excess, images = found
+        assert by_heart == ([pytest.approx(-1.2)] if holdout == "0.3" else [])
+        assert excess == pytest.approx(np.mean(expected) - 0.4, abs=1e-6)
+        assert images == 12
+    halves = run(*tiny, "--run-name", "halves", "--steps", "5")
+    assert halves + run("--resume", "halves", "--steps", "7") == whole
 
 
 def test_an_unknown_kind_is_refused():

@@ -76,7 +76,9 @@ def test_the_progress_bar_is_for_short_names():
 
 
 def test_history_writes_the_last_count_and_the_mean_of_the_rest(tmp_path):
-    h = dcgan.Hyperparameters(image_size=16, batch_size=4, latent_dim=5, score="none")
+    h = dcgan.Hyperparameters(
+        image_size=16, batch_size=4, latent_dim=5, score="none", augmentation=()
+    )
     trainer = training.Trainer(tiny_method(), h, Dataset(blobs(8, 16), []))
     trainer.history = History(tmp_path / "history.csv", ["d_loss", "d_updates"])
     trainer.history.resume(0)

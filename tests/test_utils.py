@@ -190,7 +190,7 @@ def test_what_shapes_the_networks_is_listed():
         "batch_size", "generator_learning_rate", "generator_beta1", "discriminator_learning_rate",
         "discriminator_beta1", "learning_rate_decay", "learning_rate_decay_steps", "label_noise",
         "label_smoothing", "smoothing_sides", "label_swap", "discriminator_updates",
-        "instance_noise_steps", "normalization_stddev",
+        "instance_noise_steps", "normalization_stddev", "augmentation_sureness",
     }  # fmt: skip
     of_the_state = {"balance"}
     assert of_the_state <= set(before.FIXED_FIELDS)
@@ -233,6 +233,8 @@ class Spy:
 @dataclasses.dataclass
 class TwoBatches(dcgan.Hyperparameters):
     """Of a method whose step takes two batches."""
+
+    augmentation: tuple[str, ...] = ()
 
     @property
     def batches_per_step(self) -> int:

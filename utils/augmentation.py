@@ -156,7 +156,7 @@ class Augmentation(layers.Layer):
             probability: with which each kind is done to an image, whatever else is. Below 1, some
                 images are seen as they are, and what T hides is learned as well (Karras et al.
                 2020, arXiv:2006.06676, section 2.2). 1 is as published.
-            adapts: whether the probability is a variable, for `adapt` and `rise`.
+            adapts: whether the probability is a variable, for `adapt`.
 
         Raises:
             ValueError: there is no such kind.
@@ -173,8 +173,8 @@ class Augmentation(layers.Layer):
         if adapts:
             self.probability = keras.Variable(probability, trainable=False, name="probability")
 
-    def adapt(self, overfitting: float, target: float, images: int) -> None:
-        """Raise the probability where the discriminator knows its pictures by heart, else lower it.
+    def adapt(self, excesses: Sequence[float], images: int) -> None:
+        """Raise the probability where the discriminator finds its task too easy, else lower it.
 
         Not below what was given at first, nor above 1, and by 1 / `IMAGES_FROM_0_TO_1` an image: as
         in Karras et al. 2020 (arXiv:2006.06676, section 3), who let it begin at 0. Here it begins
@@ -182,24 +182,15 @@ class Augmentation(layers.Layer):
         forget them.
 
         Args:
-            overfitting: r_v of their equation 1, see `answers.overfitting`; NaN changes nothing.
-            target: of it.
+            excesses: of measures above their targets: any that is above 0 raises it. NaN says
+                nothing; if nothing is said, nothing changes.
             images: that the generator has learned from since the last time.
         """
-        if not math.isnan(overfitting):
-            self._move(math.copysign(images, overfitting - target))
-
-    def rise(self, images: int) -> None:
-        """Raise the probability towards 1 as fast as `adapt` would, whatever the answers.
-
-        Args:
-            images: that the generator has learned from since the last time.
-        """
-        self._move(images)
-
-    def _move(self, images: float) -> None:
-        value = self.current_probability() + images / IMAGES_FROM_0_TO_1
-        self.probability.assign(min(max(value, self.least_probability), 1.0))
+        known = [excess for excess in excesses if not math.isnan(excess)]
+        if known:
+            change = images if max(known) > 0 else -images
+            value = self.current_probability() + change / IMAGES_FROM_0_TO_1
+            self.probability.assign(min(max(value, self.least_probability), 1.0))
 
     def resume(self, probability: float, began: float) -> None:
         """Go on with the probability of a checkpoint; before the first call.

@@ -52,12 +52,9 @@ class RunOptions:
     """With which each kind is done to an image at first; below 1, some are seen as they are."""
     augmentation_target: float = 0.2
     """Raise that probability, at most to 1, while the network that judges answers held-out pictures
-    as if they were more than this share of the way from training pictures to generated ones, and
-    lower it again, not below what is given, while it does not; 0 keeps it."""
-    augmentation_rises_after: int = 150_000
-    """Images the generator has learned from, after which that probability rises to 1 whatever the
-    answers; 0: never. Late in a training it is too easy for a network that sees some images as they
-    are to tell real from generated, even if it knows none of them by heart."""
+    as if they were more than this share of the way from training pictures to generated ones, for
+    then it knows these by heart, and lower it again, not below what is given, while it does not;
+    0: not for that."""
     color_strength: float = 0.3
     """How far color goes; 1 is as published, where the tint of a ground is hardly seen any more."""
     steps: int = 0
@@ -113,9 +110,11 @@ class RunOptions:
     """What --preset can be."""
     BEFORE: ClassVar[dict[str, Any]] = {
         "augmentation": (), "augmentation_probability": 1.0, "augmentation_target": 0.0,
-        "augmentation_rises_after": 0, "color_strength": 1.0,
+        "color_strength": 1.0,
     }  # fmt: skip
     """What runs did before there was an option, where that is not its default."""
+    augmentation_sureness: ClassVar[float] = 1.0
+    """See dcgan.py. Of answers that are no probabilities, none is a sure one."""
     ON_ACCELERATOR: ClassVar[dict[str, Any]] = {}
     """Defaults on a GPU or TPU that differ from those on a CPU."""
     FIXED_FIELDS: ClassVar[tuple[str, ...]] = (
@@ -132,7 +131,7 @@ class RunOptions:
         """Whether the training moves the augmentation's probability."""
         can_rise = bool(self.augmentation) and self.augmentation_probability < 1
         can_ask = self.augmentation_target > 0 and self.holdout > 0
-        return can_rise and (can_ask or self.augmentation_rises_after > 0)
+        return can_rise and (can_ask or self.augmentation_sureness < 1)
 
     def described(self) -> str:
         """What depends on the device, in a few words."""
@@ -142,14 +141,12 @@ class RunOptions:
         """Raise UserError for values that cannot be meant."""
         if self.image_size not in (0, *IMAGE_SIZES):
             raise UserError(f"--image-size {self.image_size}: must be 32, 64, 128 or 256")
-        self.require_between(
-            0, math.inf, "limit", "epochs", "steps", "average_half_life",
-            "augmentation_rises_after",
-        )  # fmt: skip
+        self.require_between(0, math.inf, "limit", "epochs", "steps", "average_half_life")
         self.require_between(0, 1e6, "memory_budget")
         self.require_between(0, 2**32 - 1, "seed")
         self.require_between(0, 0.5, "holdout")
         self.require_between(0, 1, "augmentation_probability", "augmentation_target")
+        self.require_between(0, 1, "augmentation_sureness")
         self.require_between(0, 1, "color_strength")
         self.require_between(2, math.inf, "batch_size")
         self.require_between(

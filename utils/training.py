@@ -523,6 +523,7 @@ class Trainer:
         self.images_seen = 0
         self.epochs_before = 0.0
         self.pending: list[dict[str, float]] = []  # of the steps since the last row of history
+        self.d_real: list[float] = []  # of those since the augmentation was adapted
         self.history: History | None = None
         self.answers: Answers | None = None
         self.events: EventLog | None = None
@@ -750,13 +751,14 @@ class Trainer:
                 history.resume(self.step - 1)
                 self.history = history  # whole: the writer's thread reads it as well
             bar.update()
-            if self.adapting is not None and self.step % self.steps_to_adapt == 0:
-                self._adapt()
+            adapts = self.adapting is not None and self.step % self.steps_to_adapt == 0
             saves = self.step % h.checkpoint_interval == 0
-            if self.step % h.history_interval == 0 or saves:
+            if self.step % h.history_interval == 0 or saves or adapts:
                 # Only here does the host wait for the device.
                 self._fetch(on_device, bar)
                 self.seconds = time.monotonic() - started
+            if adapts:
+                self._adapt()
             scores: dict[str, float] = {}
             if self.scorer is not None and self.step % h.score_interval == 0:
                 scores = self._score()
@@ -803,6 +805,8 @@ class Trainer:
                         f"{self.h.resume_command()} {rates[0]} ..."
                     )
         self.pending += rows
+        if self.adapting is not None:
+            self.d_real += [row["d_real"] for row in rows if "d_real" in row]
         if rows:
             shown = {
                 name: f"{value:.3f}"
@@ -837,11 +841,13 @@ class Trainer:
     def _adapt(self) -> None:
         """Move the augmentation's probability, as of the steps since the last time."""
         h = self.h
-        images = self.steps_to_adapt * h.batch_size
-        if 0 < h.augmentation_rises_after < self.step * h.batch_size:
-            self.adapting.rise(images)
-        elif h.augmentation_target and self.number_held_out:
-            self.adapting.adapt(overfitting(self.ask()), h.augmentation_target, images)
+        excesses = []
+        if h.augmentation_target and self.number_held_out:
+            excesses.append(overfitting(self.ask()) - h.augmentation_target)
+        if h.augmentation_sureness < 1 and self.d_real:
+            excesses.append(float(np.mean(self.d_real)) - h.augmentation_sureness)
+        self.d_real.clear()
+        self.adapting.adapt(excesses, self.steps_to_adapt * h.batch_size)
 
     def _adapted(self) -> dict[str, float]:
         """What the loop moves, if it does."""
@@ -1049,6 +1055,7 @@ class Trainer:
             "seconds": self.seconds,
             "augmentation_probability": self.method.augment.current_probability(),
             "augmentation_began": self.method.augment.least_probability,
+            "d_real": list(self.d_real),
             "last_score": [] if math.isnan(self.last_score) else [self.last_score],
             "fixed_latents": self.fixed_latents,
             "pending": [list(scalars.values()) for scalars in self.pending],
@@ -1084,6 +1091,7 @@ class Trainer:
         if "augmentation_probability" in loop:
             began = float(loop.get("augmentation_began", self.h.augmentation_probability))
             self.method.augment.resume(float(loop["augmentation_probability"]), began)
+        self.d_real = list(map(float, loop.get("d_real", ())))
         self.fixed_latents = loop["fixed_latents"]
         self.last_score = float(next(iter(loop.get("last_score", ())), math.nan))
         self._judge_by_these_pictures()
