@@ -106,6 +106,7 @@ def test_history_has_a_row_for_every_interval(finished):
     assert list(rows[0]) == [
         "step", "epoch", "d_loss", "d_real", "d_fake", "d_gradient_first", "d_gradient_last",
         "d_updates", "g_loss", "g_gradient_first", "g_gradient_last", "g_updates",
+        "augmentation_probability",
     ]  # fmt: skip
     for row in rows:
         assert row["d_updates"] == row["g_updates"] == row["step"]  # counts, not means
