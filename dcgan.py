@@ -87,9 +87,9 @@ class Hyperparameters(RecipeOptions):
     (Zhao et al. 2020, arXiv:2006.10738): against learning few pictures by heart. Any of the three;
     without a value, none."""
     augmentation_sureness: float = 0.8
-    """Raise the augmentation's probability, as for --augmentation-target, while ``d_real`` is above
-    this in the mean as well: its task has become too easy, even if it knows no picture by heart; 1:
-    not for that."""
+    """Raise that probability also while the mean ``d_real`` since it was last moved (4,000 images)
+    is above this share of what labels let it be: then the discriminator's task is too easy, even if
+    it knows no picture by heart; 1: not for that."""
 
     # Optimisation.
     batch_size: int = 16

@@ -371,20 +371,25 @@ def test_a_run_moves_the_probability_and_goes_on_with_it(tmp_path, data_file, mo
         assert archive["loop/augmentation_probability"] == pytest.approx(0.95)
 
 
-@pytest.mark.parametrize("holdout", ["0.3", "0"])
-def test_a_run_measures_how_sure_its_discriminator_is(holdout, tmp_path, data_file, monkeypatch):
-    """By all steps since the last time, those before a resume included."""
+@pytest.mark.parametrize(("holdout", "smoothing"), [("0.3", "0"), ("0", "0.2")])
+def test_a_run_measures_how_sure_its_discriminator_is(
+    holdout, smoothing, tmp_path, data_file, monkeypatch
+):
+    """By all steps since the last time, those before a resume included, and by its labels."""
     measured = []
+    move = Augmentation.adapt
 
     def adapt(self: Augmentation, excesses: list[float], images: int) -> None:
         measured.append((*excesses, images))
+        move(self, excesses, images)
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(training, "IMAGES_TO_ADAPT", 12)
     monkeypatch.setattr(training, "overfitting", lambda answers: -1.0)
+    monkeypatch.setattr(augmentation, "IMAGES_FROM_0_TO_1", 240)
     monkeypatch.setattr(Augmentation, "adapt", adapt)
     tiny = [*TINY, "--holdout", holdout, "--score", "none", "--data", str(data_file)]
-    tiny += ["--augmentation-sureness=0.4", "--history-interval=1"]
+    tiny += ["--augmentation-sureness=0.4", "--history-interval=1", "--label-smoothing", smoothing]
 
     def run(*arguments: str) -> list[tuple[float, ...]]:
         keras.utils.clear_session()
@@ -399,10 +404,41 @@ def test_a_run_measures_how_sure_its_discriminator_is(holdout, tmp_path, data_fi
     for found, expected in zip(whole, (sure[:3], sure[3:6]), strict=True):
         *by_heart, excess, images = found
         assert by_heart == ([pytest.approx(-1.2)] if holdout == "0.3" else [])
-        assert excess == pytest.approx(np.mean(expected) - 0.4, abs=1e-6)
+        assert excess == pytest.approx(np.mean(expected) / (1 - float(smoothing)) - 0.4, abs=1e-6)
+        assert excess > 0
         assert images == 12
     halves = run(*tiny, "--run-name", "halves", "--steps", "5")
     assert halves + run("--resume", "halves", "--steps", "7") == whole
+    checkpoints = [
+        tmp_path / "saved_models" / name / "checkpoints" / "step_0000007.npz"
+        for name in ("whole", "halves")
+    ]
+    assert_same_state(*checkpoints)
+    with np.load(checkpoints[0]) as archive:
+        assert archive["loop/augmentation_probability"] == pytest.approx(0.85)
+
+
+def test_a_few_steps_are_not_enough_to_say_how_sure_it_is(tmp_path, data_file, monkeypatch):
+    """Of a run that is told to look at it, or no longer, between two adaptations."""
+    measured = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(training, "IMAGES_TO_ADAPT", 24)
+    monkeypatch.setattr(Augmentation, "adapt", lambda self, *found: measured.append(found))
+
+    def run(sureness: str, steps: int, *arguments: str) -> int:
+        keras.utils.clear_session()
+        arguments = (*arguments, f"--augmentation-sureness={sureness}", f"--steps={steps}")
+        training.run(dcgan.DCGAN, dcgan.Hyperparameters, "", list(arguments))
+        path = tmp_path / "saved_models" / "few" / "checkpoints" / f"step_{steps:07}.npz"
+        with np.load(path) as archive:
+            return archive["loop/d_real"].size
+
+    # A twentieth of a picture is none.
+    tiny = [*TINY, "--holdout=0.01", "--score=none", f"--data={data_file}", "--run-name=few"]
+    assert run("0.4", 1, *tiny) == 1
+    assert run("1", 4, "--resume=few") == 0
+    assert run("0.4", 6, "--resume=few") == 0
+    assert measured == [([], 24)]
 
 
 def test_an_unknown_kind_is_refused():

@@ -19,7 +19,7 @@ from utils.augmentation import Augmentation
 from utils.errors import UserError
 from utils.options import parse_command_line
 from utils.presets import DCGAN_PRESETS, WGAN_PRESETS
-from utils.recipes import Balance, feature_distance
+from utils.recipes import Balance, discriminator_labels, feature_distance
 
 # Balance: who learns in a step ------------------------------------------------------------------
 
@@ -181,6 +181,25 @@ def test_swapped_labels(swaps):
         np.full((4, 1), fake_label), fake
     )
     assert float(results["d_loss"]) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "tricks",
+    [
+        {}, {"label_smoothing": 0.2}, {"label_smoothing": 0.2, "smoothing_sides": "two-sided"},
+        {"label_noise": 0.3}, {"balance": "boosting"},
+        {"label_smoothing": 0.1, "label_noise": 0.2, "label_swap": 0.25},
+    ],
+)  # fmt: skip
+def test_the_surest_answer_is_the_mean_label(tricks):
+    h = dcgan.Hyperparameters(batch_size=2000, **tricks)
+    seed = keras.random.SeedGenerator(2)
+    real, swapped = (
+        float(ops.mean(discriminator_labels(h, ops.convert_to_tensor(swaps), seed)[0]))
+        for swaps in (False, True)
+    )
+    swaps = h.label_swap + (0.07 if h.balance == "boosting" else 0.0)
+    assert h.surest_answer() == pytest.approx((1 - swaps) * real + swaps * swapped, abs=0.005)
 
 
 def test_labels_are_swapped_in_the_share_of_steps_that_was_asked_for():

@@ -180,7 +180,7 @@ RULES = (
             f"{row['d_fake']:.3f} on generated images, and the generator learns little from it"
         ),
         (
-            "--augmentation color translation cutout",
+            "--augmentation color translation cutout --augmentation-probability 1",
             "a lower --discriminator-learning-rate",
             "a higher --discriminator-dropout",
             "--label-noise 0.1",
@@ -288,7 +288,7 @@ RULES = (
             f"{row['overfitting']:.0%} for generated"
         ),
         (
-            "--augmentation color translation cutout",
+            "--augmentation color translation cutout --augmentation-probability 1",
             "--mirror",
             "more pictures",
             "a higher --discriminator-dropout",
@@ -302,7 +302,11 @@ RULES = (
             f"scores have been getting worse: KID is {row['kid']:.0f}, and was "
             f"{row['best_kid']:.0f} at step {row['best_step']:.0f}"
         ),
-        ("the best networks, which are in best/", "lower learning rates"),
+        (
+            "the best networks, which are in best/",
+            "--augmentation color translation --augmentation-probability 1",
+            "lower learning rates",
+        ),
         "worse_patience",
     ),
 )

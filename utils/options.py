@@ -53,8 +53,8 @@ class RunOptions:
     augmentation_target: float = 0.2
     """Raise that probability, at most to 1, while the network that judges answers held-out pictures
     as if they were more than this share of the way from training pictures to generated ones, for
-    then it knows these by heart, and lower it again, not below what is given, while it does not;
-    0: not for that."""
+    then it knows these by heart. It is lowered again, not below what is given, while there is no
+    reason to raise it; 0: not for that."""
     color_strength: float = 0.3
     """How far color goes; 1 is as published, where the tint of a ground is hardly seen any more."""
     steps: int = 0
@@ -132,6 +132,10 @@ class RunOptions:
         can_rise = bool(self.augmentation) and self.augmentation_probability < 1
         can_ask = self.augmentation_target > 0 and self.holdout > 0
         return can_rise and (can_ask or self.augmentation_sureness < 1)
+
+    def surest_answer(self) -> float:
+        """What is answered to real images, a probability, when nothing is in doubt."""
+        return 1.0
 
     def described(self) -> str:
         """What depends on the device, in a few words."""

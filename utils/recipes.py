@@ -57,6 +57,14 @@ class RecipeOptions(ConvolutionalOptions):
         "feature_matching_layer",
     )  # fmt: skip
 
+    def surest_answer(self) -> float:
+        """The mean label of real images, which is what a discriminator without doubts answers."""
+        sides = 2 if self.smoothing_sides == "two-sided" else 1
+        real = 1.0 - self.label_smoothing / sides - self.label_noise / 2
+        fake = self.label_smoothing * (1 - 1 / sides) + self.label_noise / 2
+        swaps = 1.0 - (1.0 - self.label_swap) * (0.93 if self.balance == "boosting" else 1.0)
+        return (1.0 - swaps) * real + swaps * fake
+
     def check(self) -> None:
         """Raise UserError for values that make no training."""
         super().check()

@@ -97,7 +97,8 @@ class Method(Protocol):
 
     def train_step(self, real_batches: backend.Tensor) -> dict[str, backend.Tensor]:
         """One alternation on uint8 (h.batches_per_step, B, H, W, 3); returns named scalars, always
-        the same names."""
+        the same names; where ``h.augmentation_sureness`` is below 1, ``d_real`` is one of them, the
+        mean answer to real images, a probability."""
 
 
 def run(
@@ -463,7 +464,7 @@ class Trainer:
         variables = [variable for group in self.state.values() for variable in group]
         # What the loop moves between steps; None where it stays as it is.
         self.adapting: Augmentation | None = None
-        if h.adapts_augmentation():
+        if h.adapts_augmentation() and (self.number_held_out or h.augmentation_sureness < 1):
             self.adapting = method.augment
             variables.append(method.augment.probability)
         self.steps_to_adapt = max(1, IMAGES_TO_ADAPT // h.batch_size)
@@ -844,8 +845,10 @@ class Trainer:
         excesses = []
         if h.augmentation_target and self.number_held_out:
             excesses.append(overfitting(self.ask()) - h.augmentation_target)
-        if h.augmentation_sureness < 1 and self.d_real:
-            excesses.append(float(np.mean(self.d_real)) - h.augmentation_sureness)
+        # Of few of these steps, if it has only just become an option of the run, nothing follows.
+        if h.augmentation_sureness < 1 and 2 * len(self.d_real) >= self.steps_to_adapt:
+            sureness = float(np.mean(self.d_real)) / h.surest_answer()
+            excesses.append(sureness - h.augmentation_sureness)
         self.d_real.clear()
         self.adapting.adapt(excesses, self.steps_to_adapt * h.batch_size)
 
@@ -1091,7 +1094,8 @@ class Trainer:
         if "augmentation_probability" in loop:
             began = float(loop.get("augmentation_began", self.h.augmentation_probability))
             self.method.augment.resume(float(loop["augmentation_probability"]), began)
-        self.d_real = list(map(float, loop.get("d_real", ())))
+        if self.adapting is not None:
+            self.d_real = list(map(float, loop.get("d_real", ())))
         self.fixed_latents = loop["fixed_latents"]
         self.last_score = float(next(iter(loop.get("last_score", ())), math.nan))
         self._judge_by_these_pictures()
