@@ -15,6 +15,7 @@ docs/metrics.md says what each score sees and which to trust for what.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 import os
@@ -103,6 +104,8 @@ class Evaluation:
     """By generator: ``last, averaged`` and so on."""
     steps: dict[str, int]
     """How many steps each generator had been trained."""
+    reals: str
+    """A hash of the real pictures: where it is the same, scores can be compared."""
 
 
 def open_pictures(
@@ -139,14 +142,23 @@ def open_pictures(
     return dataset, held_out, np.delete(np.arange(len(dataset)), held_out)
 
 
+def open_run(run: str, options: Options) -> runs.Run:
+    """Open a run by its name.
+
+    Raises:
+        UserError: there is none.
+    """
+    check_run_name("RUN", run)
+    return runs.open_run(run, options.images_dir, options.models_dir)
+
+
 def evaluate(run: str, options: Options) -> Evaluation:
     """Score the generators of a run, and draw ``nearest.png`` in its folder of pictures.
 
     Raises:
         UserError: there is no such run, its pictures have changed, or too few were held out.
     """
-    check_run_name("RUN", run)
-    opened = runs.open_run(run, options.images_dir, options.models_dir)
+    opened = open_run(run, options)
     dataset, held_out, trained_on = open_pictures(opened, options)
     number = min(len(held_out), options.images or MOST_IMAGES)
     if number < FEWEST_IMAGES:
@@ -157,11 +169,11 @@ def evaluate(run: str, options: Options) -> Evaluation:
     chosen = np.random.default_rng(options.seed).permutation(held_out)
     spread = np.linspace(0, len(trained_on) - 1, min(len(trained_on), MOST_TRAINING_IMAGES))
     training = dataset.take(trained_on[spread.astype(int)]) if len(trained_on) else None
-    scorer = metrics.Scorer(
-        dataset.take(np.sort(chosen[:number])), training, options.features, options.seed
-    )
+    reals = dataset.take(np.sort(chosen[:number]))
+    scorer = metrics.Scorer(reals, training, options.features, options.seed)
     has_floor = training is not None and len(training) >= number
-    evaluation = Evaluation(run, number, scorer.floor() if has_floor else {}, {}, {})
+    floor = scorer.floor() if has_floor else {}
+    evaluation = Evaluation(run, number, floor, {}, {}, hashlib.sha256(reals).hexdigest()[:16])
     images = None
     folder = opened.models
     found = {
@@ -290,8 +302,8 @@ def first(evaluation: Evaluation) -> dict[str, float]:
 def main() -> None:
     """Score one run, or several side by side."""
     options = parse(Options, "evaluate.py", __doc__)
-    runs = options.compare or ((options.run,) if options.run else ())
-    if not runs:
+    names = tuple(dict.fromkeys(options.compare)) or ((options.run,) if options.run else ())
+    if not names:
         raise UserError("RUN: which run? Give its name, or --compare and several")
     if options.run and options.compare:
         raise UserError(f"--compare: and {options.run} as well; name it among those to compare")
@@ -301,7 +313,15 @@ def main() -> None:
         )
     require_between(options, 0, 2**32 - 1, "seed")
     backend.seed_everything(options.seed, deterministic=True)
-    evaluations = [evaluate(run, options) for run in runs]
+    for run in names:  # a name that is none, before the first is scored
+        open_run(run, options)
+    evaluations = [evaluate(run, options) for run in names]
+    if len({e.reals for e in evaluations}) > 1:
+        print(
+            "--compare: these runs are scored against different pictures, and what differs may be "
+            "these; give --data, or runs of one data set",
+            file=sys.stderr,
+        )
     if options.compare:
         chart = Path(options.images_dir, "comparison.png")
         draw_comparison(chart, evaluations)
@@ -309,12 +329,16 @@ def main() -> None:
         print(json.dumps([dataclasses.asdict(e) for e in evaluations], indent=2))
         return
     if options.compare:
-        columns = {"floor": evaluations[0].floor} if evaluations[0].floor else {}
-        print(table(columns | {e.run: first(e) for e in evaluations}))
+        columns = {}
+        for number, e in enumerate(evaluations):
+            if e.floor and (not number or e.reals != evaluations[0].reals):
+                columns["floor" if not number else f"floor of {e.run}"] = e.floor
+            columns[e.run] = first(e)
+        print(table(columns))
         print(f"\nchart: {chart}")
         return
     print_evaluation(evaluations[0], options)
-    nearest = Path(options.images_dir, options.run, "nearest.png")
+    nearest = open_run(options.run, options).images / "nearest.png"
     if nearest.exists() and not options.data:
         print(f"generated images beside the nearest training pictures: {nearest}")
 

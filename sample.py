@@ -451,6 +451,8 @@ def main() -> None:
     if not options.run:
         raise UserError("RUN: which run? Give its name or its folder")
     make = chosen_make(options)
+    if options.output and Path(options.output).exists() and not Path(options.output).is_dir():
+        raise UserError(f"--output {options.output}: is not a folder")
     run = runs.open_run(options.run, options.images_dir, options.models_dir)
     if make == "film":
         make_film(run, options)

@@ -173,9 +173,14 @@ def main() -> None:
     parser.add_argument("--set", choices=SEEDS, default="choose")
     parser.add_argument("--data", default="mechas")
     parser.add_argument("--size", type=int, default=32, help="of the images, in pixels")
-    parser.add_argument("--only", nargs="+", metavar="CASE", help="some of the trainings")
+    parser.add_argument(
+        "--only", nargs="+", choices=[case.name for case in CASES], metavar="CASE",
+        help="some of the trainings",
+    )  # fmt: skip
     parser.add_argument("--table", action="store_true", help="train nothing")
     options = parser.parse_args()
+    if options.table and not options.folder.is_dir():
+        parser.error(f"--folder {options.folder}: is not there, and --table trains nothing")
     options.folder.mkdir(parents=True, exist_ok=True)
     if not options.table:
         for seed in SEEDS[options.set]:

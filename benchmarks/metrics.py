@@ -26,6 +26,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from utils.commandline import positive
+
 SCORES = ("kid", "neighbours", "copies", "swd", "diversity", "sharpness")
 
 
@@ -75,8 +77,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--counts", type=int, nargs="+", default=[1000, 10000])
-    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128])
+    parser.add_argument("--counts", type=positive, nargs="+", default=[1000, 10000])
+    parser.add_argument("--sizes", type=positive, nargs="+", default=[64, 128])
     parser.add_argument("--scores", nargs="+", choices=SCORES, default=SCORES)
     parser.add_argument("--once", action="store_true", help="leave the second time out")
     parser.add_argument(

@@ -28,6 +28,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
 from utils import mechas  # noqa: E402
+from utils.commandline import positive  # noqa: E402
 from utils.pictures import save_png, tile  # noqa: E402
 
 
@@ -69,8 +70,8 @@ def run(source: Path, output: Path, *arguments: object) -> tuple[float, float]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=1500)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--count", type=positive, default=1500)
+    parser.add_argument("--rounds", type=positive, default=3)
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--orientation", action="store_true")
     parser.add_argument("--framing", metavar="PNG")

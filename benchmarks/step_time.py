@@ -37,6 +37,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from utils.commandline import positive
+
 
 @dataclass
 class Configuration:
@@ -321,7 +323,7 @@ def report(name: str, seconds: dict[str, np.ndarray]) -> None:
 def main() -> None:
     """Print a table for each configuration."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=9, help="turns of each (default 9)")
+    parser.add_argument("--rounds", type=positive, default=9, help="turns of each (default 9)")
     parser.add_argument("--only", choices=CONFIGURATIONS, help="measure one configuration")
     parser.add_argument("--worker", choices=("keras", "pytorch"), help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -24,6 +24,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from utils.commandline import positive
+
 KINDS = ("memory", "streamed")
 IMAGE_SIZE = 64
 WARM_UP_STEPS = 20
@@ -91,9 +93,9 @@ def train(kind: str, path: str, budget: int, steps: int) -> dict[str, float]:
 def main() -> None:
     """Make the set, run both kinds by turns, print medians."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5, help="runs of each kind (default 5)")
+    parser.add_argument("--rounds", type=positive, default=5, help="runs of each kind (default 5)")
     parser.add_argument("--steps", type=int, default=400, help="steps a run (default 400)")
-    parser.add_argument("--count", type=int, default=12_000, help="pictures (default 12,000)")
+    parser.add_argument("--count", type=positive, default=12_000, help="pictures (default 12,000)")
     parser.add_argument("--rows", type=int, default=1, help="pictures in a chunk (default 1)")
     parser.add_argument("--only", help=argparse.SUPPRESS)  # what a process of its own is to do
     options = parser.parse_args()

@@ -31,6 +31,7 @@ import tensorflow as tf
 
 import wgan
 from utils import datasets, training
+from utils.commandline import positive
 
 
 class Configuration(NamedTuple):
@@ -152,7 +153,7 @@ def measure(configuration: Configuration, rounds: int) -> dict[str, np.ndarray]:
 def main() -> None:
     """Print a line for each configuration and competitor."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each (default 7)")
+    parser.add_argument("--rounds", type=positive, default=7, help="turns of each (default 7)")
     parser.add_argument("--only", choices=CONFIGURATIONS, help="measure one configuration")
     options = parser.parse_args()
     print(f"{backend.describe_device()}; n_critic {wgan.Hyperparameters.n_critic}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ import dcgan
 from tests.conftest import REPOSITORY, TINY, blobs, run_script
 from utils import checkpoints
 from utils.datasets import write_dataset
-from utils.errors import RunError
+from utils.errors import RunError, one_line_errors
 
 
 @pytest.fixture
@@ -133,6 +134,9 @@ def test_a_batch_larger_than_the_data_set(refused, data_file):
     assert "has 7; wanted is at most 7" in refused(
         "--data", data_file, "--batch-size", 8, "--limit", 7, "--holdout", 0
     )
+    assert refused("--data", data_file, "--limit", 1, "--holdout", 0).endswith(
+        "has 1; wanted are 2 pictures at least"
+    )
 
 
 def test_an_output_folder_that_cannot_be_written(refused, data_file, tmp_path):
@@ -142,6 +146,19 @@ def test_an_output_folder_that_cannot_be_written(refused, data_file, tmp_path):
     )
     assert refused("--data", data_file, "--models-dir", "a_file") == (
         "--models-dir a_file: a_file is not a folder"
+    )
+    (tmp_path / "disk").symlink_to("/not/mounted")
+    assert refused("--data", data_file, "--images-dir", "disk/mine") == (
+        f"--images-dir disk/mine: {tmp_path}/disk is a link to /not/mounted, which is not there"
+    )
+
+
+def test_a_run_does_not_draw_into_what_it_learns_from(refused, tmp_path):
+    message = "--images-dir {}: is in --data {}, and what a run draws would be trained on; wanted "
+    assert refused("--data", ".") == message.format("images", ".") + "is a folder outside"
+    (tmp_path / "mine").mkdir()
+    assert refused("--data", tmp_path / "mine", "--images-dir", "mine").startswith(
+        message.format("mine", tmp_path / "mine")
     )
 
 
@@ -189,6 +206,15 @@ def test_a_run_that_is_not_there(refused, short_run):
     )
     assert refused("--resume", "x", "--models-dir", "no") == (
         "--resume x: no/x/config.json does not exist; there is no run in no"
+    )
+
+
+def test_a_file_where_a_runs_pictures_were(refused, short_run, tmp_path):
+    shutil.rmtree(tmp_path / "images")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "short").touch()
+    assert refused("--resume", "short", "--steps", 4) == (
+        "--resume short: images/short is not a folder"
     )
 
 
@@ -338,6 +364,30 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     bad = keras.Variable([1.0, np.inf], name="bad")
     with pytest.raises(RunError, match="bad is no longer finite at step 7: lower the learning"):
         saved.collect(7, {"generator": [bad]})
+
+
+def test_too_little_memory_is_one_line(capsys):
+    @one_line_errors
+    def main() -> None:
+        np.empty(2**55)
+
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 1
+    assert "error: not enough memory: Unable to allocate 256. PiB" in capsys.readouterr().err
+
+
+def test_the_command_that_goes_on_can_be_pasted():
+    h = dcgan.Hyperparameters(run_name="mine", models_dir="my models")
+    assert h.resume_command() == "python dcgan.py --resume mine --models-dir 'my models'"
+
+
+def test_nobody_need_listen(tmp_path, data_file):
+    script = REPOSITORY / "dcgan.py"
+    command = [sys.executable, script, *TINY, "--data", data_file, "--steps", "1"]
+    command = f"{shlex.join(map(str, command))} >&- 2>&-"
+    assert subprocess.run(["bash", "-c", command], cwd=tmp_path).returncode == 0
+    assert (tmp_path / "saved_models/dcgan-1/checkpoints/step_0000001.npz").exists()
 
 
 def test_a_reader_that_has_enough_is_no_error(tmp_path):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
+import evaluate
 from tests.conftest import TINY, blobs, run_script
 from tests.test_runs import read_history
 from utils import checkpoints, training
@@ -103,6 +105,28 @@ def test_runs_side_by_side(scored):
     assert read_picture(scored / "images" / "comparison.png").width > 1000
 
 
+def test_runs_on_different_pictures(monkeypatch, capsys, tmp_path):
+    def evaluated(run: str, options: evaluate.Options) -> evaluate.Evaluation:
+        floor = {"kid": float(len(run))}
+        return evaluate.Evaluation(run, 60, floor, {"last, averaged": {"kid": 9.0}}, {}, run[0])
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(evaluate, "evaluate", evaluated)
+    monkeypatch.setattr(evaluate, "open_run", lambda run, options: None)
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", "--compare", "one", "other", "two", "one"])
+    evaluate.main()
+    printed = capsys.readouterr()
+    assert printed.err.startswith("--compare: these runs are scored against different pictures, ")
+    assert printed.out.splitlines()[:2] == [
+        "     floor  one  other  floor of two  two",
+        "kid      3    9      9             3    9  distance of the distributions, x 1000; less is "
+        "better",
+    ]
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", "--compare", "one", "other"])
+    evaluate.main()
+    assert capsys.readouterr().err == ""
+
+
 def test_pictures_that_the_run_never_saw(scored):
     write_dataset(scored / "others.h5", blobs(55, seed=9), [""] * 55)
     result = run_script("evaluate.py", "one", "--data", "others.h5", "--json", folder=scored)
@@ -123,6 +147,8 @@ def test_mistakes(scored, tmp_path):
     assert refused("three", folder=scored).startswith(
         "RUN three: saved_models/three/config.json does not exist; there are "
     )
+    unscored = run_script("evaluate.py", "--compare", "one", "three", folder=scored)
+    assert unscored.stderr.startswith("evaluate.py: error: RUN three: ")
     assert refused("../one", folder=scored).startswith("RUN '../one': must be letters, digits")
     assert refused("one", "--images", 20, folder=scored) == (
         "--images 20: wanted at least 50, or 0 for all held out"

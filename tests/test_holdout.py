@@ -120,12 +120,16 @@ def test_other_pictures_are_scored_anew_and_what_was_best_is_kept(tmp_path):
     assert first.returncode == 0, first.stderr
     models = tmp_path / "saved_models" / "dcgan-1"
     before = (models / "best" / "generator.keras").read_bytes()
+    reals = tmp_path / "images" / "dcgan-1" / "reals.png"
+    were = reals.read_bytes()
     resume = ["dcgan.py", "--resume", "dcgan-1"]
     result = run_script(*resume, "--data", "b.h5", "--steps", 6, folder=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "other pictures than up to step 3: the search for the best networks" in result.stdout
     assert (models / "best-before-3" / "generator.keras").read_bytes() == before
     assert json.loads((models / "best" / "score.json").read_text())["step"] == 6
+    assert were != (are := reals.read_bytes())
+    reals.unlink()
     # Another spelling of the same file is no other set.
     result = run_script(*resume, "--data", "./b.h5", "--steps", 7, folder=tmp_path)
     assert result.returncode == 0, result.stderr
@@ -133,6 +137,19 @@ def test_other_pictures_are_scored_anew_and_what_was_best_is_kept(tmp_path):
     assert json.loads((models / "best" / "score.json").read_text())["step"] == 6
     config = json.loads((models / "config.json").read_text())
     assert config["data_set"]["pictures_since"] == 3
+    assert reals.read_bytes() == are
+    # What another score has chosen is not lost either.
+    result = run_script(*resume, "--score", "swd", "--steps", 9, folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert (
+        "--score swd: the best networks so far, of step 6, were chosen by another score, and stay "
+        "as saved_models/dcgan-1/best-before-7" in result.stdout
+    )
+    steps = [
+        json.loads((models / name / "score.json").read_text())["step"]
+        for name in ("best-before-3", "best-before-7", "best")
+    ]
+    assert steps == [3, 6, 9]
 
 
 def test_a_resumed_run_keeps_its_own(tmp_path, data_file):

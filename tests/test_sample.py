@@ -302,6 +302,24 @@ def test_an_interpolation(run_sample, folder, tmp_path):
     assert seconds == [80] * 12
 
 
+def test_pictures_are_where_the_run_had_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("saved_models/far", "drawn/far"):
+        Path(folder).mkdir(parents=True)
+    config = {"hyperparameters": {"images_dir": "drawn"}, "data_set": {}}
+    Path("saved_models/far/config.json").write_text(json.dumps(config))
+    for name in ("far", "saved_models/far"):
+        assert runs.open_run(name).images == Path("drawn/far")
+    Path("images/far").mkdir(parents=True)
+    assert runs.open_run("far").images == Path("images/far")
+
+
+def test_an_output_that_is_no_folder(run_sample, tmp_path):
+    (tmp_path / "mine.png").touch()
+    code, _, error = run_sample("one", "--output", tmp_path / "mine.png")
+    assert (code, error) == (2, f"--output {tmp_path}/mine.png: is not a folder")
+
+
 def test_a_walk_along_the_first_dimension(run_sample, tmp_path):
     code, lines, _ = run_sample("one", "--walk", 0, "--count", 2, "--output", tmp_path)
     assert (code, lines) == (0, [str(tmp_path / "one-walk-0-seed-0-count-2.png")])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import keras
@@ -19,8 +21,8 @@ from tests.conftest import REPOSITORY, TINY, blobs, run_script
 from utils import backend, training
 from utils.datasets import Dataset
 from utils.errors import RunError, UserError, one_line_errors
-from utils.files import atomic_path
-from utils.monitor import MOST_POINTS, History, thin
+from utils.files import atomic_path, remove_leftovers
+from utils.monitor import MOST_POINTS, History, read_rows, thin
 from utils.options import RunOptions, option_name
 from utils.recipes import noisy_labels, smooth_labels
 
@@ -66,6 +68,26 @@ def test_a_file_is_whole_or_as_it_was(tmp_path):
         fail_half_way()
     assert path.read_text() == "whole"
     assert list(path.parent.iterdir()) == [path]
+    killed, at_work = (path.with_name(f".weights-{name}.part.npz") for name in "ab")
+    for leftover in (killed, at_work):
+        leftover.touch()
+    os.utime(killed, (0, time.time() - 4000))
+    remove_leftovers(path)
+    assert sorted(path.parent.iterdir()) == [at_work, path]
+    at_work.unlink()
+
+
+def test_a_table_that_somebody_has_changed(tmp_path):
+    path = tmp_path / "history.csv"
+    path.write_text("step,d_loss\n10,0.5\n20,1e-")  # a kill in the middle of a number
+    assert read_rows(path, 99) == [{"step": 10.0, "d_loss": 0.5}]
+    path.write_text("step,d_loss\n10,0.5\n20,many\n30,0.5\n")
+    with pytest.raises(UserError, match=r"history\.csv: line 3 is damaged: could not convert"):
+        read_rows(path, 99)
+    assert read_rows(path, 10) == [{"step": 10.0, "d_loss": 0.5}]
+    path.write_text(path.read_text().replace(",", ";"))  # a spreadsheet
+    with pytest.raises(UserError, match=r"history\.csv: line 2 is damaged"):
+        read_rows(path, 99)
 
 
 @pytest.mark.parametrize(("error", "code"), [(UserError, 2), (RunError, 1), (OSError, 1)])
@@ -275,6 +297,7 @@ def test_where_a_run_ends():
 
 MEASURE_MEMORY = """
 import sys
+import time
 from pathlib import Path
 sys.path.insert(0, sys.argv.pop(1))
 import dcgan

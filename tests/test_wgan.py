@@ -312,10 +312,15 @@ def test_another_methods_run_is_not_resumed(tmp_path, data_file):
 def test_a_run_resumed_with_another_constraint_goes_on(tmp_path, data_file):
     arguments = ["--data", data_file, *TINY, "--constraint", "clip", "--steps", 3]
     assert run_script("wgan.py", *arguments, folder=tmp_path).returncode == 0
-    result = run_script(
-        "wgan.py", "--resume", "wgan-1", "--constraint", "penalty", "--steps", 6,
-        "--history-interval", 6, folder=tmp_path,
-    )  # fmt: skip
+    # Its checkpoint holds steps of both kinds, which are to become one row.
+    resume = ["wgan.py", "--resume", "wgan-1", "--history-interval", 6]
+    result = run_script(*resume, "--constraint", "penalty", "--steps", 5, folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    with np.load(tmp_path / "saved_models/wgan-1/checkpoints/step_0000005.npz") as archive:
+        names = archive["loop/pending_names"].tolist()
+        penalties = archive["loop/pending"][:, names.index("gradient_penalty")]
+    assert np.isnan(penalties).tolist() == [True, True, True, False, False]
+    result = run_script(*resume, "--steps", 6, folder=tmp_path)
     assert result.returncode == 0, result.stderr
     (row,) = read_history(tmp_path / "images" / "wgan-1")
     assert float(row["gradient_penalty"]) >= 0

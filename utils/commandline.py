@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import dataclasses
 import difflib
@@ -84,6 +85,17 @@ def require_between(options: object, lowest: float, highest: float, *fields: str
         for number in value if isinstance(value, tuple) else (value,):
             if number is not None and not lowest <= number <= highest:  # true for a NaN as well
                 raise UserError(f"{option_name(field)} {number}: must be {wanted}")
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 up, for argparse.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    if not re.fullmatch(r"0*[1-9][0-9]{0,11}", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: wanted is a whole number, 1 or more")
+    return int(text)
 
 
 def with_hyphens(argument: str) -> str:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from utils import mechas, pictures
 from utils.errors import RunError, UserError
-from utils.files import atomic_path
+from utils.files import atomic_path, remove_leftovers
 from utils.streaming import ImagesOnDisk
 
 FORMAT_VERSION = 1
@@ -607,6 +607,7 @@ def _open_mechas(
                 f"{printable(str(cache_dir))}: cannot be written; wanted a folder to keep the "
                 "drawn data set in"
             )
+        remove_leftovers(cache)
         drawn = mechas.draw_dataset(count=mechas.DEFAULT_COUNT, size=size, seed=0)
         try:
             write_dataset(cache, *drawn, made_by)

@@ -8,6 +8,26 @@ import sys
 from collections.abc import Callable
 
 
+def _open_standard_streams() -> None:
+    """Let what is printed go nowhere where the person has closed a stream, ``>&-``.
+
+    Otherwise the next file that is opened gets its number, and a library's message.
+    """
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - until the process ends
+
+
+_open_standard_streams()
+
+
 class UserError(Exception):
     """Bad input: the message names the option or file, what was found and what was wanted.
 
@@ -27,6 +47,9 @@ def one_line_errors(main: Callable[[], None]) -> Callable[[], None]:
 
     @functools.wraps(main)
     def wrapped() -> None:
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="replace")  # what a terminal cannot show
         try:
             main()
         except (UserError, RunError) as error:
@@ -36,6 +59,10 @@ def one_line_errors(main: Callable[[], None]) -> Callable[[], None]:
         except BrokenPipeError:
             # What the output was piped into has ended, e.g. head; Python would say so once more.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(1) from None
+        except MemoryError as error:
+            message = " ".join(f"not enough memory: {error}".split())
+            print(f"{os.path.basename(sys.argv[0])}: error: {message}", file=sys.stderr)
             raise SystemExit(1) from None
         except OSError as error:
             # A folder that cannot be written, or a full disk, where no one has said it better.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -75,6 +77,19 @@ def remove_abandoned(parent: Path, prefix: str, suffix: str) -> None:
             if lock.is_held:
                 shutil.rmtree(folder, ignore_errors=True)
             lock.release()
+
+
+def remove_leftovers(path: Path, seconds: float = 3600.0) -> None:
+    """Remove what processes that were killed in `atomic_path` have left beside ``path``.
+
+    Args:
+        path: as it was given there.
+        seconds: for which nothing has been written to a file: with less, somebody may be at it.
+    """
+    for leftover in path.parent.glob(f".{glob.escape(path.stem)}-*.part{glob.escape(path.suffix)}"):
+        with suppress(OSError):
+            if time.time() - leftover.stat().st_mtime > seconds:
+                leftover.unlink()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from utils.errors import UserError
 from utils.files import atomic_path
 
 MOST_POINTS = 2000
@@ -36,19 +37,28 @@ def read_rows(path: Path, step: int, texts: Collection[str] = ()) -> list[dict[s
         path: a CSV file whose first column is the step.
         step: later rows are left out, and half a line that a killed run left at the end.
         texts: columns that hold no numbers.
+
+    Raises:
+        UserError: a line that is not the last holds something else than numbers.
     """
     if not path.exists():
         return []
     with open(path, newline="", encoding="utf-8") as file:
         header, *lines = list(csv.reader(file)) or [[]]
-    return [
-        {
-            name: value if name in texts else float(value)
-            for name, value in zip(header, line, strict=True)
-        }
-        for line in lines
-        if len(line) == len(header) and float(line[0]) <= step
-    ]
+    rows = []
+    for number, line in enumerate(lines, start=2):
+        try:
+            if len(line) == len(header) and float(line[0]) <= step:
+                rows.append(
+                    {
+                        name: value if name in texts else float(value)
+                        for name, value in zip(header, line, strict=True)
+                    }
+                )
+        except ValueError as error:
+            if number <= len(lines):
+                raise UserError(f"{path}: line {number} is damaged: {error}") from None
+    return rows
 
 
 class Table(ABC):

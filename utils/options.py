@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import math
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -175,10 +176,10 @@ class RunOptions:
 
     def resume_command(self) -> str:
         """What goes on with this run."""
-        folder = (
-            "" if self.models_dir == RunOptions.models_dir else f" --models-dir {self.models_dir}"
-        )
-        return f"python {self.METHOD}.py --resume {self.run_name}{folder}"
+        words = ["python", f"{self.METHOD}.py", "--resume", self.run_name]
+        if self.models_dir != RunOptions.models_dir:
+            words += ["--models-dir", self.models_dir]
+        return shlex.join(words)
 
 
 def check_run_name(option: str, name: str) -> None:

@@ -59,7 +59,8 @@ def open_run(
     """Open a run by its name, or by the folder of its networks or pictures.
 
     Of a folder ``PARENT/images/RUN`` or ``PARENT/saved_models/RUN``, the other one is looked for
-    beside it, under the last part of ``models_dir`` or ``images_dir``.
+    beside it, under the last part of ``models_dir`` or ``images_dir``. If the latter is not given
+    and nothing is there, the folder that the run itself was told counts.
 
     Raises:
         UserError: there is no such run, or its ``config.json`` is damaged.
@@ -77,6 +78,9 @@ def open_run(
         models = places / Path(models_dir).name / folder.name if is_of_images else folder
     name = models.name
     config = checkpoints.read_config(name, models / "config.json", option="RUN")
+    told = Path(str(config["hyperparameters"].get("images_dir", images_dir)), name)
+    if images_dir == RunOptions.images_dir and not images.is_dir() and told.is_dir():
+        images = told
     return Run(name, config, images, models)
 
 
@@ -119,9 +123,11 @@ def generate(generator: keras.Model, latents: np.ndarray) -> np.ndarray:
     """What a generator makes of latent vectors (N, latent_dim): uint8 (N, H, W, 3)."""
     batches = [
         # Always a whole batch: another shape would be compiled anew.
-        generator.predict_on_batch(
-            np.resize(latents[start : start + BATCH_SIZE], (BATCH_SIZE, latents.shape[1]))
+        pictures.to_uint8(
+            generator.predict_on_batch(
+                np.resize(latents[start : start + BATCH_SIZE], (BATCH_SIZE, latents.shape[1]))
+            )
         )
         for start in range(0, len(latents), BATCH_SIZE)
     ]
-    return pictures.to_uint8(np.concatenate(batches)[: len(latents)])
+    return np.concatenate(batches)[: len(latents)]

@@ -13,6 +13,7 @@ import functools
 import itertools
 import math
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -214,9 +215,15 @@ def check_data(
     number = len(dataset) - len(held_out)
     if wanted > number:
         kept_out = f" besides {len(held_out)} held out" if len(held_out) else ""
+        most = number // h.batches_per_step
         raise UserError(
             f"--batch-size {h.batch_size}: a step takes {wanted} pictures, and {h.data} has "
-            f"{number}{kept_out}; wanted is at most {number // h.batches_per_step}"
+            f"{number}{kept_out}; wanted "
+            + (
+                f"is at most {most}"
+                if most > 1
+                else f"are {2 * h.batches_per_step} pictures at least"
+            )
         )
     return held_out
 
@@ -235,10 +242,21 @@ def check_folders(h: RunOptions) -> None:
         folder = Path(getattr(h, option))
         if h.run_name and not h.resume and not is_free(folder / h.run_name):
             raise name_is_taken(h, folder / h.run_name)
-        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        existing = next(
+            path for path in (folder, *folder.absolute().parents) if os.path.lexists(path)
+        )
         if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
             reason = "not writable" if existing.is_dir() else "not a folder"
+            if not existing.exists():
+                reason = f"a link to {os.readlink(existing)}, which is not there"
             raise UserError(f"{option_name(option)} {folder}: {existing} is {reason}")
+    source, drawn = Path(os.path.expanduser(h.data)).resolve(), Path(h.images_dir).resolve()
+    is_folder = h.data not in datasets.BUILT_IN and source.is_dir()
+    if is_folder and source in (drawn, *drawn.parents):
+        raise UserError(
+            f"--images-dir {h.images_dir}: is in --data {h.data}, and what a run draws would be "
+            "trained on; wanted is a folder outside"
+        )
 
 
 def is_free(folder: Path) -> bool:
@@ -288,6 +306,10 @@ class Folders:
                 number += 1
             except FileExistsError as error:
                 # Or another run took the number at this very moment.
+                if not is_new:
+                    raise UserError(
+                        f"--resume {h.run_name}: {error.filename} is not a folder"
+                    ) from None
                 if not automatic:
                     raise name_is_taken(h, Path(error.filename)) from None
                 number += 1
@@ -685,7 +707,7 @@ class Trainer:
                     "larger --holdout",
                     file=sys.stdout,
                 )
-            sys.stdout.flush()
+            print(end="", flush=True)
             if self.judge is not None:
                 self.answers = Answers(folders.answers)
                 # Without a checkpoint, the sample of step 0 is still to be made.
@@ -698,8 +720,10 @@ class Trainer:
                 self._draw_architecture()
             if h.augmentation:
                 self._save_augmented()
-            if not self.step:
+            # Those of a run that is resumed with others are no longer what it learns from.
+            if not folders.reals.exists() or self.origin.get("pictures_since") == self.step:
                 self._save_reals()
+            if not self.step:
                 self._save_sample()
                 self._save_checkpoint()
                 self._submit(functools.partial(self._note_health, 0, self._kernel_sizes(), bar))
@@ -814,7 +838,8 @@ class Trainer:
                 for name, value in rows[-1].items()
                 if not is_for_history_only(name)
             }
-            rate = bar.format_dict["rate"] or 0.0
+            made = bar.format_dict
+            rate = made["rate"] or (self.step - made["initial"]) / max(made["elapsed"], 1e-9)
             shown["images/s"] = f"{rate * self.images_per_step:.0f}"
             # Waiting for the device is no waiting: it is at work.
             shown |= {f"{name} wait": f"{x:.0%}" for name, x in self.waiting.shares().items()}
@@ -1049,6 +1074,7 @@ class Trainer:
         networks = self.method.networks
         weights = {name: checkpoints.copy_weights(network) for name, network in networks.items()}
         step = self.step
+        names = list(dict.fromkeys(itertools.chain(*reversed(self.pending))))
         loop = {
             "step": step,
             "images_seen": self.images_seen,
@@ -1061,8 +1087,9 @@ class Trainer:
             "d_real": list(self.d_real),
             "last_score": [] if math.isnan(self.last_score) else [self.last_score],
             "fixed_latents": self.fixed_latents,
-            "pending": [list(scalars.values()) for scalars in self.pending],
-            "pending_names": list(self.pending[-1]) if self.pending else [],
+            # NaN where a step, made before the run was resumed, had not this scalar.
+            "pending": [[row.get(name, math.nan) for name in names] for row in self.pending],
+            "pending_names": names,
         }
 
         def write() -> None:
@@ -1100,7 +1127,9 @@ class Trainer:
         self.last_score = float(next(iter(loop.get("last_score", ())), math.nan))
         self._judge_by_these_pictures()
         names = [str(name) for name in loop["pending_names"]]
-        self.pending = [dict(zip(names, map(float, row), strict=True)) for row in loop["pending"]]
+        for values in loop["pending"]:
+            row = dict(zip(names, map(float, values), strict=True))
+            self.pending.append({name: x for name, x in row.items() if not math.isnan(x)})
         for step, path in self.folders.samples().items():
             if step > self.step:
                 path.unlink()
@@ -1120,9 +1149,23 @@ class Trainer:
             )
         folder = self.folders.best
         self.best = checkpoints.read_best(folder, SCORES.get(self.h.score, {}))
-        if checkpoints.read_best(folder, ()).get("step", math.inf) <= since:
-            self.best = {}
-            folder.rename(folder.with_name(f"best-before-{since}"))
+        found = checkpoints.read_best(folder, ()).get("step", math.inf)
+        if found <= since:
+            self._set_best_aside(since)
+        elif not self.best and math.isfinite(found):
+            self._set_best_aside(self.step)
+            print(
+                f"--score {self.h.score}: the best networks so far, of step {found:.0f}, were "
+                f"chosen by another score, and stay as {self.folders.best}-before-{self.step}"
+            )
+
+    def _set_best_aside(self, step: int) -> None:
+        self.best = {}
+        folder = self.folders.best
+        kept = folder.with_name(f"{folder.name}-before-{step}")
+        if kept.exists():  # the run has gone back to an earlier checkpoint since
+            shutil.rmtree(kept)
+        folder.rename(kept)
 
     def _check_nothing_is_lost(self) -> None:
         """Raise UserError for a run that has trained, but whose checkpoints are gone.
