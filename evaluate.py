@@ -280,8 +280,9 @@ def draw_comparison(path: Path, evaluations: Sequence[Evaluation]) -> None:
         spreads = [first(e).get(f"{name}_spread", 0.0) for e in evaluations]
         places = np.arange(len(values))[::-1]
         axis.barh(places, values, xerr=spreads, height=0.7)
+        # Between runs on the same pictures, the floor differs by the training pictures alone.
         floors = [e.floor[name] for e in evaluations if name in e.floor]
-        if floors:
+        if floors and len({e.reals for e in evaluations}) == 1:
             axis.axvline(float(np.mean(floors)), color="black", linestyle="--", linewidth=1)
         axis.set_yticks(places, [e.run for e in evaluations])
         axis.set_title(name, fontsize=10)

@@ -333,6 +333,22 @@ def test_overfitting_is_how_far_held_out_pictures_have_gone(shift, expected):
     assert np.isnan(overfitting(near))
 
 
+def train(*arguments: str) -> None:
+    """Run dcgan.py in this process, where a test can look on."""
+    keras.utils.clear_session()
+    training.run(dcgan.DCGAN, dcgan.Hyperparameters, "", list(arguments))
+
+
+def assert_ended_alike(models: Path, probability: float) -> None:
+    """The runs ``whole`` and ``halves``, of seven steps."""
+    whole, halves = (
+        models / name / "checkpoints" / "step_0000007.npz" for name in ("whole", "halves")
+    )
+    assert_same_state(whole, halves)
+    with np.load(whole) as archive:
+        assert archive["loop/augmentation_probability"] == pytest.approx(probability)
+
+
 def test_a_run_moves_the_probability_and_goes_on_with_it(tmp_path, data_file, monkeypatch):
     """As often as it is told, by what the discriminator answers, the same when it is resumed."""
     asked = []
@@ -347,28 +363,17 @@ def test_a_run_moves_the_probability_and_goes_on_with_it(tmp_path, data_file, mo
     monkeypatch.setattr(training, "overfitting", known)
     monkeypatch.setattr(augmentation, "IMAGES_FROM_0_TO_1", 80)
     tiny = [*TINY, "--holdout", "0.3", "--score", "none", "--data", str(data_file)]
-    tiny.append("--augmentation-sureness=1")
+    tiny += ["--augmentation-sureness=1", "--history-interval=1"]
 
-    def run(*arguments: str) -> Path:
-        keras.utils.clear_session()
-        training.run(dcgan.DCGAN, dcgan.Hyperparameters, "", [*arguments, "--history-interval=1"])
-        return tmp_path / "saved_models"
-
-    run(*tiny, "--run-name", "whole", "--steps", "7")
+    train(*tiny, "--run-name", "whole", "--steps", "7")
     assert len(asked) == 3  # every second step
     with open(tmp_path / "images" / "whole" / "history.csv", newline="") as file:
         found = [float(row["augmentation_probability"]) for row in csv.DictReader(file)]
     assert found == pytest.approx([0.75, 0.75, 0.75, 0.85, 0.85, 0.95, 0.95])
     asked.clear()
-    run(*tiny, "--run-name", "halves", "--steps", "5")
-    run("--resume", "halves", "--steps", "7")
-    checkpoints = [
-        tmp_path / "saved_models" / name / "checkpoints" / "step_0000007.npz"
-        for name in ("whole", "halves")
-    ]
-    assert_same_state(*checkpoints)
-    with np.load(checkpoints[0]) as archive:
-        assert archive["loop/augmentation_probability"] == pytest.approx(0.95)
+    train(*tiny, "--run-name", "halves", "--steps", "5")
+    train("--resume", "halves", "--steps", "7")
+    assert_ended_alike(tmp_path / "saved_models", probability=0.95)
 
 
 @pytest.mark.parametrize(("holdout", "smoothing"), [("0.3", "0"), ("0", "0.2")])
@@ -392,9 +397,8 @@ def test_a_run_measures_how_sure_its_discriminator_is(
     tiny += ["--augmentation-sureness=0.4", "--history-interval=1", "--label-smoothing", smoothing]
 
     def run(*arguments: str) -> list[tuple[float, ...]]:
-        keras.utils.clear_session()
         measured.clear()
-        training.run(dcgan.DCGAN, dcgan.Hyperparameters, "", [*arguments])
+        train(*arguments)
         return list(measured)
 
     whole = run(*tiny, "--run-name", "whole", "--steps", "7")
@@ -409,13 +413,7 @@ def test_a_run_measures_how_sure_its_discriminator_is(
         assert images == 12
     halves = run(*tiny, "--run-name", "halves", "--steps", "5")
     assert halves + run("--resume", "halves", "--steps", "7") == whole
-    checkpoints = [
-        tmp_path / "saved_models" / name / "checkpoints" / "step_0000007.npz"
-        for name in ("whole", "halves")
-    ]
-    assert_same_state(*checkpoints)
-    with np.load(checkpoints[0]) as archive:
-        assert archive["loop/augmentation_probability"] == pytest.approx(0.85)
+    assert_ended_alike(tmp_path / "saved_models", probability=0.85)
 
 
 def test_a_few_steps_are_not_enough_to_say_how_sure_it_is(tmp_path, data_file, monkeypatch):
@@ -426,9 +424,7 @@ def test_a_few_steps_are_not_enough_to_say_how_sure_it_is(tmp_path, data_file, m
     monkeypatch.setattr(Augmentation, "adapt", lambda self, *found: measured.append(found))
 
     def run(sureness: str, steps: int, *arguments: str) -> int:
-        keras.utils.clear_session()
-        arguments = (*arguments, f"--augmentation-sureness={sureness}", f"--steps={steps}")
-        training.run(dcgan.DCGAN, dcgan.Hyperparameters, "", list(arguments))
+        train(*arguments, f"--augmentation-sureness={sureness}", f"--steps={steps}")
         path = tmp_path / "saved_models" / "few" / "checkpoints" / f"step_{steps:07}.npz"
         with np.load(path) as archive:
             return archive["loop/d_real"].size

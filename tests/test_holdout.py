@@ -150,6 +150,13 @@ def test_other_pictures_are_scored_anew_and_what_was_best_is_kept(tmp_path):
         for name in ("best-before-3", "best-before-7", "best")
     ]
     assert steps == [3, 6, 9]
+    # Nor if the run goes back behind it and is told so a second time.
+    for step in (8, 9):
+        (models / "checkpoints" / f"step_{step:07}.npz").unlink(missing_ok=True)
+    result = run_script(*resume, "--score", "kid", "--steps", 8, folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "stay as saved_models/dcgan-1/best-before-7-2" in result.stdout
+    assert json.loads((models / "best-before-7" / "score.json").read_text())["step"] == 6
 
 
 def test_a_resumed_run_keeps_its_own(tmp_path, data_file):

@@ -73,6 +73,7 @@ def finished(tmp_path_factory, data_file) -> Path:
     assert "d_loss=" in result.stderr
     assert "gradient" not in result.stderr
     assert "updates" not in result.stderr
+    assert re.search(r"images/s=[1-9]", result.stderr)
     assert "images/s=0," not in result.stderr
     # Nothing but the progress bar: no library talks in between.
     assert all(

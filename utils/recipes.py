@@ -17,6 +17,9 @@ from utils.backend import Tensor
 from utils.errors import UserError
 from utils.networks import ConvolutionalOptions
 
+BOOSTING_SWAPS_FROM = 0.93
+"""Draws of U(0, 1) from here on swap the labels of a step with --balance boosting."""
+
 
 @dataclass
 class RecipeOptions(ConvolutionalOptions):
@@ -62,7 +65,10 @@ class RecipeOptions(ConvolutionalOptions):
         sides = 2 if self.smoothing_sides == "two-sided" else 1
         real = 1.0 - self.label_smoothing / sides - self.label_noise / 2
         fake = self.label_smoothing * (1 - 1 / sides) + self.label_noise / 2
-        swaps = 1.0 - (1.0 - self.label_swap) * (0.93 if self.balance == "boosting" else 1.0)
+        never = 1.0 - self.label_swap
+        if self.balance == "boosting":
+            never *= BOOSTING_SWAPS_FROM
+        swaps = 1.0 - never
         return (1.0 - swaps) * real + swaps * fake
 
     def check(self) -> None:
@@ -263,7 +269,7 @@ class Balance:
             "discriminator": ops.logical_not(boosted["generator"]),
             "generator": ops.logical_or(boosted["generator"], is_asked),
         }
-        return ops.logical_and(is_free, k >= 0.93)
+        return ops.logical_and(is_free, k >= BOOSTING_SWAPS_FROM)
 
     def trains_discriminator(self, loss: Tensor) -> Tensor | bool:
         """Whether the discriminator learns, given its loss in this step."""

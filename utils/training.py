@@ -13,7 +13,6 @@ import functools
 import itertools
 import math
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -1153,19 +1152,22 @@ class Trainer:
         if found <= since:
             self._set_best_aside(since)
         elif not self.best and math.isfinite(found):
-            self._set_best_aside(self.step)
+            kept = self._set_best_aside(self.step)
             print(
                 f"--score {self.h.score}: the best networks so far, of step {found:.0f}, were "
-                f"chosen by another score, and stay as {self.folders.best}-before-{self.step}"
+                f"chosen by another score, and stay as {kept}"
             )
 
-    def _set_best_aside(self, step: int) -> None:
+    def _set_best_aside(self, step: int) -> Path:
+        """Begin the search for the best networks anew; returns where those so far are."""
         self.best = {}
         folder = self.folders.best
         kept = folder.with_name(f"{folder.name}-before-{step}")
-        if kept.exists():  # the run has gone back to an earlier checkpoint since
-            shutil.rmtree(kept)
-        folder.rename(kept)
+        number = 1
+        while kept.exists():  # the run has gone back to an earlier checkpoint since
+            number += 1
+            kept = folder.with_name(f"{folder.name}-before-{step}-{number}")
+        return folder.rename(kept)
 
     def _check_nothing_is_lost(self) -> None:
         """Raise UserError for a run that has trained, but whose checkpoints are gone.
