@@ -271,6 +271,8 @@ def draw_comparison(path: Path, evaluations: Sequence[Evaluation]) -> None:
     names = [name for name in shown_scores([first(e) for e in evaluations]) if name in MEANINGS]
     columns = 3
     rows = -(-len(names) // columns)
+    # On the same pictures it differs by the training pictures alone.
+    has_one_floor = len({e.reals for e in evaluations}) == 1
     figure = Figure(figsize=(4 * columns, 0.6 + rows * (0.9 + 0.35 * len(evaluations))))
     figure.set_layout_engine("constrained")
     FigureCanvasAgg(figure)
@@ -280,16 +282,18 @@ def draw_comparison(path: Path, evaluations: Sequence[Evaluation]) -> None:
         spreads = [first(e).get(f"{name}_spread", 0.0) for e in evaluations]
         places = np.arange(len(values))[::-1]
         axis.barh(places, values, xerr=spreads, height=0.7)
-        # Between runs on the same pictures, the floor differs by the training pictures alone.
-        floors = [e.floor[name] for e in evaluations if name in e.floor]
-        if floors and len({e.reals for e in evaluations}) == 1:
+        floors = [e.floor[name] for e in evaluations if name in e.floor and has_one_floor]
+        if floors:
             axis.axvline(float(np.mean(floors)), color="black", linestyle="--", linewidth=1)
         axis.set_yticks(places, [e.run for e in evaluations])
         axis.set_title(name, fontsize=10)
         axis.set_xlabel(MEANINGS[name], fontsize=7)
     for axis in axes[len(names) :]:
         axis.set_axis_off()
-    figure.suptitle("averaged weights of the last checkpoint; dashed: real pictures")
+    figure.suptitle(
+        "averaged weights of the last checkpoint; "
+        + ("dashed: real pictures" if has_one_floor else "scored against different pictures")
+    )
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=100)
 
