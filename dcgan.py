@@ -20,21 +20,21 @@ import random
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from utils import backend, training  # before Keras: they keep its start quiet
+from utils import backend
+from utils.training import loop as training  # before Keras: they keep its start quiet
 
 # isort: split
 import keras
 from keras import layers, ops
 
-from utils import networks
-from utils.adversarial import AveragedNetwork, frozen, gradient_norms
-from utils.augmentation import Augmentation
 from utils.backend import Tensor
-from utils.errors import one_line_errors
-from utils.layers import InstanceNoise, SpectralNormalization
-from utils.networks import activate
-from utils.presets import DCGAN_PRESETS, Preset
-from utils.recipes import (
+from utils.common.errors import one_line_errors
+from utils.models import networks
+from utils.models.adversarial import AveragedNetwork, frozen, gradient_norms
+from utils.models.augmentation import Augmentation
+from utils.models.layers import InstanceNoise, SpectralNormalization
+from utils.models.networks import activate
+from utils.models.recipes import (
     Balance,
     RecipeOptions,
     discriminator_labels,
@@ -43,6 +43,7 @@ from utils.recipes import (
     generator_target,
     with_features,
 )
+from utils.training.presets import DCGAN_PRESETS, Preset
 
 # ------------------------------------------------------------------------------------------------
 # Hyperparameters

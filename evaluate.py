@@ -33,11 +33,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from utils import datasets, latents, metrics, pictures, runs
-from utils.commandline import parse, require_between
-from utils.errors import UserError, one_line_errors
-from utils.files import atomic_path
-from utils.options import RunOptions, check_run_name
+from utils.common import pictures
+from utils.common.commandline import parse, require_between
+from utils.common.errors import UserError, one_line_errors
+from utils.common.files import atomic_path
+from utils.data import datasets
+from utils.sampling import latents, runs
+from utils.scoring import metrics
+from utils.training.options import RunOptions, check_run_name
 
 
 @dataclasses.dataclass

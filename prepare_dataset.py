@@ -23,20 +23,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from utils.commandline import parse, require_between  # first: it says what is not installed
+from utils.common.commandline import parse, require_between  # first: it says what is not installed
 
 # isort: split
 from tyro.conf import Positional
 
-from utils.errors import RunError, UserError, one_line_errors
+from utils.common.errors import RunError, UserError, one_line_errors
 
 if TYPE_CHECKING:  # what works on pictures is imported when there are some: --help starts at once
     import numpy as np
 
-    from utils.examine import Examined, Heap, Instructions, RowsOnDisk
-    from utils.filters import Decisions, Thresholds
-    from utils.orientation import Orientation
-    from utils.sources import Source
+    from utils.preparing.examine import Examined, Heap, Instructions, RowsOnDisk
+    from utils.preparing.filters import Decisions, Thresholds
+    from utils.preparing.orientation import Orientation
+    from utils.preparing.sources import Source
 
 # ------------------------------------------------------------------------------------------------
 # Options
@@ -165,8 +165,8 @@ def read_pictures(
     """Examine every picture of every source, in order; squares and details go to disk."""
     from tqdm import tqdm
 
-    from utils import examine
-    from utils.processes import cores, ordered_map
+    from utils.common.processes import cores, ordered_map
+    from utils.preparing import examine
 
     def tasks() -> Iterator[tuple[int, int, object, Instructions]]:
         index = 0
@@ -199,7 +199,7 @@ def chosen_thresholds(options: Options) -> Thresholds:
     """What ``--filters`` sets, overruled by the options given."""
     from dataclasses import asdict, replace
 
-    from utils.filters import MECHA, Thresholds
+    from utils.preparing.filters import MECHA, Thresholds
 
     base = MECHA if options.filters == "mecha" else Thresholds()
     given = {name: getattr(options, name) for name in asdict(base)}
@@ -214,7 +214,7 @@ def judge_pictures(
     include: Decisions,
 ) -> None:
     """Say of every picture which filter rejects it and why, and what a person decided."""
-    from utils.filters import judge
+    from utils.preparing.filters import judge
 
     for decisions in (exclude, include):
         decisions.settle(picture.examined.named() for picture in pictures)
@@ -269,7 +269,7 @@ def reject_copies(pictures: list[Picture], in_person: set[int]) -> None:
 
 def reject_near_duplicates(pictures: list[Picture], threshold: int) -> None:
     """Of pictures that look alike, the largest stays; those that a person includes stay anyway."""
-    from utils.filters import NearDuplicates
+    from utils.preparing.filters import NearDuplicates
 
     numbers = [number for number, picture in enumerate(pictures) if picture.kept]
 
@@ -300,7 +300,7 @@ def reject_near_duplicates(pictures: list[Picture], threshold: int) -> None:
 
 def orient_pictures(pictures: list[Picture], descriptors: RowsOnDisk) -> Orientation:
     """Mirror the pictures that face the other way."""
-    from utils.orientation import orient
+    from utils.preparing.orientation import orient
 
     found = orient(descriptors)
     for number, mirrored, certainty in zip(
@@ -337,13 +337,13 @@ def prepare(options: Options) -> None:
 
     import numpy as np
 
-    from utils import report, review
-    from utils.datasets import printable, write_pictures
-    from utils.examine import Heap, Instructions, RowsOnDisk
-    from utils.files import FolderLock, atomic_path, remove_abandoned
-    from utils.filters import Decisions
-    from utils.orientation import LENGTH
-    from utils.sources import open_source
+    from utils.common.files import FolderLock, atomic_path, remove_abandoned
+    from utils.data.datasets import printable, write_pictures
+    from utils.preparing import report, review
+    from utils.preparing.examine import Heap, Instructions, RowsOnDisk
+    from utils.preparing.filters import Decisions
+    from utils.preparing.orientation import LENGTH
+    from utils.preparing.sources import open_source
 
     beside = ("review.html", "review.png") if options.review else ()
     output = report.checked_output(options.output, options.sources, beside)

@@ -21,19 +21,20 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from utils import backend, training  # before Keras: they keep its start quiet
+from utils import backend
+from utils.training import loop as training  # before Keras: they keep its start quiet
 
 # isort: split
 import keras
 from keras import layers, ops
 
-from utils import residual
-from utils.adversarial import AveragedNetwork, frozen, gradient_norms
-from utils.augmentation import Augmentation
 from utils.backend import Tensor
-from utils.errors import one_line_errors
-from utils.layers import Downsample
-from utils.residual import ResidualOptions
+from utils.common.errors import one_line_errors
+from utils.models import residual
+from utils.models.adversarial import AveragedNetwork, frozen, gradient_norms
+from utils.models.augmentation import Augmentation
+from utils.models.layers import Downsample
+from utils.models.residual import ResidualOptions
 
 # ------------------------------------------------------------------------------------------------
 # Hyperparameters

@@ -34,10 +34,12 @@ import tyro
 from PIL import Image
 from tqdm import tqdm
 
-from utils import checkpoints, latents, pictures, runs
-from utils.commandline import option_name, parse, require_between, with_hyphens
-from utils.errors import UserError, one_line_errors
-from utils.options import RunOptions
+from utils.common import pictures
+from utils.common.commandline import option_name, parse, require_between, with_hyphens
+from utils.common.errors import UserError, one_line_errors
+from utils.sampling import latents, runs
+from utils.training import checkpoints
+from utils.training.options import RunOptions
 
 
 @dataclasses.dataclass
@@ -263,7 +265,7 @@ def open_judge(samples: Samples) -> tuple[Any, str]:
         UserError: the run has saved none.
     """
     import utils.layers  # noqa: F401 - layers that only discriminators have
-    from utils.answers import Judge
+    from utils.watching.answers import Judge
 
     folder = (samples.run.models / FILES[samples.options.weights]).parent
     found = [name for name in runs.JUDGES if (folder / f"{name}.keras").exists()]
@@ -285,7 +287,7 @@ def make_best_worst(samples: Samples) -> None:
     training asks it. Such an answer depends on the rest of its batch, so that it is the mean over
     several batches of others.
     """
-    from utils.answers import best_and_worst
+    from utils.watching.answers import best_and_worst
 
     options = samples.options
     count = options.count or 24
@@ -412,7 +414,7 @@ def make_film(run: runs.Run, options: Options) -> None:
 
 def make_export(samples: Samples) -> None:
     """``generator.keras`` and ``generator.onnx``."""
-    from utils.export import export
+    from utils.sampling.export import export
 
     folder = Path(samples.options.output or samples.run.models / "export")
     weights = samples.options.weights
@@ -427,7 +429,8 @@ def make_export(samples: Samples) -> None:
 
 def make_explorer(samples: Samples) -> None:
     """``explorer.html``, and the run's page, if there is one, leads to it."""
-    from utils import explorer, page
+    from utils.sampling import explorer
+    from utils.watching import page
 
     model = explorer.export(samples.generator)  # first: the search takes a while
     run, options = samples.run, samples.options

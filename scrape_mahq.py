@@ -25,15 +25,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from utils import commandline, pages, sites  # first: they say what is not installed
+from utils.common import commandline
+from utils.scraping import (
+    pages,
+    sites,  # first: they say what is not installed
+)
 
 # isort: split
 from tqdm import tqdm
 
-from utils.collection import Collection, Entry
-from utils.errors import RunError, UserError, one_line_errors
-from utils.sites import Suit
-from utils.web import FetchError, Manners, host_of, printable
+from utils.common.errors import RunError, UserError, one_line_errors
+from utils.scraping.collection import Collection, Entry
+from utils.scraping.sites import Suit
+from utils.scraping.web import FetchError, Manners, host_of, printable
 
 # ------------------------------------------------------------------------------------------------
 # Options
@@ -448,7 +452,8 @@ class Run:
             page = pages.EXPECTED
             raise RunError(
                 f"none of {self.pages_read} pages has a unit type, so the site has probably "
-                f"changed: expected {page}; look at {self.last_page}, then at utils/pages.py"
+                f"changed: expected {page}; look at {self.last_page}, then at "
+                "utils/scraping/pages.py"
             )
         missing = [each for each in self.failures if not (each.get("kept") and each["final"])]
         if not missing:

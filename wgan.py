@@ -21,19 +21,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from utils import backend, training  # before Keras: they keep its start quiet
+from utils import backend
+from utils.training import loop as training  # before Keras: they keep its start quiet
 
 # isort: split
 import keras
 from keras import layers, ops
 
-from utils import networks
-from utils.adversarial import AveragedNetwork, frozen, gradient_norms
-from utils.augmentation import Augmentation
 from utils.backend import Tensor
-from utils.errors import UserError, one_line_errors
-from utils.networks import ConvolutionalOptions, activate
-from utils.presets import WGAN_PRESETS, Preset
+from utils.common.errors import UserError, one_line_errors
+from utils.models import networks
+from utils.models.adversarial import AveragedNetwork, frozen, gradient_norms
+from utils.models.augmentation import Augmentation
+from utils.models.networks import ConvolutionalOptions, activate
+from utils.training.presets import WGAN_PRESETS, Preset
 
 # ------------------------------------------------------------------------------------------------
 # Hyperparameters

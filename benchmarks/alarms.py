@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils.alarms import Alarm, Health
+from utils.watching.alarms import Alarm, Health
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BASE = (

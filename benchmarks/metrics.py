@@ -26,7 +26,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils.commandline import positive
+from utils.common.commandline import positive
 
 SCORES = ("kid", "neighbours", "copies", "swd", "diversity", "sharpness")
 
@@ -52,7 +52,7 @@ def peak_memory() -> int:
 
 def measure(score: str, count: int, size: int, again: bool) -> dict[str, float]:
     """Seconds and bytes of one score, in this process."""
-    from utils import metrics
+    from utils.scoring import metrics
 
     reals, fakes = (make_images(count, size, seed) for seed in range(2))
     training = make_images(count, size, 2) if score == "copies" else None

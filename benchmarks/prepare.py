@@ -27,9 +27,9 @@ from PIL import Image
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from utils import mechas  # noqa: E402
-from utils.commandline import positive  # noqa: E402
-from utils.pictures import save_png, tile  # noqa: E402
+from utils.common.commandline import positive  # noqa: E402
+from utils.common.pictures import save_png, tile  # noqa: E402
+from utils.data import mechas  # noqa: E402
 
 
 def write_jpegs(folder: Path, count: int, side: int = 400) -> None:

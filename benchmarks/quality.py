@@ -9,13 +9,13 @@
 **The score that decides, named before anything was trained, is KID** of the averaged generator at
 the last moment, against the pictures kept from training: the least wins. (`f_score` is chance on
 some data sets, and SWD prefers speckle.) A contestant that draws copies is out: one whose images
-are less than `utils.alarms.Limits.closeness` times as far from the training pictures as real ones
-are, or of which more than `MOST_COPIES` of the images are suspiciously near to one (as
+are less than `utils.watching.alarms.Limits.closeness` times as far from the training pictures as
+real ones are, or of which more than `MOST_COPIES` of the images are suspiciously near to one (as
 ``evaluate.py`` says it), beyond the share of real pictures of which that is true.
 
 Contestants are our scripts with some options, and *historical* ones: the presets of known projects
-(`utils/presets.py`), each once as it is but at the benchmark's image size, and once at our width:
-with our filters, batch and precision. The better of the two counts.
+(`utils/training/presets.py`), each once as it is but at the benchmark's image size, and once at our
+width: with our filters, batch and precision. The better of the two counts.
 
 **Seconds are of this machine,** all its cores, by the clock, spent on steps alone: neither start
 nor compilation nor scoring. The steps of all contestants are timed first, in turns beside the
@@ -87,10 +87,10 @@ from benchmarks.trainings import (
     train_to,
     write_json,
 )
-from utils.errors import RunError, UserError, one_line_errors
-from utils.files import atomic_path
-from utils.pictures import caption, read_picture, save_png, tile
-from utils.presets import DCGAN_PRESETS, WGAN_PRESETS
+from utils.common.errors import RunError, UserError, one_line_errors
+from utils.common.files import atomic_path
+from utils.common.pictures import caption, read_picture, save_png, tile
+from utils.training.presets import DCGAN_PRESETS, WGAN_PRESETS
 
 # ------------------------------------------------------------------------------------------------
 # Contestants
@@ -329,8 +329,10 @@ def time_contestants(
     Raises:
         UserError: the data set cannot be opened.
     """
-    from utils import backend, datasets, training
-    from utils.options import parse_command_line
+    from utils import backend
+    from utils.data import datasets
+    from utils.training import loop as training
+    from utils.training.options import parse_command_line
 
     dataset = datasets.open_dataset(
         setting.data, setting.size, memory_budget=datasets.automatic_budget()
@@ -485,7 +487,7 @@ def settle(folder: Path, data: str, size: int, precision: str, cores: int) -> No
 # ------------------------------------------------------------------------------------------------
 
 GROUPS = ("kid", "neighbours", "swd", "diversity", "sharpness")
-"""Of `utils.metrics.GROUPS`, what every moment is scored by."""
+"""Of `utils.scoring.metrics.GROUPS`, what every moment is scored by."""
 
 
 @dataclass(frozen=True)
@@ -575,13 +577,15 @@ def score_run(name: str, folder: Path) -> dict[str, float]:
         UserError: there is no such run, or its pictures have changed.
     """
     import evaluate
-    from utils import backend, latents, metrics, runs
+    from utils import backend
+    from utils.sampling import latents, runs
+    from utils.scoring import metrics
 
     options = evaluate.Options(images_dir=str(folder / "images"), models_dir=str(folder / "models"))
     backend.seed_everything(options.seed, deterministic=True)
     run = runs.open_run(name, options.images_dir, options.models_dir)
     dataset, held_out, _ = evaluate.open_pictures(run, options)
-    # The same pictures, whatever the run: see `utils.datasets.held_out`.
+    # The same pictures, whatever the run: see `utils.data.datasets.held_out`.
     chosen = np.random.default_rng(options.seed).permutation(held_out)[: evaluate.MOST_IMAGES]
     scorer = metrics.Scorer(dataset.take(np.sort(chosen)), seed=options.seed)
     generator = runs.load_network(run.models / runs.GENERATORS[AVERAGED])
@@ -669,7 +673,7 @@ class Row:
 
     def copies(self, floor: Mapping[str, float]) -> list[int]:
         """The seeds that draw copies of training pictures."""
-        from utils.alarms import Limits
+        from utils.watching.alarms import Limits
 
         return [
             seed

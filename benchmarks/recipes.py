@@ -73,9 +73,9 @@ from benchmarks.trainings import (
     train_to,
     write_json,
 )
-from utils.errors import RunError, UserError, one_line_errors
-from utils.files import atomic_path
-from utils.pictures import WHITE, read_picture, save_png
+from utils.common.errors import RunError, UserError, one_line_errors
+from utils.common.files import atomic_path
+from utils.common.pictures import WHITE, read_picture, save_png
 
 # ------------------------------------------------------------------------------------------------
 # Recipes
@@ -169,8 +169,10 @@ def time_recipes(recipes: Sequence[Recipe], turns: int) -> dict[str, list[float]
 
     A recipe that its script does not know has the error in place of the numbers.
     """
-    from utils import backend, datasets, training
-    from utils.options import parse_command_line
+    from utils import backend
+    from utils.data import datasets
+    from utils.training import loop as training
+    from utils.training.options import parse_command_line
 
     trainers: dict[str, Any] = {}
     found: dict[str, Any] = {}

@@ -37,7 +37,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils.commandline import positive
+from utils.common.commandline import positive
 
 
 @dataclass
@@ -104,7 +104,9 @@ def keras_step(name: str, configuration: Configuration) -> Callable[[], object]:
 def our_step(h: Any, images: np.ndarray) -> Callable[[], object]:
     """One compiled function, as the scripts run it: it chooses images, draws latents, updates."""
     import dcgan
-    from utils import backend, datasets, training
+    from utils import backend
+    from utils.data import datasets
+    from utils.training import loop as training
 
     trainer = training.Trainer(dcgan.DCGAN(h), h, datasets.Dataset(images, []))
     # The loop fetches less often; here the step has to be over when its time is taken.

@@ -24,7 +24,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils.commandline import positive
+from utils.common.commandline import positive
 
 KINDS = ("memory", "streamed")
 IMAGE_SIZE = 64
@@ -35,7 +35,7 @@ def make_set(path: Path, count: int, rows: int) -> int:
     """Write ``count`` pictures that compress about as well as drawings; return their bytes."""
     import h5py
 
-    from utils.datasets import write_dataset
+    from utils.data.datasets import write_dataset
 
     random = np.random.default_rng(0)
     images = np.full((count, IMAGE_SIZE, IMAGE_SIZE, 3), 255, np.uint8)
@@ -58,7 +58,9 @@ def make_set(path: Path, count: int, rows: int) -> int:
 
 def train(kind: str, path: str, budget: int, steps: int) -> dict[str, float]:
     """Train in this process; seconds a step, memory in bytes."""
-    from utils import backend, datasets, training
+    from utils import backend
+    from utils.data import datasets
+    from utils.training import loop as training
 
     # isort: split
     import dcgan

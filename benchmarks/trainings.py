@@ -29,8 +29,8 @@ from typing import Any, TextIO
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from utils.errors import RunError, UserError  # noqa: E402
-from utils.files import atomic_path  # noqa: E402
+from utils.common.errors import RunError, UserError  # noqa: E402
+from utils.common.files import atomic_path  # noqa: E402
 
 AVERAGED, CURRENT = "last, averaged", "last, current"
 """What ``evaluate.py`` calls the two generators of the last step."""
@@ -134,7 +134,7 @@ def seconds_a_step(trainer: Any, seconds: float, clock: Any, fetched: int) -> fl
     """Make steps for at least that many seconds, and at least once.
 
     Args:
-        trainer: a `utils.training.Trainer`.
+        trainer: a `utils.training.loop.Trainer`.
         seconds: by the clock.
         clock: `time.process_time` or `time.perf_counter`.
         fetched: steps after which their results are waited for.

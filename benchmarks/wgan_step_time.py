@@ -30,8 +30,9 @@ import keras
 import tensorflow as tf
 
 import wgan
-from utils import datasets, training
-from utils.commandline import positive
+from utils.common.commandline import positive
+from utils.data import datasets
+from utils.training import loop as training
 
 
 class Configuration(NamedTuple):

@@ -23,7 +23,7 @@ from keras import ops
 import dcgan
 import wgan
 from tests.conftest import blobs
-from utils.augmentation import (
+from utils.models.augmentation import (
     IMAGES_FROM_0_TO_1,
     KINDS,
     Augmentation,

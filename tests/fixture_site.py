@@ -25,7 +25,7 @@ from urllib.parse import parse_qs, quote_plus, urlsplit
 
 from PIL import Image
 
-from utils import mechas
+from utils.data import mechas
 
 CHANGED = email.utils.formatdate(1_500_000_000, usegmt=True)
 

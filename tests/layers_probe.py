@@ -20,8 +20,8 @@ from utils import backend
 import keras
 from keras import ops
 
-from utils.adversarial import frozen
-from utils.layers import (
+from utils.models.adversarial import frozen
+from utils.models.layers import (
     InstanceNoise,
     MinibatchDiscrimination,
     MinibatchStandardDeviation,

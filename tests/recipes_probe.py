@@ -25,7 +25,7 @@ import wgan
 from tests.conftest import blobs
 from tests.test_r3gan import with_active_blocks
 from tests.test_recipes import recorded
-from utils.recipes import Balance
+from utils.models.recipes import Balance
 
 SMALL = {
     "image_size": 16, "batch_size": 4, "latent_dim": 5, "generator_filters": (4,),

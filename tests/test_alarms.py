@@ -14,10 +14,10 @@ import dcgan
 import r3gan
 import wgan
 from tests.conftest import TINY
-from utils import alarms
-from utils.adversarial import kernel_size
-from utils.alarms import MEASURED, Health, Limits, find
-from utils.commandline import option_names
+from utils.common.commandline import option_names
+from utils.models.adversarial import kernel_size
+from utils.watching import alarms
+from utils.watching.alarms import MEASURED, Health, Limits, find
 
 HEALTHY = {
     "alikeness": 0.05, "kid": 200.0, "closeness": 1.0, "overfitting": 0.1, "d_real": 0.8,

@@ -12,7 +12,7 @@ from keras import ops
 import dcgan
 from tests.conftest import blobs
 from utils import backend
-from utils.adversarial import frozen
+from utils.models.adversarial import frozen
 
 
 def tiny_method(**changes: object) -> dcgan.DCGAN:

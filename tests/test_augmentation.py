@@ -24,10 +24,9 @@ from tests.test_backends import BACKENDS, OTHERS, assert_same_results
 from tests.test_runs import assert_same_state
 from tests.test_wgan import TINY as TINY_WGAN
 from tests.test_wgan import tiny_method as tiny_wgan
-from utils import augmentation, backend, training
-from utils.answers import KINDS as ANSWERED
-from utils.answers import overfitting
-from utils.augmentation import (
+from utils import backend
+from utils.models import augmentation
+from utils.models.augmentation import (
     KINDS,
     Augmentation,
     change_colors,
@@ -37,6 +36,9 @@ from utils.augmentation import (
     hole_side,
     translate,
 )
+from utils.training import loop as training
+from utils.watching.answers import KINDS as ANSWERED
+from utils.watching.answers import overfitting
 
 ON = ["--augmentation", *KINDS]
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from utils import mechas
-from utils.datasets import BatchOrder, Dataset, open_dataset, read_dataset, write_dataset
-from utils.errors import RunError, UserError
+from utils.common.errors import RunError, UserError
+from utils.data import mechas
+from utils.data.datasets import BatchOrder, Dataset, open_dataset, read_dataset, write_dataset
 
 
 def random_images(count=5, size=32, seed=0) -> np.ndarray:
@@ -347,7 +347,9 @@ def test_folder_with_limit_fills_up_with_readable_pictures(tmp_path, capsys, mon
         assert len(found) == len(set(found.names)) == min(limit, 5)
         assert found.names == sorted(found.names)
     read = []
-    monkeypatch.setattr("utils.datasets._read_square", lambda path, size: read.append(path) or "")
+    monkeypatch.setattr(
+        "utils.data.datasets._read_square", lambda path, size: read.append(path) or ""
+    )
     with pytest.raises(UserError):
         open_dataset(str(tmp_path), limit=2)
     assert len(read) == len(set(read)) == 8  # each file once
@@ -378,7 +380,7 @@ def test_folder_larger_than_memory_is_refused(tmp_path, monkeypatch):
 
 @pytest.fixture
 def drawings(monkeypatch, tmp_path):
-    """A stand-in for ``utils.mechas`` that notes its calls; the working folder is empty."""
+    """A stand-in for ``utils.data.mechas`` that notes its calls; the working folder is empty."""
     calls = []
 
     def draw_dataset(count, size, seed, processes=None, progress=True):
@@ -438,7 +440,7 @@ def test_a_cache_that_cannot_be_written(drawings, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("utils.datasets.write_dataset", full)
+    monkeypatch.setattr("utils.data.datasets.write_dataset", full)
     with pytest.raises(RunError, match=r"^data/mechas-64.h5: cannot be written: .*No space left"):
         open_dataset("mechas")
 

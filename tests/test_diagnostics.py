@@ -15,12 +15,14 @@ import dcgan
 from tests.conftest import TINY, blobs, run_script
 from tests.test_alternation import real_images, tiny_method
 from tests.test_runs import assert_same_state, read_answers
-from utils import answers, architecture, backend, training
-from utils.adversarial import gradient_norms
-from utils.answers import Answers, Judge, best_and_worst, number_asked
-from utils.architecture import Block, blocks
-from utils.datasets import Dataset
-from utils.monitor import History, is_for_history_only
+from utils import backend
+from utils.data.datasets import Dataset
+from utils.models.adversarial import gradient_norms
+from utils.training import loop as training
+from utils.watching import answers, architecture
+from utils.watching.answers import Answers, Judge, best_and_worst, number_asked
+from utils.watching.architecture import Block, blocks
+from utils.watching.monitor import History, is_for_history_only
 
 # Gradient norms and counts ----------------------------------------------------------------------
 

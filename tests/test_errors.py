@@ -19,9 +19,9 @@ import pytest
 
 import dcgan
 from tests.conftest import REPOSITORY, TINY, blobs, run_script
-from utils import checkpoints
-from utils.datasets import write_dataset
-from utils.errors import RunError, one_line_errors
+from utils.common.errors import RunError, one_line_errors
+from utils.data.datasets import write_dataset
+from utils.training import checkpoints
 
 
 @pytest.fixture

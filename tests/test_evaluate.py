@@ -14,9 +14,10 @@ import pytest
 import evaluate
 from tests.conftest import TINY, blobs, run_script
 from tests.test_runs import read_history
-from utils import checkpoints, training
-from utils.datasets import write_dataset
-from utils.pictures import read_picture
+from utils.common.pictures import read_picture
+from utils.data.datasets import write_dataset
+from utils.training import checkpoints
+from utils.training import loop as training
 
 ARGUMENTS = [*TINY, "--holdout", "0.3", "--score-interval", "4", "--history-interval", "2"]
 

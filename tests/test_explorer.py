@@ -26,8 +26,9 @@ from keras import layers
 
 import dcgan
 import sample
-from utils import explorer, latents, page
-from utils.errors import UserError
+from utils.common.errors import UserError
+from utils.sampling import explorer, latents
+from utils.watching import page
 
 SIZE, LATENT_DIM = 32, 12
 DIGESTS = {

@@ -5,9 +5,10 @@ import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from tests.test_pictures import encode
-from utils import mechas
-from utils.errors import UserError
-from utils.filters import (
+from utils.common.errors import UserError
+from utils.common.pictures import background_colour, read_picture
+from utils.data import mechas
+from utils.preparing.filters import (
     MECHA,
     Decisions,
     Measures,
@@ -19,7 +20,6 @@ from utils.filters import (
     measure,
     suspicion,
 )
-from utils.pictures import background_colour, read_picture
 
 GOOD = Measures(colour=0.5, plainness=1.0, lightness=0.9, photo=0.2, aspect=1.6)
 

@@ -16,7 +16,7 @@ from keras import ops
 import dcgan
 import wgan
 from tests.conftest import blobs
-from utils import recipes
+from utils.models import recipes
 
 SIZE, BATCH, LATENT_DIM = 8, 3, 4
 Weights = dict[str, np.ndarray]

@@ -10,8 +10,9 @@ import pytest
 
 import dcgan
 from tests.conftest import TINY, blobs, run_script
-from utils import backend, datasets
-from utils.datasets import Dataset, held_out, write_dataset
+from utils import backend
+from utils.data import datasets
+from utils.data.datasets import Dataset, held_out, write_dataset
 
 SOME = [*TINY, "--holdout", "0.3"]
 

@@ -17,9 +17,9 @@ from tests.conftest import REPOSITORY
 from tests.layers_probe import judge, kernels, precision, vectors
 from tests.test_backends import BACKENDS
 from utils import backend
-from utils.adversarial import frozen
-from utils.errors import UserError
-from utils.layers import (
+from utils.common.errors import UserError
+from utils.models.adversarial import frozen
+from utils.models.layers import (
     Downsample,
     InstanceNoise,
     MinibatchDiscrimination,

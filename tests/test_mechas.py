@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from utils import mechas
+from utils.data import mechas
 
 COUNT = 240
 

@@ -14,8 +14,9 @@ import pytest
 from PIL import Image, ImageFilter
 
 from tests.conftest import REPOSITORY, blobs
-from utils import mechas, metrics
-from utils.errors import UserError
+from utils.common.errors import UserError
+from utils.data import mechas
+from utils.scoring import metrics
 
 # Sides whose colours can be told apart, and how many robots of each.
 FACTIONS = ("ace", "arctic", "heavy", "dominion")

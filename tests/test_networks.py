@@ -8,7 +8,7 @@ import pytest
 from keras import layers, ops
 
 import dcgan
-from utils.augmentation import Augmentation
+from utils.models.augmentation import Augmentation
 
 
 def hyperparameters(**changes: object) -> dcgan.Hyperparameters:

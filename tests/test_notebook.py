@@ -17,8 +17,8 @@ from PIL import Image
 
 import dcgan
 from tests.conftest import REPOSITORY, TINY, blobs
-from utils import training
-from utils.datasets import write_dataset
+from utils.data.datasets import write_dataset
+from utils.training import loop as training
 
 nbformat = pytest.importorskip("nbformat")
 nbclient = pytest.importorskip("nbclient")

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from utils import mechas
-from utils.orientation import LENGTH, descriptor, orient
+from utils.data import mechas
+from utils.preparing.orientation import LENGTH, descriptor, orient
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_the_descriptor_of_a_mirror_image_is_its_negative(robots):
 
 
 def test_a_set_read_in_pieces_is_oriented_like_one_in_memory(descriptors, found, monkeypatch):
-    monkeypatch.setattr("utils.orientation.BLOCK", 37)
+    monkeypatch.setattr("utils.preparing.orientation.BLOCK", 37)
     np.testing.assert_array_equal(orient(descriptors).mirrored, found.mirrored)
 
 

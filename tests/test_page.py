@@ -21,12 +21,12 @@ import dcgan
 import r3gan
 import wgan
 from tests.conftest import REPOSITORY, TINY, run_script
-from utils import page
-from utils.alarms import Health
-from utils.answers import Answers
-from utils.files import script_safe
-from utils.monitor import History
-from utils.options import parse_command_line
+from utils.common.files import script_safe
+from utils.training.options import parse_command_line
+from utils.watching import page
+from utils.watching.alarms import Health
+from utils.watching.answers import Answers
+from utils.watching.monitor import History
 
 HOSTILE = "</script><img src=x onerror=alert(1)> <!-- & ' \" \u2028.h5"
 NAMES = ["d_loss", "d_real", "d_fake", "g_loss", "d_gradient_first", "f_score"]
@@ -375,7 +375,7 @@ def test_a_training_writes_it_and_so_does_a_resumed_one(tmp_path, data_file):
     # Stopped before its first step, a resumed run leaves the page as complete as it was.
     code = (
         "import os, signal, sys, dcgan\n"
-        "from utils.training import Trainer\n"
+        "from utils.training.loop import Trainer\n"
         "save = Trainer._save_augmented\n"
         "def stop(self):\n    save(self)\n    os.kill(os.getpid(), signal.SIGTERM)\n"
         "Trainer._save_augmented = stop\n"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from utils.pictures import (
+from utils.common.pictures import (
     UnreadablePicture,
     background_colour,
     fit_square,
@@ -205,7 +205,7 @@ def test_sizes_are_refused_before_decoding(monkeypatch):
     assert read_picture(data, max_pixels=100).size == (10, 10)
     with pytest.raises(UnreadablePicture, match=r"^10 x 10 pixels, more than 99$"):
         read_picture(data, max_pixels=99)
-    monkeypatch.setattr("utils.pictures.MAX_FILE_BYTES", 2**20)
+    monkeypatch.setattr("utils.common.pictures.MAX_FILE_BYTES", 2**20)
     with pytest.raises(UnreadablePicture, match=r"^more than 1 MB$"):
         read_picture(data + bytes(2**20))
 

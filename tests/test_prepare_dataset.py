@@ -23,9 +23,10 @@ from PIL import Image
 from tests.conftest import REPOSITORY, TINY, run_script, start_script
 from tests.test_filters import scene
 from tests.test_pictures import chunk, encode, png
-from utils import mechas, report, sources
-from utils.datasets import read_dataset
-from utils.examine import Examined, Heap
+from utils.data import mechas
+from utils.data.datasets import read_dataset
+from utils.preparing import report, sources
+from utils.preparing.examine import Examined, Heap
 
 NO_KERAS = (
     "import runpy, sys\n"
@@ -637,7 +638,7 @@ def test_a_data_set_on_a_full_disk(tmp_path, room):
     # To a program, a limit on the size of files looks as a full disk does.
     code = (
         "import resource, sys, numpy\n"
-        "from utils.datasets import write_dataset\n"
+        "from utils.data.datasets import write_dataset\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))\n"
         "images = numpy.random.default_rng(0).integers(0, 255, (20, 32, 32, 3), numpy.uint8)\n"
         "try:\n    write_dataset(sys.argv[1], images, [''] * 20)\n"

@@ -27,9 +27,9 @@ from benchmarks.trainings import (
     write_json,
 )
 from tests.conftest import blobs
-from utils.datasets import write_dataset
-from utils.errors import UserError
-from utils.options import parse_command_line
+from utils.common.errors import UserError
+from utils.data.datasets import write_dataset
+from utils.training.options import parse_command_line
 
 SETTING = Setting("mechas", 64, "float32")
 EVERYONE = quality.contestants(64)

@@ -17,8 +17,9 @@ from PIL import Image
 import r3gan
 from tests.conftest import blobs, run_script
 from tests.test_wgan import moved, values
-from utils import backend, residual
-from utils.errors import UserError
+from utils import backend
+from utils.common.errors import UserError
+from utils.models import residual
 
 TINY = [
     "--batch-size", "4", "--latent-dim", "5", "--generator-filters", "2", "--start-filters", "4",

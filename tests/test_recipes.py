@@ -15,11 +15,11 @@ import wgan
 from tests.conftest import TINY, run_script
 from tests.test_alternation import real_images, tiny_method, values
 from utils import backend
-from utils.augmentation import Augmentation
-from utils.errors import UserError
-from utils.options import parse_command_line
-from utils.presets import DCGAN_PRESETS, WGAN_PRESETS
-from utils.recipes import Balance, discriminator_labels, feature_distance
+from utils.common.errors import UserError
+from utils.models.augmentation import Augmentation
+from utils.models.recipes import Balance, discriminator_labels, feature_distance
+from utils.training.options import parse_command_line
+from utils.training.presets import DCGAN_PRESETS, WGAN_PRESETS
 
 # Balance: who learns in a step ------------------------------------------------------------------
 

@@ -13,8 +13,8 @@ import pytest
 from benchmarks import recipes
 from benchmarks.recipes import AVERAGED, CURRENT, Recipe, Row, Run
 from benchmarks.trainings import Ended
-from utils.errors import UserError
-from utils.options import parse_command_line
+from utils.common.errors import UserError
+from utils.training.options import parse_command_line
 
 BASELINE, OTHER = recipes.BASELINE, recipes.RECIPES[3]
 

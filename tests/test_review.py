@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.conftest import run_script
 from tests.test_prepare_dataset import prepare, report_of
-from utils import mechas
+from utils.data import mechas
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from utils.robots import Robots
+from utils.scraping.robots import Robots
 
 
 def allows(rules: str, path: str) -> bool:

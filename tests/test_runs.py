@@ -20,8 +20,10 @@ from PIL import Image
 
 import dcgan
 from tests.conftest import TINY, run_script, start_script
-from utils import backend, pictures, training
-from utils.options import parse_command_line
+from utils import backend
+from utils.common import pictures
+from utils.training import loop as training
+from utils.training.options import parse_command_line
 
 
 def read_history(run: Path) -> list[dict[str, str]]:

@@ -24,8 +24,10 @@ import dcgan
 import r3gan
 import sample
 import wgan
-from utils import export, latents, networks, pictures, runs
-from utils.errors import UserError
+from utils.common import pictures
+from utils.common.errors import UserError
+from utils.models import networks
+from utils.sampling import export, latents, runs
 
 SIZE, LATENT_DIM = 32, 5
 

@@ -42,9 +42,9 @@ from tests.fixture_site import (
     suit_page,
     wordpress_site,
 )
-from utils import pages
-from utils.collection import folder_name, picture_name, plain_name
-from utils.web import FetchError, host_of, is_on
+from utils.scraping import pages
+from utils.scraping.collection import folder_name, picture_name, plain_name
+from utils.scraping.web import FetchError, host_of, is_on
 
 QUICK = ["--delay", "0", "--backoff", "0.01", "--too-many-pause", "0.2"]
 

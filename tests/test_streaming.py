@@ -15,9 +15,9 @@ import pytest
 import dcgan
 from tests.conftest import TINY, blobs, run_script, start_script
 from tests.test_runs import assert_same_state, read_history, wait_for
-from utils.datasets import BatchOrder, open_dataset, read_dataset, write_dataset
-from utils.errors import RunError, UserError
-from utils.streaming import ImagesOnDisk, ReadAhead
+from utils.common.errors import RunError, UserError
+from utils.data.datasets import BatchOrder, open_dataset, read_dataset, write_dataset
+from utils.data.streaming import ImagesOnDisk, ReadAhead
 
 PICTURE = 32 * 32 * 3
 BUDGET = 3 * PICTURE  # 20 pictures are a good deal more
@@ -135,7 +135,7 @@ def test_links_to_elsewhere_are_refused_on_disk_as_well(tmp_path):
 
 
 def test_the_built_in_set_can_stay_on_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr("utils.mechas.DEFAULT_COUNT", 4)
+    monkeypatch.setattr("utils.data.mechas.DEFAULT_COUNT", 4)
     for _ in range(2):  # drawn, then found
         found = open_dataset("mechas", 32, cache_dir=tmp_path, memory_budget=BUDGET)
         assert found.is_streamed
@@ -143,8 +143,8 @@ def test_the_built_in_set_can_stay_on_disk(tmp_path, monkeypatch):
 
 
 def test_fingerprints_of_large_sets_are_of_4096_pictures(tmp_path, monkeypatch):
-    monkeypatch.setattr("utils.datasets.FINGERPRINT_RUNS", 3)
-    monkeypatch.setattr("utils.datasets.FINGERPRINT_RUN", 2)
+    monkeypatch.setattr("utils.data.datasets.FINGERPRINT_RUNS", 3)
+    monkeypatch.setattr("utils.data.datasets.FINGERPRINT_RUN", 2)
     images = blobs(20)
     write_dataset(tmp_path / "a.h5", images, [""] * 20)
     dataset, on_disk = read_dataset(tmp_path / "a.h5"), stream(tmp_path / "a.h5")

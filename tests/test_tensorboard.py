@@ -18,7 +18,7 @@ from PIL import Image
 import dcgan
 from tests.conftest import REPOSITORY, TINY, run_script, start_script
 from tests.test_runs import wait_for
-from utils.tensorboard import EventLog, _read_records, tag
+from utils.watching.tensorboard import EventLog, _read_records, tag
 
 event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 pytest.importorskip("tensorboardX")
@@ -230,7 +230,7 @@ def test_a_missing_package_is_told_before_anything_is_made(tmp_path, monkeypatch
 NO_BACKEND = """
 import sys
 from pathlib import Path
-from utils.tensorboard import EventLog, require_tensorboard
+from utils.watching.tensorboard import EventLog, require_tensorboard
 require_tensorboard()
 log = EventLog(Path("tensorboard"))
 log.begin(0, [], {})

@@ -13,7 +13,8 @@ if keras.backend.backend() != "tensorflow":
     pytest.skip("the backend is not TensorFlow", allow_module_level=True)
 import tensorflow
 
-from utils import backend, tensorflow_cpu
+from utils import backend
+from utils.backend import tensorflow_cpu
 
 
 def images_of(*shape: int) -> np.ndarray:

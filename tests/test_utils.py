@@ -18,13 +18,14 @@ from PIL import Image
 
 import dcgan
 from tests.conftest import REPOSITORY, TINY, blobs, run_script
-from utils import backend, training
-from utils.datasets import Dataset
-from utils.errors import RunError, UserError, one_line_errors
-from utils.files import atomic_path, remove_leftovers
-from utils.monitor import MOST_POINTS, History, read_rows, thin
-from utils.options import RunOptions, option_name
-from utils.recipes import noisy_labels, smooth_labels
+from utils import backend
+from utils.common.errors import RunError, UserError, one_line_errors
+from utils.common.files import atomic_path, remove_leftovers
+from utils.data.datasets import Dataset
+from utils.models.recipes import noisy_labels, smooth_labels
+from utils.training import loop as training
+from utils.training.options import RunOptions, option_name
+from utils.watching.monitor import MOST_POINTS, History, read_rows, thin
 
 # Labels -----------------------------------------------------------------------------------------
 
@@ -189,7 +190,12 @@ def test_every_hyperparameter_is_an_option_with_a_sentence_of_help(tmp_path):
     for field in dataclasses.fields(dcgan.Hyperparameters):
         option = option_name(field.name)
         assert option in words
-        files = ("dcgan.py", "utils/recipes.py", "utils/networks.py", "utils/options.py")
+        files = (
+            "dcgan.py",
+            "utils/models/recipes.py",
+            "utils/models/networks.py",
+            "utils/training/options.py",
+        )
         source = "".join((REPOSITORY / file).read_text() for file in files)
         sentence = source.split(f"\n    {field.name}: ")[1].split('"""')[1]
         assert " ".join(sentence.split()) in words, field.name
@@ -301,7 +307,7 @@ import time
 from pathlib import Path
 sys.path.insert(0, sys.argv.pop(1))
 import dcgan
-from utils import training
+from utils.training import loop as training
 
 save_sample = training.Trainer._save_sample
 

@@ -16,11 +16,11 @@ import pytest
 import dcgan
 from tests.conftest import REPOSITORY, TINY, blobs
 from tests.test_runs import assert_same_state, read_state
-from utils import training
-from utils.checkpoints import Checkpoints
-from utils.datasets import Dataset
-from utils.errors import RunError
-from utils.writer import BackgroundWriter, Waiting
+from utils.common.errors import RunError
+from utils.data.datasets import Dataset
+from utils.training.checkpoints import Checkpoints
+from utils.training import loop as training
+from utils.training.writer import BackgroundWriter, Waiting
 
 
 def until(condition) -> None:
@@ -200,7 +200,7 @@ SLOW_DISK = """
 import sys, time
 sys.path.insert(0, sys.argv.pop(1))
 import dcgan
-from utils import checkpoints
+from utils.training import checkpoints
 
 save = checkpoints.Checkpoints.save
 

@@ -1,0 +1,112 @@
+"""A dataclass as a command line: every field is an option, every mistake one line."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import difflib
+import io
+import math
+import re
+import sys
+from typing import TypeVar
+
+import tyro
+
+from utils.common.errors import UserError
+
+Options = TypeVar("Options")
+
+
+def parse(
+    dataclass_type: type[Options],
+    program: str,
+    description: str,
+    arguments: list[str] | None = None,
+    default: Options | None = None,
+) -> Options:
+    """Make a dataclass from the command line.
+
+    Args:
+        dataclass_type: each field is an option, with the sentence under it as its help.
+        program: the name of the script, for its help.
+        description: stands at the top of its help.
+        arguments: the command line; None takes that of this process.
+        default: what is left out is as in this one; None takes the defaults of the fields.
+
+    Raises:
+        UserError: an option that does not exist, or a value it cannot take.
+        SystemExit: after ``--help``, with code 0.
+    """
+    arguments = [with_hyphens(each) for each in (sys.argv[1:] if arguments is None else arguments)]
+    standard_error = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(standard_error):
+            chosen, unknown = tyro.cli(
+                dataclass_type,
+                prog=program,
+                args=arguments,
+                default=dataclass_type() if default is None else default,
+                description=description,
+                return_unknown_args=True,
+            )
+    except SystemExit as stop:
+        if stop.code:
+            raise UserError(_one_line(standard_error.getvalue())) from None
+        raise
+    if unknown:
+        names = option_names(dataclass_type)
+        close = difflib.get_close_matches(unknown[0].split("=")[0], names, n=1)
+        hint = f"did you mean {close[0]}?" if close else "--help lists the options"
+        raise UserError(f"{unknown[0]}: no such option; {hint}")
+    return chosen
+
+
+def option_name(field: str) -> str:
+    """The option of a field: ``latent_dim`` is ``--latent-dim``."""
+    return "--" + field.replace("_", "-")
+
+
+def option_names(dataclass_type: type) -> list[str]:
+    """The options of a dataclass, as they are written on the command line."""
+    return [option_name(field.name) for field in dataclasses.fields(dataclass_type)]
+
+
+def require_between(options: object, lowest: float, highest: float, *fields: str) -> None:
+    """Refuse values out of range; None is no value, and of a tuple each item counts.
+
+    Raises:
+        UserError: names the option of the first field whose value is outside, and the range.
+    """
+    wanted = f"{lowest:g} or more" if highest == math.inf else f"from {lowest:g} to {highest:.10g}"
+    for field in fields:
+        value = getattr(options, field)
+        for number in value if isinstance(value, tuple) else (value,):
+            if number is not None and not lowest <= number <= highest:  # true for a NaN as well
+                raise UserError(f"{option_name(field)} {number}: must be {wanted}")
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 up, for argparse.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    if not re.fullmatch(r"0*[1-9][0-9]{0,11}", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: wanted is a whole number, 1 or more")
+    return int(text)
+
+
+def with_hyphens(argument: str) -> str:
+    """The argument as it is, but ``--latent_dim`` is as good as ``--latent-dim``."""
+    return re.sub(r"^--[^=]+", lambda found: found[0].replace("_", "-"), argument)
+
+
+def _one_line(message: str) -> str:
+    """The sentence in the message that tyro prints, without its frame, headline and help."""
+    parts = re.split(r"[-─]{4,}", re.sub(r"[│╭╮╰╯|]", " ", message))
+    parts = [" ".join(part.strip(" -─\n").split()) for part in parts]
+    headline_and_sentence = [part for part in parts if part][:2]
+    sentence = headline_and_sentence[-1].split("Got errors:")[0].strip()
+    return sentence.removeprefix("Error parsing ")

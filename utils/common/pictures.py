@@ -1,0 +1,517 @@
+"""One picture: read safely, composite, pad, resize. Many pictures: a grid, a PNG, a film."""
+
+from __future__ import annotations
+
+import io
+import stat
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from utils.common.errors import UserError
+from utils.common.files import atomic_path
+
+Colour = tuple[int, int, int]
+
+WHITE: Colour = (255, 255, 255)
+
+# What collections of pictures hold, and nothing else that Pillow would try: EPS starts Ghostscript
+# on a program hidden in the file, WMF, HDF5, GRIB and BUFR are stubs for code of other people, TGA
+# has no signature (so any file may pass for one), and each of the others is one more decoder that
+# hostile bytes can reach for no picture gained.
+FORMATS = (
+    "PNG", "JPEG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "PSD", "ICO", "AVIF", "JPEG2000",
+)  # fmt: skip
+
+# Suffixes that promise a picture, some of them a kind that cannot be read: who has such a file
+# among the pictures wants to hear that it was left out.
+SUFFIXES = (
+    ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".gif", ".webp", ".avif", ".bmp",
+    ".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".psd", ".ico", ".jp2", ".j2k",
+    ".jpx", ".jxl", ".heic", ".heif", ".tga", ".svg",
+)  # fmt: skip
+
+# The first bytes of the common formats, for pictures whose suffix says nothing.
+SIGNATURES = (
+    b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a",
+    b"II*\0", b"MM\0*", b"8BPS", b"\0\0\0\x0cjP  \r\n\x87\n",
+)  # fmt: skip
+
+# What brings a picture of each EXIF orientation upright.
+ORIENTATIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+MAX_FILE_BYTES = 256 * 2**20
+PADDING = 2
+"""Pixels around the pictures of a grid."""
+MAX_PIXELS = 64_000_000
+"""Of a picture that is read, where nobody wants more."""
+
+
+class UnreadablePicture(Exception):  # noqa: N818 - it names what was found, like KeyboardInterrupt
+    """These bytes do not become a picture; the message is the reason in one line, without path."""
+
+
+def looks_like_picture(path: Path) -> bool:
+    """Whether the suffix of a file, or else its first bytes, promise a picture.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    if not stat.S_ISREG(path.stat().st_mode):  # opening a named pipe would wait for ever
+        return False
+    with open(path, "rb") as file:
+        return is_picture_signature(file.read(12))
+
+
+def is_picture_signature(head: bytes) -> bool:
+    """Whether the first 12 bytes of a file are those of a common format."""
+    is_webp = head.startswith(b"RIFF") and head.endswith(b"WEBP")
+    is_avif = head[4:] in (b"ftypavif", b"ftypavis")
+    return is_webp or is_avif or head.startswith(SIGNATURES)
+
+
+def read_picture(
+    source: str | Path | bytes, background: Colour = WHITE, max_pixels: int = MAX_PIXELS
+) -> Image.Image:
+    """Read one picture, whatever it is and wherever it comes from, as 8-bit RGB.
+
+    The format is sniffed from the bytes, never taken from the suffix. The EXIF orientation is
+    applied, transparency of every kind is composited on ``background``, 16-bit and floating point
+    greys are scaled to 8 bits, CMYK is converted, and an animation gives its first frame.
+
+    Args:
+        source: a path, or the bytes of the file themselves.
+        background: the colour under transparent pixels.
+        max_pixels: a picture of more pixels (width x height) is refused before it is decoded.
+
+    Raises:
+        UnreadablePicture: nothing there, no picture, a broken one, or one that is too large.
+    """
+    data = source if isinstance(source, bytes) else read_file(Path(source))
+    if not data:
+        raise UnreadablePicture("empty file")
+    if len(data) > MAX_FILE_BYTES:
+        raise UnreadablePicture(f"more than {MAX_FILE_BYTES // 2**20} MB")
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of odd metadata, and of sizes that are refused below anyway.
+            warnings.simplefilter("ignore")
+            return _decode(data, background, max_pixels)
+    except UnreadablePicture:
+        raise
+    except Exception as error:
+        # Hostile bytes make Pillow's decoders raise nearly anything: OSError, SyntaxError,
+        # ValueError, struct.error, EOFError, OverflowError, MemoryError, ZeroDivisionError, ...
+        raise UnreadablePicture(_reason(error, data)) from error
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a file, or at least as many as are too many.
+
+    Raises:
+        UnreadablePicture: nothing there, or nothing that can be read.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UnreadablePicture("not a file")
+        with open(path, "rb") as file:
+            return file.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError, MemoryError) as error:
+        raise UnreadablePicture(
+            getattr(error, "strerror", None) or str(error) or type(error).__name__
+        ) from error
+
+
+def _reason(error: Exception, data: bytes) -> str:
+    if isinstance(error, Image.UnidentifiedImageError):
+        if b"<svg" in data[:4096]:
+            return "an SVG drawing, not a picture of pixels"
+        return "no picture, or one of an unknown format or with a broken header"
+    if isinstance(error, Image.DecompressionBombError):
+        return "too many pixels"
+    return " ".join(f"broken picture: {error or type(error).__name__}".split())
+
+
+def _decode(data: bytes, background: Colour, max_pixels: int) -> Image.Image:
+    Image.init()
+    formats = [name for name in FORMATS if name in Image.OPEN]  # not every Pillow has AVIF
+    with Image.open(io.BytesIO(data), formats=formats) as image:
+        if image.width * image.height > max_pixels:
+            raise UnreadablePicture(
+                f"{image.width} x {image.height} pixels, more than {max_pixels:,}"
+            )
+        raw_mode = image.tile[0].args if image.format == "PNG" and image.tile else None
+        image.load()
+        if raw_mode is not None and "transparency" in image.info:
+            image.info["transparency"] = _transparent_sample(image.info["transparency"], raw_mode)
+        return _composite(_eight_bits(_upright(image)), background)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Apply the EXIF orientation.
+
+    Not by ``ImageOps.exif_transpose``, which also writes the EXIF anew and fails if any other part
+    of it is broken: that is common, and takes nothing from the pixels.
+    """
+    try:
+        method = ORIENTATIONS.get(image.getexif().get(0x0112))
+    except Exception:
+        method = None
+    return image if method is None else image.transpose(method)
+
+
+def _transparent_sample(sample: object, raw_mode: object) -> object:
+    """The transparent colour of a PNG in the range of the decoded pixels.
+
+    Pillow gives the number in the file, but scales 2- and 4-bit greys to 8 bits and cuts 16-bit
+    colours to 8.
+    """
+    if isinstance(sample, int) and raw_mode in ("L;2", "L;4"):
+        return sample * {"L;2": 85, "L;4": 17}[raw_mode]
+    if isinstance(sample, tuple) and raw_mode == "RGB;16B":
+        return tuple(channel >> 8 for channel in sample)
+    return sample
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Scale the modes of more than 8 bits a channel; Pillow would clip them to white."""
+    if image.mode != "F" and not image.mode.startswith("I"):
+        return image
+    values = np.asarray(image)
+    transparent = image.info.get("transparency")
+    opaque = values != transparent if isinstance(transparent, int) else None
+    values = np.nan_to_num(values.astype(np.float32))
+    white = 65535.0
+    if not image.mode.startswith("I;16"):
+        # Wide integers and floats do not say where white is: take the smallest usual range.
+        peak = float(values.max())
+        ranges = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)
+        white = next((top for top in ranges if peak <= top), peak)
+    grey = Image.fromarray(np.rint(np.clip(values / white, 0, 1) * 255).astype(np.uint8))
+    if opaque is not None:
+        grey.putalpha(Image.fromarray(np.where(opaque, np.uint8(255), np.uint8(0))))
+    return grey
+
+
+def _composite(image: Image.Image, background: Colour) -> Image.Image:
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    if image.mode == "La":
+        image = image.convert("LA")
+    rgba = image.convert("RGBA")
+    ground = Image.new("RGBA", rgba.size, (*background, 255))
+    return Image.alpha_composite(ground, rgba).convert("RGB")
+
+
+def background_colour(image: Image.Image) -> Colour:
+    """The picture's own ground: the median of its border pixels, channel by channel."""
+    pixels = np.asarray(image.convert("RGB"))
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    red, green, blue = (int(channel) for channel in np.median(border, axis=0))
+    return red, green, blue
+
+
+def figure_mask(pixels: np.ndarray, colour: Colour, tolerance: int = 24) -> np.ndarray:
+    """Where a picture, uint8 (H, W, 3), differs from its ground in any channel, bool (H, W)."""
+    different = np.zeros(pixels.shape[:2], bool)
+    for channel, value in enumerate(colour):
+        plane = pixels[..., channel]
+        different |= plane < max(0, value - tolerance)
+        different |= plane > min(255, value + tolerance)
+    return different
+
+
+def figure_box(image: Image.Image, colour: Colour | None = None) -> tuple[int, int, int, int]:
+    """The box (left, top, right, bottom) in pixels of all that differs from the ground.
+
+    Specks are left out: a row or column counts where at least 0.4 % of it, and two pixels, are
+    figure. A picture that is all ground, or has none, gives its whole self.
+    """
+    pixels = np.asarray(image.convert("RGB"))
+    figure = figure_mask(pixels, background_colour(image) if colour is None else colour)
+    edges = []
+    for axis in (0, 1):
+        enough = min(figure.shape[axis], max(2, 0.004 * figure.shape[axis]))
+        found = np.flatnonzero(figure.sum(axis=axis) >= enough)
+        edges.append((int(found[0]), int(found[-1]) + 1) if len(found) else None)
+    if edges[0] is None or edges[1] is None:
+        return 0, 0, *image.size
+    return edges[0][0], edges[1][0], edges[0][1], edges[1][1]
+
+
+def fit_square(image: Image.Image, size: int, colour: Colour | None = None) -> Image.Image:
+    """The whole picture, centred in a square of ``size`` x ``size`` pixels, as RGB.
+
+    Nothing is cropped or stretched: the longer side becomes ``size`` and the rest is padded with
+    ``colour``, by default the picture's own :func:`background_colour`. Small pictures are enlarged.
+    """
+    image = image.convert("RGB")
+    return place(image, (0, 0, *image.size), size, size, colour or background_colour(image))
+
+
+def place(
+    image: Image.Image,
+    box: tuple[int, int, int, int],
+    size: int,
+    inner: int,
+    colour: Colour,
+    resampling: str = "lanczos",
+) -> Image.Image:
+    """A part of an RGB picture, centred in a square of ``size`` x ``size`` pixels of ``colour``.
+
+    Args:
+        image: the picture.
+        box: (left, top, right, bottom) of the part, in pixels.
+        size: side of the square.
+        inner: what the longer side of the part becomes, at most ``size``.
+        colour: of the padding.
+        resampling: lanczos, bicubic, hamming or box.
+    """
+    # Resized before it is padded: a strip of 1 x 5000 pixels needs no canvas of 5000 x 5000.
+    sides = box[2] - box[0], box[3] - box[1]
+    width, height = (max(1, round(side * inner / max(sides))) for side in sides)
+    if (width, height) != image.size or sides != image.size:
+        method = Image.Resampling[resampling.upper()]
+        image = image.resize((width, height), method, box, reducing_gap=3.0)
+    square = Image.new("RGB", (size, size), colour)
+    square.paste(image, ((size - width) // 2, (size - height) // 2))
+    return square
+
+
+def to_uint8(images: np.ndarray) -> np.ndarray:
+    """Float [-1, 1] of any shape -> uint8 [0, 255], rounded and clipped; NaN becomes grey."""
+    values = np.nan_to_num(np.asarray(images, dtype=np.float32), nan=0.0)
+    return np.rint((np.clip(values, -1, 1) + 1) * 127.5).astype(np.uint8)
+
+
+def tile(
+    images: np.ndarray, columns: int, padding: int = PADDING, colour: Colour = WHITE
+) -> np.ndarray:
+    """Lay pictures out in a grid, row by row, with ``padding`` pixels around and between them.
+
+    Args:
+        images: uint8 (N, H, W, 3), N at least 1.
+        columns: pictures in a row; cells that stay empty are filled with ``colour``.
+        padding: pixels between two pictures and around the grid.
+        colour: of padding and empty cells.
+
+    Returns:
+        uint8 (rows * (H + padding) + padding, columns * (W + padding) + padding, 3).
+
+    Raises:
+        ValueError: the array is of another kind, or ``columns`` is below 1.
+    """
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or not len(images):
+        raise ValueError(f"wanted uint8 (N, H, W, 3), found {images.dtype} {images.shape}")
+    if columns < 1:
+        raise ValueError(f"columns must be at least 1, found {columns}")
+    count, height, width, _ = images.shape
+    rows = -(-count // columns)
+    cells = np.empty((rows * columns, height + padding, width + padding, 3), np.uint8)
+    cells[...] = colour
+    cells[:count, :height, :width] = images
+    grid = cells.reshape(rows, columns, height + padding, width + padding, 3).swapaxes(1, 2)
+    grid = grid.reshape(rows * (height + padding), columns * (width + padding), 3)
+    framed = np.empty((grid.shape[0] + padding, grid.shape[1] + padding, 3), np.uint8)
+    framed[...] = colour
+    framed[padding:, padding:] = grid
+    return framed
+
+
+def save_png(path: str | Path, image: np.ndarray) -> None:
+    """Write uint8 (H, W, 3) as a PNG, whole or not at all.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    with atomic_path(path) as temporary:
+        Image.fromarray(image).save(temporary, format="PNG")
+
+
+def caption(
+    image: np.ndarray, texts: Sequence[str], centred: bool = False, size: int = 14
+) -> np.ndarray:
+    """A picture under a white strip of one line of text.
+
+    Args:
+        image: uint8 (H, W, 3).
+        texts: the strip is shared out evenly among them. What is too long for its share is set
+            smaller, down to half the size, and then cut off.
+        centred: in the middle of their shares, not at the left.
+        size: of the letters in pixels.
+
+    Returns:
+        uint8 (H + strip, W, 3).
+    """
+    width = image.shape[1]
+    strip = Image.new("RGB", (width, size + 8), WHITE)
+    draw = ImageDraw.Draw(strip)
+    share = width / len(texts)
+    for number, text in enumerate(texts):
+        font = next(
+            (
+                font
+                for font in map(ImageFont.load_default, range(size, size // 2, -1))
+                if font.getlength(text) <= share - 4
+            ),
+            ImageFont.load_default(size // 2),
+        )
+        left = number * share + (share / 2 if centred else 4)
+        draw.text((left, strip.height / 2), text, (0, 0, 0), font, "mm" if centred else "lm")
+    return np.concatenate([np.asarray(strip), image])
+
+
+def stack(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Pictures uint8 (H, W, 3) below each other, narrower ones filled up with white."""
+    width = max(image.shape[1] for image in images)
+    filled = [
+        np.pad(image, ((0, 0), (0, width - image.shape[1]), (0, 0)), constant_values=255)
+        for image in images
+    ]
+    return np.concatenate(filled)
+
+
+Frame = TypeVar("Frame")
+Read = Callable[[Frame], Image.Image]
+"""How a frame becomes a picture; it raises UnreadablePicture for one to be left out."""
+
+
+def save_gif(
+    path: str | Path,
+    frames: Sequence[Frame],
+    max_frames: int = 200,
+    seconds_per_frame: float = 0.1,
+    max_side: int | None = 800,
+    last_frame_seconds: float = 2.0,
+    read: Read = read_picture,
+) -> None:
+    """Make an endless GIF of frames, whole or not at all.
+
+    More than ``max_frames`` are thinned evenly; the first and the last always stay. All frames take
+    the size of the last, reduced to ``max_side`` where that is larger; the last is held longer. All
+    share one palette, drawn from frames along the whole film and used without dithering, so
+    that areas which do not change do not flicker. A frame that cannot be read is left out.
+
+    Args:
+        path: the file.
+        frames: picture files, or whatever ``read`` makes a picture of. They are read one by one, so
+            that a film needs no more memory than a few frames.
+        max_frames: at least 2.
+        seconds_per_frame: a multiple of 0.01; players refuse less than 0.02.
+        max_side: in pixels, or None.
+        last_frame_seconds: a multiple of 0.01.
+        read: how a frame becomes a picture.
+
+    Raises:
+        ValueError: no frame, or none that can be read, or ``max_frames`` below 2.
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    chosen, size, last = _thinned(frames, max_frames, max_side, read)
+    palette = _shared_palette(chosen, size, read)
+
+    def quantized() -> Iterator[Image.Image]:
+        for number, picture in _readable(enumerate(chosen), read):
+            frame = _resized(picture, size).quantize(palette=palette, dither=Image.Dither.NONE)
+            seconds = last_frame_seconds if number == last else seconds_per_frame
+            # Pillow adds the time of a frame that equals the one before to that one's.
+            frame.info["duration"] = 1000 * seconds
+            yield frame
+
+    film = quantized()
+    with atomic_path(path) as temporary:
+        next(film).save(temporary, format="GIF", save_all=True, append_images=film, loop=0)
+
+
+def save_mp4(
+    path: str | Path,
+    frames: Sequence[Frame],
+    max_frames: int = 1000,
+    frames_per_second: int = 10,
+    max_side: int | None = 1600,
+    last_frame_seconds: float = 2.0,
+    read: Read = read_picture,
+) -> None:
+    """Make an MP4 (H.264) of frames, whole or not at all; `save_gif` says which and how large.
+
+    Raises:
+        UserError: PyAV, which brings what writes MP4, is not installed.
+        ValueError: no frame, or none that can be read, or ``max_frames`` below 2.
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    try:
+        import av
+    except ImportError:
+        raise UserError("--film mp4: the av package is not here: pip install av") from None
+    chosen, size, last = _thinned(frames, max_frames, max_side, read)
+    # Colours are stored for 2 x 2 pixels.
+    size = tuple(max(2, side // 2 * 2) for side in size)
+    with atomic_path(path) as temporary, av.open(str(temporary), "w", format="mp4") as film:
+        stream = film.add_stream("libx264", rate=frames_per_second, options={"crf": "18"})
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"  # the only one that every player and browser knows
+        for number, picture in _readable(enumerate(chosen), read):
+            frame = av.VideoFrame.from_image(_resized(picture, size))
+            times = round(last_frame_seconds * frames_per_second) if number == last else 1
+            for _ in range(times):
+                frame.pts = None
+                film.mux(stream.encode(frame))
+        film.mux(stream.encode())
+
+
+def _thinned(
+    frames: Sequence[Frame], max_frames: int, max_side: int | None, read: Read
+) -> tuple[list[Frame], tuple[int, ...], int]:
+    """The frames of a film, the size of them all, and the number of the last that can be read."""
+    if not frames or max_frames < 2:
+        raise ValueError(f"cannot make a film of {len(frames)} frames, at most {max_frames}")
+    places = np.linspace(0, len(frames) - 1, min(len(frames), max_frames)).round()
+    chosen = [frames[int(place)] for place in places]
+    last = next(_readable(reversed(list(enumerate(chosen))), read), None)
+    if last is None:
+        raise ValueError(f"none of {len(chosen)} frames can be read")
+    size = last[1].size
+    if max_side is not None and max(size) > max_side:
+        size = tuple(max(1, side * max_side // max(size)) for side in size)
+    return chosen, size, last[0]
+
+
+def _readable(frames: Iterable[tuple[int, Frame]], read: Read) -> Iterator[tuple[int, Image.Image]]:
+    for number, frame in frames:
+        try:
+            yield number, read(frame)
+        except UnreadablePicture:
+            continue
+
+
+def _resized(picture: Image.Image, size: tuple[int, ...]) -> Image.Image:
+    return picture if picture.size == size else picture.resize(size, Image.Resampling.LANCZOS)
+
+
+def _shared_palette(frames: list[Frame], size: tuple[int, ...], read: Read) -> Image.Image:
+    """255 colours for all frames; the 256th is left to mark pixels that stay as they are."""
+    sample = [frames[int(index)] for index in np.linspace(0, len(frames) - 1, 16)]
+    # About 50,000 pixels of the film; an odd step does not run along the columns of a grid.
+    step = 16 * size[0] * size[1] // 50_000 | 1
+    pixels = np.concatenate(
+        [
+            np.asarray(_resized(picture, size)).reshape(1, -1, 3)[:, ::step]
+            for _, picture in _readable(enumerate(sample), read)
+        ],
+        axis=1,
+    )
+    # Maximum coverage keeps rare colours, which median cut would trade for shades of the ground.
+    return Image.fromarray(pixels).quantize(255, Image.Quantize.MAXCOVERAGE, kmeans=1)

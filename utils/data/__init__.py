@@ -1,0 +1,1 @@
+"""Pictures to learn from: data sets, their order, the built-in robots."""

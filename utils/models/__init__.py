@@ -1,0 +1,1 @@
+"""What networks are made of, and what surrounds them in a training step."""

@@ -1,0 +1,1 @@
+"""From collected pictures to a data set."""

@@ -1,0 +1,376 @@
+"use strict";
+const data = JSON.parse(document.getElementById("data").textContent);
+const element = id => document.getElementById(id);
+const SEEDS = 2 ** 32;
+const PARALLEL = 1e-7;  // sine of an angle below which two directions count as one, or as opposite
+
+function make(tag, text, parent) {
+  const made = document.createElement(tag);
+  made.textContent = text;
+  parent.append(made);
+  return made;
+}
+
+// Latent vectors --------------------------------------------------------------------------------
+
+// Random numbers in [0, 1) of a seed: SplitMix (Steele et al. 2014) in 32 bits, whose numbers are
+// those of a counter, mixed as MurmurHash3 does it at its end.
+function uniform(seed) {
+  const mix = x => {
+    x = Math.imul(x ^ x >>> 16, 0x85ebca6b);
+    x = Math.imul(x ^ x >>> 13, 0xc2b2ae35);
+    return (x ^ x >>> 16) >>> 0;
+  };
+  // Mixed first: of seeds that follow one another, counters would otherwise overlap.
+  let counter = mix(seed);
+  return () => {
+    counter = counter + 0x9e3779b9 | 0;
+    return mix(counter) / 2 ** 32;
+  };
+}
+
+// A latent vector of N(0, 1) (Box and Muller 1958). Numbers beyond the truncation, where it is not
+// 0, are drawn again; the others stay as they are without it.
+function normal(seed, truncation = 0, size = data.latent_dim) {
+  const random = uniform(seed);
+  // 1 - u is never 0.
+  const next = () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+  const found = Float32Array.from({ length: size }, next);
+  return truncation ? found.map(x => {
+    while (Math.abs(x) > truncation) x = next();
+    return x;
+  }) : found;
+}
+
+const dot = (a, b) => a.reduce((sum, x, i) => sum + x * b[i], 0);
+const norm = a => Math.sqrt(dot(a, a));
+
+// Spherical interpolation between vectors of any two lengths: utils/sampling/latents.py says how, and the
+// two give the same.
+function slerp(start, end, t) {
+  if (t === 0 || t === 1) return Float32Array.from(t ? end : start);
+  const [first, last] = [Array.from(start), Array.from(end)];
+  const lengths = [norm(first), norm(last)];
+  const u = lengths[0] ? first.map(x => x / lengths[0]) : last.map(x => x / (lengths[1] || 1));
+  const target = lengths[1] ? last.map(x => x / lengths[1]) : u;
+  const along = dot(u, target);
+  let across = target.map((x, i) => x - along * u[i]);
+  const sine = norm(across);
+  let scale = sine;
+  if (sine < PARALLEL) {
+    scale = 0;
+    if (along < 0 && u.length > 1) {
+      // Opposite: first towards the axis that the start has least of.
+      const sizes = u.map(Math.abs);
+      const axis = sizes.indexOf(Math.min(...sizes));
+      across = u.map((x, i) => (i === axis) - u[axis] * x);
+      scale = norm(across);
+    }
+  }
+  if (!scale) return Float32Array.from(first, (x, i) => (1 - t) * x + t * last[i]);
+  const angle = Math.atan2(sine, along);
+  const length = (1 - t) * lengths[0] + t * lengths[1];
+  const [by, beside] = [length * Math.cos(t * angle), length * Math.sin(t * angle) / scale];
+  return Float32Array.from(u, (x, i) => by * x + beside * across[i]);
+}
+
+// As text for an address: the bytes of its numbers, in base64 without what has a meaning there.
+function spell(latent) {
+  const bytes = String.fromCharCode(...new Uint8Array(latent.buffer));
+  return btoa(bytes).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
+// The latent vector of such a text, or null.
+function unspell(text) {
+  try {
+    const bytes = fromBase64(text.replaceAll("-", "+").replaceAll("_", "/"));
+    const latent = new Float32Array(bytes.buffer);
+    return latent.length === data.latent_dim && latent.every(Number.isFinite) ? latent : null;
+  } catch {
+    return null;
+  }
+}
+
+function fromBase64(text) {
+  const letters = atob(text);
+  const bytes = new Uint8Array(letters.length);
+  for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
+  return bytes;
+}
+
+// The generator ---------------------------------------------------------------------------------
+
+let session = null;
+
+function unpack(id) {
+  const packed = new Blob([fromBase64(element(id).textContent)]);
+  return new Response(packed.stream().pipeThrough(new DecompressionStream("gzip")));
+}
+
+async function load() {
+  const lacking = ["WebAssembly", "DecompressionStream"].filter(name => !(name in globalThis));
+  if (lacking.length) {
+    throw new Error("This browser lacks " + lacking.join(" and ") + ", with which the generator " +
+      "runs. Firefox 113, Safari 16.4, Chrome and Edge 97 and later versions have what it takes.");
+  }
+  const parts = ["loader", "runtime", "model"].map(id => unpack(id).arrayBuffer());
+  const [loader, runtime, model] = await Promise.all(parts);
+  const address = (part, type) => URL.createObjectURL(new Blob([part], { type }));
+  const [mjs, wasm] = [address(loader, "text/javascript"), address(runtime, "application/wasm")];
+  // Not env.wasm.wasmBinary, with which the loader looks for its own folder, and a blob has none.
+  ort.env.wasm.wasmPaths = { mjs, wasm };
+  // More threads would need headers that only a server can send.
+  ort.env.wasm.numThreads = 1;
+  session = await ort.InferenceSession.create(new Uint8Array(model), { executionProviders: ["wasm"] });
+  [mjs, wasm].forEach(URL.revokeObjectURL);
+  for (const id of ["loader", "runtime", "model"]) element(id).remove();
+}
+
+// What the generator makes of a latent vector, as an image for a canvas.
+async function generate(latent) {
+  const tensor = new ort.Tensor("float32", latent, [1, data.latent_dim]);
+  const { images } = await session.run({ latents: tensor });
+  const image = new ImageData(data.width, data.height);
+  // Rounded and clipped where it is stored; NaN becomes grey.
+  for (let from = 0, to = 0; from < images.data.length; to++) {
+    for (let channel = 0; channel < 3; channel++, from++, to++) {
+      image.data[to] = ((images.data[from] || 0) + 1) * 127.5;
+    }
+    image.data[to] = 255;
+  }
+  return image;
+}
+
+// What is shown ---------------------------------------------------------------------------------
+
+let wanted = null;  // the latent vector to be drawn: another array for each
+let shown = null;  // the one on the canvas
+let origin = "";  // where the wanted one comes from, in words
+let unchanged = null;  // what Reset goes back to
+let drawing = null;  // a promise while drawing is under way
+
+// Draws the wanted latent vector. What is wanted while drawing is under way waits for its end; of
+// several, only the latest is drawn.
+function draw() {
+  if (session && !drawing && shown !== wanted) drawing = drawLatest();
+  return drawing;
+}
+
+async function drawLatest() {
+  try {
+    while (shown !== wanted) await drawWanted();
+  } catch (error) {
+    complain(error);
+  } finally {
+    drawing = null;  // in the same turn as the last look at what is wanted
+  }
+}
+
+async function drawWanted() {
+  const [latent, words] = [wanted, origin];
+  const start = performance.now();
+  const image = await generate(latent);
+  const milliseconds = performance.now() - start;
+  element("canvas").getContext("2d").putImageData(image, 0, 0);
+  element("canvas").setAttribute("aria-label", "what the generator makes of " + words);
+  element("origin").textContent = words;
+  element("took").textContent = "drawn in " + milliseconds.toFixed(milliseconds < 10 ? 1 : 0) + " ms";
+  shown = latent;
+  await new Promise(done => setTimeout(done));  // a turn for fingers and keys
+}
+
+function complain(error) {
+  element("problem").hidden = false;
+  element("problem").textContent = error.message || String(error);
+  element("origin").textContent = "";
+}
+
+// Wants a latent vector, and puts the sliders where it is.
+function show(latent, words, isChange = false) {
+  wanted = latent;
+  origin = words;
+  if (!isChange) unchanged = { latent, words };
+  element("reset").disabled = !isChange;
+  for (const slider of element("sliders").querySelectorAll("input")) place(slider);
+  remember();
+  return draw();
+}
+
+function showSeed(seed) {
+  const truncation = +element("truncation").value;
+  element("seed").value = seed;
+  return show(normal(seed, truncation), "seed " + seed + (truncation ? ", truncation " + truncation : ""));
+}
+
+// The seed of the field, a whole number of 32 bits whatever has been typed there.
+function seedInField() {
+  const seed = Math.trunc(+element("seed").value);
+  return Math.min(SEEDS - 1, Math.max(0, seed || 0));
+}
+
+function place(slider) {
+  const value = wanted[slider.dataset.dimension];
+  slider.value = value;
+  const text = value.toFixed(2);
+  slider.setAttribute("aria-valuetext", text);
+  slider.parentElement.querySelector("output").textContent = text;
+}
+
+function change(slider) {
+  const latent = wanted.slice();
+  latent[slider.dataset.dimension] = slider.value;
+  show(latent, unchanged.words + ", changed", true);
+}
+
+// Favourites ------------------------------------------------------------------------------------
+
+const favourites = [];  // { number, latent, canvas }
+const ends = [null, null];  // the favourites that the way leads from and to
+let kept = 0;
+
+async function keep() {
+  await draw();  // what is kept is what can be seen
+  if (!shown) return;
+  const canvas = document.createElement("canvas");
+  copy(element("canvas"), canvas);
+  const favourite = { number: ++kept, latent: shown, canvas };
+  favourites.push(favourite);
+  const free = ends.indexOf(null);
+  if (free >= 0) ends[free] = favourite;
+  list();
+}
+
+function copy(from, to) {
+  [to.width, to.height] = [data.width, data.height];
+  to.getContext("2d").drawImage(from, 0, 0);
+}
+
+function list() {
+  const focused = document.activeElement?.getAttribute("aria-label");
+  element("kept").replaceChildren();
+  for (const favourite of favourites) {
+    const name = "favourite " + favourite.number;
+    const item = make("li", "", element("kept"));
+    const button = (text, label, parent, action) => {
+      const made = make("button", text, parent);
+      made.setAttribute("aria-label", label);
+      made.addEventListener("click", action);
+      return made;
+    };
+    const picture = button("", "show " + name, item, () => show(favourite.latent, name));
+    picture.className = "show";
+    picture.append(favourite.canvas);
+    const row = make("div", "", item);
+    row.className = "row";
+    ["A", "B"].forEach((letter, end) => {
+      const choice = button(letter, name + " as " + letter, row, () => {
+        // Both ends at one favourite would be no way: they change places.
+        if (ends[1 - end] === favourite) ends[1 - end] = ends[end];
+        ends[end] = favourite;
+        list();
+      });
+      choice.setAttribute("aria-pressed", ends[end] === favourite);
+    });
+    button("\u00d7", "remove " + name, row, () => {
+      favourites.splice(favourites.indexOf(favourite), 1);
+      for (const end of [0, 1]) {
+        if (ends[end] !== favourite) continue;
+        ends[end] = favourites.find(each => each !== ends[1 - end]) ?? null;
+      }
+      list();
+    });
+  }
+  if (focused) [...document.querySelectorAll("#kept button")]
+    .find(each => each.getAttribute("aria-label") === focused)?.focus();
+  element("no-favourites").hidden = favourites.length > 1;
+  element("way").hidden = ends.includes(null);
+  if (ends.includes(null)) return;
+  ["from", "to"].forEach((id, end) => {
+    copy(ends[end].canvas, element(id));
+    element(id).setAttribute("aria-label", "favourite " + ends[end].number);
+  });
+  element("share").setAttribute("aria-label",
+    "way from favourite " + ends[0].number + " to favourite " + ends[1].number);
+}
+
+function go() {
+  const t = +element("share").value;
+  const percent = Math.round(100 * t) + " %";
+  element("share").setAttribute("aria-valuetext", percent);
+  show(slerp(ends[0].latent, ends[1].latent, t),
+    "favourite " + ends[0].number + " to " + ends[1].number + ", " + percent);
+}
+
+// What an address keeps over a reload -----------------------------------------------------------
+
+let planned = 0;
+let written = "";  // by this page itself, not by a person
+
+function remember() {
+  clearTimeout(planned);
+  planned = setTimeout(() => {
+    const kept = new URLSearchParams();
+    kept.set("seed", seedInField());
+    if (+element("truncation").value) kept.set("truncation", element("truncation").value);
+    const seeded = normal(seedInField(), +element("truncation").value);
+    if (wanted.some((x, i) => x !== seeded[i])) kept.set("latent", spell(wanted));
+    // Not into the history, where every movement of a slider would be a place to go back to.
+    written = "#" + kept;
+    if (location.hash !== written) location.replace(written);
+  }, 400);
+}
+
+function recall() {
+  const kept = new URLSearchParams(location.hash.slice(1));
+  element("truncation").value = kept.get("truncation");
+  element("truncation").value ||= "0";  // none of the choices
+  element("seed").value = kept.get("seed");
+  element("seed").value = seedInField();
+  const latent = unspell(kept.get("latent") ?? "");
+  return latent ? show(latent, "the address") : showSeed(seedInField());
+}
+
+// ---------------------------------------------------------------------------------------------
+
+function describe() {
+  document.title = data.name + ": explorer - GANdam";
+  element("name").textContent = data.name;
+  element("what").textContent = "The generator: " + data.what + "; " + data.latent_dim +
+    " latent dimensions, pictures of " + data.width + " px";
+  element("dimensions").textContent = data.latent_dim;
+  element("back").hidden = !data.page || parent !== window;
+  if (data.page) element("back").firstChild.href = data.page;
+  [element("canvas").width, element("canvas").height] = [data.width, data.height];
+  for (const [number, change] of data.dimensions) {
+    const row = make("div", "", element("sliders"));
+    row.className = "slider";
+    const label = make("label", "dimension " + number + " (" + change.toFixed(1) + ")", row);
+    label.htmlFor = "dimension-" + number;
+    make("output", "", row).htmlFor = label.htmlFor;
+    const slider = make("input", "", row);
+    Object.assign(slider, { id: label.htmlFor, type: "range", min: -3, max: 3, step: 0.05 });
+    slider.dataset.dimension = number;
+  }
+}
+
+function listen() {
+  element("random").addEventListener("click", () => showSeed(Math.floor(Math.random() * 1e6)));
+  element("seed").addEventListener("change", () => showSeed(seedInField()));
+  element("truncation").addEventListener("change", () => showSeed(seedInField()));
+  element("reset").addEventListener("click", () => show(unchanged.latent, unchanged.words));
+  element("keep").addEventListener("click", keep);
+  element("share").addEventListener("input", go);
+  element("sliders").addEventListener("input", event => change(event.target));
+  addEventListener("hashchange", () => location.hash === written || recall());
+  element("licences").addEventListener("toggle", async () => {
+    const place = element("licences").querySelector("pre");
+    if (!place.textContent) place.textContent = await unpack("notices").text();
+  }, { once: true });
+}
+
+// What goes wrong inside the loader may reach nobody else.
+addEventListener("unhandledrejection", event => complain(event.reason));
+describe();
+listen();
+recall();
+load().then(draw).catch(complain);

@@ -1,0 +1,134 @@
+"""Opening a run that has been trained: its folders, its ``config.json``, its networks."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from utils.common import pictures
+from utils.common.errors import UserError
+from utils.training import checkpoints
+from utils.training.options import RunOptions, check_run_name
+
+GENERATORS = {
+    "last, averaged": "generator.keras",
+    "last, current": "generator-current.keras",
+    "best, averaged": "best/generator.keras",
+    "best, current": "best/generator-current.keras",
+}
+"""The generators that a run saves, and their files."""
+JUDGES = ("discriminator", "critic")
+"""What methods call the network that judges; its file has that name."""
+BATCH_SIZE = 64
+"""Images that a generator makes at a time."""
+
+
+@dataclasses.dataclass
+class Run:
+    """A run on disk."""
+
+    name: str
+    config: dict[str, Any]
+    """What its ``config.json`` says."""
+    images: Path
+    """The folder of its pictures; may not exist."""
+    models: Path
+    """The folder of its networks."""
+
+    def hyperparameter(self, name: str) -> Any:
+        """The value of a hyperparameter.
+
+        Raises:
+            UserError: its ``config.json`` does not say.
+        """
+        try:
+            return self.config["hyperparameters"][name]
+        except KeyError as error:
+            raise UserError(f"RUN {self.name}: its config.json is damaged: no {error}") from None
+
+
+def open_run(
+    run: str,
+    images_dir: str = RunOptions.images_dir,
+    models_dir: str = RunOptions.models_dir,
+) -> Run:
+    """Open a run by its name, or by the folder of its networks or pictures.
+
+    Of a folder ``PARENT/images/RUN`` or ``PARENT/saved_models/RUN``, the other one is looked for
+    beside it, under the last part of ``models_dir`` or ``images_dir``. If the latter is not given
+    and nothing is there, the folder that the run itself was told counts.
+
+    Raises:
+        UserError: there is no such run, or its ``config.json`` is damaged.
+    """
+    if os.sep not in run and "/" not in run and run not in (".", ".."):
+        check_run_name("RUN", run)
+        images, models = Path(images_dir, run), Path(models_dir, run)
+    else:
+        folder = Path(os.path.relpath(run))
+        if not folder.name or folder.name == "..":
+            folder = Path(os.path.abspath(run))
+        places = folder.parent.parent
+        is_of_images = folder.parent.name == Path(images_dir).name
+        images = places / Path(images_dir).name / folder.name
+        models = places / Path(models_dir).name / folder.name if is_of_images else folder
+    name = models.name
+    config = checkpoints.read_config(name, models / "config.json", option="RUN")
+    told = Path(str(config["hyperparameters"].get("images_dir", images_dir)), name)
+    if images_dir == RunOptions.images_dir and not images.is_dir() and told.is_dir():
+        images = told
+    return Run(name, config, images, models)
+
+
+def load_network(path: Path) -> keras.Model:
+    """Load a saved network; those with layers of ours want ``import utils.layers`` first.
+
+    Raises:
+        UserError: the file is not there or damaged.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: does not exist")
+    try:
+        return keras.models.load_model(path, compile=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: is damaged or no Keras network: {reason}") from None
+
+
+def to_float32(network: keras.Model) -> keras.Model:
+    """Let a network compute in float32, whatever it was trained in; weights are that already."""
+    for layer in network.layers:
+        layer.dtype_policy = keras.DTypePolicy("float32")
+    return network
+
+
+def trained_steps(folder: Path, name: str) -> int:
+    """How many steps a generator had been trained when it was saved; 0 if that is not known.
+
+    Args:
+        folder: of the run's networks.
+        name: of the generator, as in `GENERATORS`.
+    """
+    if name.startswith("best"):
+        return int(checkpoints.read_best(folder / "best", ()).get("step", 0))
+    steps = checkpoints.files_by_step(folder / "checkpoints", ".npz")
+    return max(steps, default=0)
+
+
+def generate(generator: keras.Model, latents: np.ndarray) -> np.ndarray:
+    """What a generator makes of latent vectors (N, latent_dim): uint8 (N, H, W, 3)."""
+    batches = [
+        # Always a whole batch: another shape would be compiled anew.
+        pictures.to_uint8(
+            generator.predict_on_batch(
+                np.resize(latents[start : start + BATCH_SIZE], (BATCH_SIZE, latents.shape[1]))
+            )
+        )
+        for start in range(0, len(latents), BATCH_SIZE)
+    ]
+    return np.concatenate(batches)[: len(latents)]

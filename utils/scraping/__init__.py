@@ -1,0 +1,1 @@
+"""Collecting pictures, politely."""

@@ -1,0 +1,219 @@
+"""``architecture.png``: a run's networks as rows of boxes, one for each map that a kernel makes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from utils.common.files import atomic_path
+
+# isort: split
+import keras
+from keras import layers
+
+BLOCKS_IN_A_ROW = 10
+"""Longer networks go on in a row below."""
+COLUMN = 1.45
+"""Inches from one block to the next."""
+HIGHEST, WIDEST = 1.3, 1.1
+"""Inches of the largest map's and the widest map's box."""
+LINE = 0.135
+"""Inches of a line of text."""
+
+
+@dataclass
+class Block:
+    """A layer with a kernel (or an input, or one that merges) and the layers around it."""
+
+    layers: list[str]
+    """What to call each of them, in order."""
+    shape: tuple[int | None, ...]
+    """Of what the last puts out for one image: (H, W, channels) or (channels,)."""
+    parameters: int
+    inputs: list[int] = field(default_factory=list)
+    """The numbers of the blocks that lead to it."""
+    is_open: bool = False
+    """Whether it has no kernel yet and takes one in: pooling, say, before a convolution."""
+
+    @property
+    def side(self) -> int:
+        """Height of the map in pixels; a vector is a map of one pixel."""
+        return self.shape[0] or 1 if len(self.shape) > 1 else 1
+
+    @property
+    def channels(self) -> int:
+        """Length of the last axis."""
+        return (self.shape[-1] if self.shape else 1) or 1
+
+
+def blocks(network: keras.Model) -> list[Block]:
+    """Divide a network into blocks, in the order in which they are computed.
+
+    Normalisation, activation and dropout, which keep the shape, belong to the convolution before
+    them, and so does a reshaping; what makes another shape without a kernel (flattening,
+    upsampling, pooling) belongs to the one after it. A layer that several others read from ends its
+    block. A network that is no graph of layers is one block.
+    """
+    if not getattr(network, "inputs", None):
+        return [Block([type(network).__name__], (), network.count_params())]
+    graph = [layer for layer in network.layers if not isinstance(layer, layers.InputLayer)]
+    made = [Block([tensor.name], tuple(tensor.shape[1:]), 0) for tensor in network.inputs]
+    place = list(range(len(made)))  # of each input and each layer, the number of its block
+    shapes = [block.shape for block in made]
+    sources = _sources(network, graph)
+    readers = [source for found in sources for source in found]
+    for layer, before in zip(graph, sources, strict=True):
+        has_kernel = _has_kernel(layer)
+        shapes.append(tuple(_tensors(layer.output)[0].shape[1:]))
+        joins = None
+        if len(before) == 1 and readers.count(before[0]) == 1:
+            if has_kernel:
+                fits = made[place[before[0]]].is_open
+            else:
+                fits = shapes[-1] == shapes[before[0]] or isinstance(layer, layers.Reshape)
+            joins = place[before[0]] if fits else None
+        if joins is None:
+            inputs = sorted({place[source] for source in before})
+            made.append(Block([], (), 0, inputs, is_open=len(before) == 1))
+            joins = len(made) - 1
+        block = made[joins]
+        block.layers += _describe(layer)
+        block.shape = shapes[-1]
+        block.parameters += layer.count_params()
+        block.is_open = block.is_open and not has_kernel
+        place.append(joins)
+    return made
+
+
+def _sources(network: keras.Model, graph: Sequence[layers.Layer]) -> list[list[int]]:
+    """What each layer reads from: numbers of the network's inputs, which come first, and layers."""
+    first = len(network.inputs)
+    if isinstance(network, keras.Sequential):
+        return [[first + number - 1] for number in range(len(graph))]
+    maker = {id(tensor): number for number, tensor in enumerate(network.inputs)}
+    for number, layer in enumerate(graph):
+        maker.update({id(tensor): first + number for tensor in _tensors(layer.output)})
+    return [[maker[id(tensor)] for tensor in _tensors(layer.input)] for layer in graph]
+
+
+def _tensors(structure: object) -> list[keras.KerasTensor]:
+    return keras.tree.flatten(structure)
+
+
+def _has_kernel(layer: layers.Layer) -> bool:
+    """Whether it mixes channels or pixels by weights, rather than scale and shift them."""
+    inner = layer.layer if isinstance(layer, layers.Wrapper) else layer
+    is_normalization = type(inner).__name__.endswith(("Normalization", "Norm"))
+    return not is_normalization and any(len(weight.shape) > 1 for weight in inner.weights)
+
+
+def _describe(layer: layers.Layer) -> list[str]:
+    """A line for a layer, and for a wrapper another for what it wraps."""
+    name = type(layer).__name__
+    if isinstance(layer, layers.Wrapper):
+        return [name, *_describe(layer.layer)]
+    if isinstance(layer, layers.InputLayer):
+        return [layer.name]
+    if isinstance(layer, layers.Activation):
+        return [getattr(layer.activation, "__name__", name)]
+    kernel = getattr(layer, "kernel_size", None)
+    if isinstance(kernel, tuple):
+        name += " " + "×".join(map(str, kernel))
+    if isinstance(layer, layers.Dropout):
+        name += f" {layer.rate:g}"
+    return [name]
+
+
+# ------------------------------------------------------------------------------------------------
+# Drawing
+# ------------------------------------------------------------------------------------------------
+
+
+def draw(networks: Mapping[str, Sequence[Block]], path: Path, title: str) -> None:
+    """Draw networks below each other, from left to right.
+
+    The height of a box grows with the root of its map's height, the width with the root of the
+    number of channels, on one scale for all.
+    """
+    everything = [block for made in networks.values() for block in made]
+    largest = math.sqrt(max(block.side for block in everything))
+    widest = math.sqrt(max(block.channels for block in everything))
+    rows = [
+        (name, start, made[start : start + BLOCKS_IN_A_ROW])
+        for name, made in networks.items()
+        for start in range(0, len(made), BLOCKS_IN_A_ROW)
+    ]
+    heights = [HIGHEST + LINE * (6 + max(len(block.layers) for block in row)) for _, _, row in rows]
+    columns = max(len(row) for _, _, row in rows)
+    width, height = COLUMN * max(columns, 4) + 0.2, sum(heights) + 0.4
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    axis = figure.add_axes((0, 0, 1, 1))
+    axis.set(xlim=(0, width), ylim=(0, height))
+    axis.axis("off")
+    axis.text(0.15, height - 0.2, title, fontsize=11, va="center")
+    top = height - 0.4
+    for (name, start, row), row_height in zip(rows, heights, strict=True):
+        made = networks[name]
+        if start == 0:
+            total = sum(block.parameters for block in made)
+            label = f"{name}: {total:,} parameters"
+            axis.text(0.15, top - LINE, label, fontsize=10, weight="bold", va="center")
+        sizes = [
+            (
+                max(0.05, WIDEST * math.sqrt(block.channels) / widest),
+                max(0.05, HIGHEST * math.sqrt(block.side) / largest),
+            )
+            for block in row
+        ]
+        middle = top - 3 * LINE - HIGHEST / 2
+        for place, (block, size) in enumerate(zip(row, sizes, strict=True)):
+            _draw_block(axis, made, start + place, (0.1 + COLUMN * (place + 0.5), middle), size)
+            if start + place - 1 in block.inputs:
+                before = sizes[place - 1][0] if place else COLUMN - 0.4
+                _arrow(axis, 0.1 + COLUMN * (place - 0.5) + before / 2,
+                       0.1 + COLUMN * (place + 0.5) - size[0] / 2, middle)  # fmt: skip
+        top -= row_height
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=100)
+
+
+def _draw_block(
+    axis: Axes, made: Sequence[Block], number: int, centre: tuple[float, float],
+    size: tuple[float, float],
+) -> None:  # fmt: skip
+    block, (x, y), (width, height) = made[number], centre, size
+    colour = "tab:blue" if block.parameters else "lightgrey"
+    axis.add_patch(
+        Rectangle((x - width / 2, y - height / 2), width, height, facecolor=colour, alpha=0.5,
+                  edgecolor="black", linewidth=0.8)
+    )  # fmt: skip
+    shape = " × ".join("?" if n is None else str(n) for n in block.shape)
+    lines = [(shape, "bold", "black"), *((text, "normal", "black") for text in block.layers)]
+    if block.parameters:
+        lines.append((f"{block.parameters:,}", "normal", "dimgrey"))
+    # Blocks are numbered only where an arrow from the left does not tell what leads to them.
+    if any(later.inputs != [place] for place, later in enumerate(made[1:])):
+        axis.text(x, y + HIGHEST / 2 + LINE / 2, str(number + 1), fontsize=7, ha="center")
+        if block.inputs not in ([], [number - 1]):
+            numbers = ", ".join(str(n + 1) for n in block.inputs)
+            lines.append((f"from {numbers}", "normal", "black"))
+    for place, (text, weight, colour) in enumerate(lines):
+        axis.text(
+            x, y - HIGHEST / 2 - LINE * (place + 1), text, fontsize=7, ha="center", va="center",
+            weight=weight, color=colour,
+        )  # fmt: skip
+
+
+def _arrow(axis: Axes, left: float, right: float, y: float) -> None:
+    axis.annotate(
+        "", (right, y), (left, y), arrowprops={"arrowstyle": "->", "linewidth": 0.8, "shrinkA": 2,
+                                               "shrinkB": 2}
+    )  # fmt: skip

@@ -1,0 +1,261 @@
+"""What a run tells about itself: ``history.csv`` and ``history.png``."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from utils.common.errors import UserError
+from utils.common.files import atomic_path
+
+MOST_POINTS = 2000
+"""Curves with more points than this are drawn through means of neighbouring points."""
+
+
+SCHEDULES = ("learning_rate", "gamma", "beta2")
+"""Scalars that a step does not find out but follows."""
+
+
+def is_for_history_only(name: str) -> bool:
+    """Tell whether a scalar that a step returns is for ``history.csv``, not the progress bar."""
+    return "_gradient_" in name or name.endswith("_updates") or name in SCHEDULES
+
+
+def read_rows(path: Path, step: int, texts: Collection[str] = ()) -> list[dict[str, Any]]:
+    """The rows of a `Table` up to ``step``, each by its columns; none if there is no file.
+
+    Args:
+        path: a CSV file whose first column is the step.
+        step: later rows are left out, and half a line that a killed run left at the end.
+        texts: columns that hold no numbers.
+
+    Raises:
+        UserError: a line that is not the last holds something else than numbers.
+    """
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        header, *lines = list(csv.reader(file)) or [[]]
+    rows = []
+    for number, line in enumerate(lines, start=2):
+        try:
+            if len(line) == len(header) and float(line[0]) <= step:
+                rows.append(
+                    {
+                        name: value if name in texts else float(value)
+                        for name, value in zip(header, line, strict=True)
+                    }
+                )
+        except ValueError as error:
+            if number <= len(lines):
+                raise UserError(f"{path}: line {number} is damaged: {error}") from None
+    return rows
+
+
+class Table(ABC):
+    """A CSV file that grows with a run; the first of its columns is the step."""
+
+    TEXTS: ClassVar[tuple[str, ...]] = ()
+    """Columns that hold no numbers."""
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self.path = path
+        self.columns = list(columns)
+        self.rows: list[list[Any]] = []
+
+    def read(self, step: float = math.inf) -> None:
+        """Take over the rows of the file, if there is one, up to ``step``."""
+        for known in read_rows(self.path, step, self.TEXTS):
+            self.rows.append([known.get(name, math.nan) for name in self.columns])
+
+    def resume(self, step: int) -> None:
+        """Take over the rows up to ``step`` and drop those that an interrupted run wrote after.
+
+        Columns that are measured no longer stay, after the others.
+        """
+        known = read_rows(self.path, step, self.TEXTS)
+        self.columns += [name for name in (known[0] if known else ()) if name not in self.columns]
+        self.read(step)
+        with atomic_path(self.path) as temporary, open(temporary, "w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(self.columns)
+            writer.writerows(self._format(row) for row in self.rows)
+
+    def append(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Add rows to the file and put them on the disk, so that a checkpoint can rely on them."""
+        rows = [[*row, *[math.nan] * (len(self.columns) - len(row))] for row in rows]
+        self.rows += rows
+        with open(self.path, "a", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows(self._format(row) for row in rows)
+            file.flush()
+            os.fsync(file.fileno())
+
+    @abstractmethod
+    def _format(self, row: Sequence[Any]) -> list[str]:
+        """The cells of a row, as they stand in the file."""
+
+
+class Panel(NamedTuple):
+    """Curves that share a vertical axis."""
+
+    label: str
+    names: list[str]
+    times: np.ndarray
+    """float64 (rows, 3): step, epoch and seconds; rows in which no curve has a value are left
+    out."""
+    values: np.ndarray
+    """float64 (rows, names); NaN where a curve has none."""
+    is_sparse: bool
+    """Whether fewer than half of the rows have a value."""
+    is_logarithmic: bool
+    limits: tuple[float, float] | None
+    """Of the axis; None is wherever the values are."""
+
+
+class History(Table):
+    """``history.csv``: a row every few steps, each the mean over the steps since the row before.
+
+    Columns: ``step`` (generator updates so far), ``epoch`` (passes over the data set so far),
+    ``seconds`` (training time so far, interruptions left out), then what ``train_step`` returns.
+    Names that end in ``_updates`` are counts, of which a row has the last.
+    """
+
+    def __init__(self, path: Path, names: Sequence[str]) -> None:
+        super().__init__(path, ["step", "epoch", "seconds", *names])
+
+    @classmethod
+    def of_file(cls, path: Path) -> History:
+        """The history that a run has written, with the columns it has there."""
+        with open(path, newline="", encoding="utf-8") as file:
+            history = cls(path, next(csv.reader(file), [])[3:])
+        history.read()
+        return history
+
+    def _format(self, row: Sequence[float]) -> list[str]:
+        decimals = {"step": ".0f", "epoch": ".4f", "seconds": ".2f"}
+        return [
+            format(value, ".0f" if name.endswith("_updates") else decimals.get(name, ".9g"))
+            for name, value in zip(self.columns, row, strict=True)
+        ]
+
+    def means(self, after: float, step: int) -> dict[str, float]:
+        """Mean answers and gradients over the rows after a step, up to another one.
+
+        Returns:
+            ``d_real`` and ``d_fake``, ``gradient_first`` and ``gradient_last`` of the generator;
+            what the method does not return is left out.
+        """
+        rows = [row for row in self.rows if after < row[0] <= step]
+        names = {"d_real": "d_real", "d_fake": "d_fake"}
+        names |= {f"gradient_{end}": f"g_gradient_{end}" for end in ("first", "last")}
+        return {
+            name: float(np.mean([row[self.columns.index(column)] for row in rows]))
+            for name, column in names.items()
+            if rows and column in self.columns
+        }
+
+    def _panels(self) -> list[tuple[str, list[str], str]]:
+        """What is drawn, from the top down: label, columns and scale of each panel.
+
+        The scale is ``linear``, ``log``, or ``score``: logarithmic where the values ask for it.
+        """
+        names = self.columns[3:]
+        counts = [name for name in names if name.endswith("_updates")]
+        panels = [
+            ("loss", [name for name in names if name.endswith("loss")], "linear"),
+            ("mean answer", [name for name in names if name in ("d_real", "d_fake")], "linear"),
+            ("wasserstein", [name for name in names if name == "wasserstein"], "linear"),
+            ("gradient norm", [name for name in names if "_gradient_" in name], "log"),
+            ("penalty", [name for name in names if name in ("r1_penalty", "r2_penalty")], "score"),
+            ("schedule", [name for name in names if name in SCHEDULES], "log"),
+            ("updates", counts if self._skipped(counts) else [], "linear"),
+        ]
+        shown = {name for _, group, _ in panels for name in group} | set(counts)
+        panels += [(name, [name], "score") for name in names if name not in shown]
+        return [(label, group, scale) for label, group, scale in panels if group]
+
+    def _skipped(self, counts: Sequence[str]) -> bool:
+        """Whether a network has ever got other than its number of updates in a step."""
+        for place in (self.columns.index(name) for name in counts):
+            # Rows of an older version have no counts.
+            shares = {row[place] / row[0] for row in self.rows if math.isfinite(row[place])}
+            if any(not share.is_integer() for share in shares) or len(shares) > 1:
+                return True
+        return False
+
+    def curves(self) -> list[Panel]:
+        """What there is to draw, from the top down, through at most MOST_POINTS points each."""
+        table = thin(self.table())
+        found = []
+        for label, names, scale in self._panels():
+            values = table[:, [self.columns.index(name) for name in names]]
+            known = np.isfinite(values)
+            limits = None
+            if label == "loss" and known.any():
+                # A few wild steps at the beginning must not flatten everything after them.
+                finite = values[known]
+                limits = (min(0.0, finite.min()), 1.3 * float(np.percentile(finite, 99)) + 1e-9)
+            if label in ("mean answer", "augmentation_probability"):
+                limits = (0.0, 1.0)
+            first = values[known[:, 0], 0]
+            # KID falls by orders of magnitude, most of it at first.
+            falls = len(first) and 0 < 100 * first.min() < first.max()
+            is_log = scale == "log" or bool(scale == "score" and falls)
+            rows = known.any(axis=1)  # a score is not taken at every row
+            is_sparse = bool(rows.sum() < 0.5 * len(rows))
+            times, values = table[rows, :3], values[rows]
+            found.append(Panel(label, names, times, values, is_sparse, is_log, limits))
+        return found
+
+    def table(self) -> np.ndarray:
+        """All rows, float64 (rows, columns)."""
+        return np.array(self.rows, np.float64).reshape(-1, len(self.columns))
+
+    def plot(self, path: Path, title: str) -> None:
+        """Draw every column over the steps: losses above, the discriminator's answers below."""
+        panels = self.curves()
+        figure = Figure(figsize=(9, 2.8 * len(panels) + 0.4), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+        for axis, panel in zip(axes, panels, strict=True):
+            style = "." if panel.is_sparse else ""
+            for name, values in zip(panel.names, panel.values.T, strict=True):
+                known = np.isfinite(values)
+                axis.plot(
+                    panel.times[known, 0], values[known], label=name, linewidth=1, marker=style
+                )
+            axis.set_ylabel(panel.label)
+            axis.grid(alpha=0.3)
+            place = "upper right" if panel.label in ("loss", "mean answer") else "best"
+            axis.legend(loc=place, frameon=False, ncols=len(panel.names))
+            if panel.limits is not None:
+                axis.set_ylim(panel.limits)
+            if panel.is_logarithmic:
+                axis.set_yscale("log")
+            if panel.label == "mean answer":
+                axis.axhline(0.5, color="grey", linewidth=0.6)
+        axes[0].set_title(title)
+        axes[-1].set_xlabel("step (generator updates)")
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, dpi=100)
+
+
+def thin(table: np.ndarray) -> np.ndarray:
+    """Average neighbouring rows of (rows, columns) until at most MOST_POINTS are left."""
+    span = -(-len(table) // MOST_POINTS)
+    if span <= 1:
+        return table
+    whole = len(table) // span * span
+    groups = table[:whole].reshape(-1, span, table.shape[1])
+    known = np.isfinite(groups)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, groups, 0).sum(axis=1) / known.sum(axis=1)
