@@ -94,7 +94,7 @@ def test_when_the_workers_die_this_process_draws_the_rest(drawn, monkeypatch):
 def test_workers_do_not_run_the_script_again(drawn, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
-        "from utils import mechas\n"
+        "from utils.data import mechas\n"
         "images, _, _ = mechas.draw_dataset(40, size=32, processes=2, progress=False)\n"
         "print('sum', images.sum())\n"
     )

@@ -467,7 +467,7 @@ def test_backends_agree_on_the_features(backend, tmp_path) -> None:
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
     code = (
-        "import sys, numpy; from tests.conftest import blobs; from utils import metrics;"
+        "import sys, numpy; from tests.conftest import blobs; from utils.scoring import metrics;"
         "numpy.save(sys.argv[1], metrics.RandomNetwork(32).fit(blobs(9)))"
     )
     path = tmp_path / "features.npy"
