@@ -37,8 +37,8 @@ from tqdm import tqdm
 from utils.common import pictures
 from utils.common.commandline import option_name, parse, require_between, with_hyphens
 from utils.common.errors import UserError, one_line_errors
+from utils.common.files import files_by_step
 from utils.sampling import latents, runs
-from utils.training import checkpoints
 from utils.training.options import RunOptions
 
 
@@ -393,7 +393,7 @@ def make_search(samples: Samples) -> None:
 
 def make_film(run: runs.Run, options: Options) -> None:
     """The sample grids of the training, each with its step, as a GIF or MP4."""
-    grids = checkpoints.files_by_step(run.images, ".png")
+    grids = files_by_step(run.images, ".png")
     if not grids:
         raise UserError(f"--film: there is no sample grid, step_*.png, in {run.images}")
     last = max(grids)

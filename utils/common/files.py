@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import os
+import re
 import secrets
 import shutil
 import time
@@ -90,6 +91,19 @@ def remove_leftovers(path: Path, seconds: float = 3600.0) -> None:
         with suppress(OSError):
             if time.time() - leftover.stat().st_mtime > seconds:
                 leftover.unlink()
+
+
+def files_by_step(folder: Path, suffix: str) -> dict[int, Path]:
+    """The files ``step_0000500SUFFIX`` of a folder by their steps, in ascending order.
+
+    Files of other names, such as a person's own copies, are nobody's business here.
+    """
+    found = {}
+    for path in folder.glob(f"step_*{suffix}"):
+        name = re.fullmatch(r"step_(\d{7,})", path.name.removesuffix(suffix))
+        if name:
+            found[int(name[1])] = path
+    return dict(sorted(found.items()))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from utils.training.checkpoints import layer_options
-
 Tensor = Any
 """A tensor of the running Keras backend."""
+
+
+layer_options = threading.RLock()
+"""Held by who sets an option of a layer for a moment, and while networks are saved with them."""
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import numpy as np
 
 from utils.common import pictures
 from utils.common.errors import UserError
+from utils.common.files import files_by_step
 from utils.training import checkpoints
 from utils.training.options import RunOptions, check_run_name
 
@@ -116,7 +117,7 @@ def trained_steps(folder: Path, name: str) -> int:
     """
     if name.startswith("best"):
         return int(checkpoints.read_best(folder / "best", ()).get("step", 0))
-    steps = checkpoints.files_by_step(folder / "checkpoints", ".npz")
+    steps = files_by_step(folder / "checkpoints", ".npz")
     return max(steps, default=0)
 
 

@@ -11,7 +11,6 @@ import json
 import re
 import shutil
 import sys
-import threading
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,13 +22,11 @@ import numpy as np
 from keras import ops
 
 from utils.common.errors import RunError, UserError
-from utils.common.files import atomic_path
+from utils.common.files import atomic_path, files_by_step
+from utils.models.adversarial import layer_options
 
 State = Mapping[str, Sequence[keras.Variable]]
 """Groups of variables by name, e.g. ``{"generator": [...], "generator_optimizer": [...]}``."""
-
-layer_options = threading.RLock()
-"""Held by who sets an option of a layer for a moment, and while networks are saved with them."""
 
 
 def _variable_names(state: State) -> dict[str, keras.Variable]:
@@ -48,19 +45,6 @@ def state_bytes(state: State) -> int:
         * np.dtype(keras.backend.standardize_dtype(variable.dtype)).itemsize
         for variable in _variable_names(state).values()
     )
-
-
-def files_by_step(folder: Path, suffix: str) -> dict[int, Path]:
-    """The files ``step_0000500SUFFIX`` of a folder by their steps, in ascending order.
-
-    Files of other names, such as a person's own copies, are nobody's business here.
-    """
-    found = {}
-    for path in folder.glob(f"step_*{suffix}"):
-        name = re.fullmatch(r"step_(\d{7,})", path.name.removesuffix(suffix))
-        if name:
-            found[int(name[1])] = path
-    return dict(sorted(found.items()))
 
 
 class Checkpoints:

@@ -28,7 +28,7 @@ from utils import backend
 from utils.common import pictures
 from utils.common.commandline import option_name, option_names
 from utils.common.errors import RunError, UserError
-from utils.common.files import FolderLock
+from utils.common.files import FolderLock, files_by_step
 from utils.data import datasets
 from utils.data.streaming import ReadAhead
 from utils.models.adversarial import AveragedNetwork, kernel_size
@@ -379,7 +379,7 @@ class Folders:
 
     def samples(self) -> dict[int, Path]:
         """The sample grids there are, by their steps, in ascending order."""
-        return checkpoints.files_by_step(self.images, ".png")
+        return files_by_step(self.images, ".png")
 
 
 # ------------------------------------------------------------------------------------------------

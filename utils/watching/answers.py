@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from utils import backend
 from utils.common import pictures
 from utils.common.files import atomic_path
-from utils.training.checkpoints import layer_options
+from utils.models.adversarial import layer_options
 from utils.watching.monitor import Table, thin
 
 # isort: split

@@ -23,7 +23,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from utils.common.commandline import option_name, option_names
-from utils.common.files import atomic_path, script_safe
+from utils.common.files import atomic_path, files_by_step, script_safe
 from utils.training import checkpoints
 from utils.training.options import RunOptions, from_preset
 from utils.watching import alarms as alarm_rules
@@ -175,7 +175,7 @@ def contents(
     values = _plain(config["hyperparameters"])
     defaults = _plain(dataclasses.asdict(options()))
     clock = _Clock(history)
-    steps = list(checkpoints.files_by_step(folder, ".png"))
+    steps = list(files_by_step(folder, ".png"))
     shown = [name for name in values if name not in NOT_SHOWN]
     best = {name: float(value) for name, value in (best or {}).items() if math.isfinite(value)}
     return {
