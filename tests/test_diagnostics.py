@@ -22,7 +22,7 @@ from utils.training import loop as training
 from utils.watching import answers, architecture
 from utils.watching.answers import Answers, Judge, best_and_worst, number_asked
 from utils.watching.architecture import Block, blocks
-from utils.watching.monitor import History, is_for_history_only
+from utils.watching.history import History, is_for_history_only
 
 # Gradient norms and counts ----------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ from utils.training.options import parse_command_line
 from utils.watching import page
 from utils.watching.alarms import Health
 from utils.watching.answers import Answers
-from utils.watching.monitor import History
+from utils.watching.history import History
 
 HOSTILE = "</script><img src=x onerror=alert(1)> <!-- & ' \" \u2028.h5"
 NAMES = ["d_loss", "d_real", "d_fake", "g_loss", "d_gradient_first", "f_score"]

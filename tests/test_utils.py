@@ -25,7 +25,7 @@ from utils.data.datasets import Dataset
 from utils.models.recipes import noisy_labels, smooth_labels
 from utils.training import loop as training
 from utils.training.options import RunOptions, option_name
-from utils.watching.monitor import MOST_POINTS, History, read_rows, thin
+from utils.watching.history import MOST_POINTS, History, read_rows, thin
 
 # Labels -----------------------------------------------------------------------------------------
 

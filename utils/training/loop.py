@@ -47,7 +47,7 @@ from utils.watching.answers import (
     number_asked,
     overfitting,
 )
-from utils.watching.monitor import History, is_for_history_only, read_rows
+from utils.watching.history import History, is_for_history_only, read_rows
 from utils.watching.tensorboard import EventLog, require_tensorboard
 
 # isort: split

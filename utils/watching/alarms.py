@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.watching.monitor import Table
+from utils.watching.history import Table
 
 Row = Mapping[str, float]
 """What was measured at a step, by the names of `MEASURED`; NaN where it was not."""

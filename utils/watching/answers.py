@@ -26,7 +26,7 @@ from utils import backend
 from utils.common import pictures
 from utils.common.files import atomic_path
 from utils.models.adversarial import layer_options
-from utils.watching.monitor import Table, thin
+from utils.watching.history import Table, thin
 
 # isort: split
 import keras

@@ -29,7 +29,7 @@ from utils.training.options import RunOptions, from_preset
 from utils.watching import alarms as alarm_rules
 from utils.watching.alarms import Health
 from utils.watching.answers import KINDS, Answers
-from utils.watching.monitor import History, thin
+from utils.watching.history import History, thin
 
 TEMPLATE = Path(__file__).with_name("page.html")
 SCRIPT = Path(__file__).with_name("page.js")
