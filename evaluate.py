@@ -33,7 +33,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from utils.common import pictures
+from utils.common import grids
 from utils.common.commandline import parse, require_between
 from utils.common.errors import UserError, one_line_errors
 from utils.common.files import atomic_path
@@ -217,8 +217,8 @@ def draw_nearest(
     rows = 5
     shown = np.concatenate([order[: 3 * rows], order[middle : middle + 3 * rows]])
     pairs = np.stack([images[shown], training[found.indices[shown]]], axis=1)
-    grid = pictures.tile(pairs.reshape(-1, *images.shape[1:]), columns=6)
-    pictures.save_png(path, grid)
+    grid = grids.tile(pairs.reshape(-1, *images.shape[1:]), columns=6)
+    grids.save_png(path, grid)
 
 
 # ------------------------------------------------------------------------------------------------

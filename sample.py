@@ -34,7 +34,7 @@ import tyro
 from PIL import Image
 from tqdm import tqdm
 
-from utils.common import pictures
+from utils.common import films, grids, pictures
 from utils.common.commandline import option_name, parse, require_between, with_hyphens
 from utils.common.errors import UserError, one_line_errors
 from utils.common.files import files_by_step
@@ -241,7 +241,7 @@ class Samples:
 
 def save_picture(path: Path, image: np.ndarray) -> None:
     """Write a PNG and say so."""
-    pictures.save_png(path, image)
+    grids.save_png(path, image)
     print(path)
 
 
@@ -249,7 +249,7 @@ def make_grid(samples: Samples) -> None:
     """A grid of samples, and each of them as a file where that is asked for."""
     options = samples.options
     images = samples.images(samples.draw(options.count or 48))
-    save_picture(samples.path(".png"), pictures.tile(images, options.columns or 8))
+    save_picture(samples.path(".png"), grids.tile(images, options.columns or 8))
     if options.single:
         # Without what does not change a sample: the same sample is the same file.
         alone = dataclasses.replace(options, count=0, columns=0)
@@ -318,11 +318,11 @@ def make_interpolation(samples: Samples) -> None:
         for start, end in zip(points, np.roll(points, -1, axis=0), strict=True)
     ]
     images = samples.images(np.concatenate(ways))
-    save_picture(samples.path(".png"), pictures.tile(images, columns))
+    save_picture(samples.path(".png"), grids.tile(images, columns))
     frames = samples.images(latents.loop(points, options.frames or 15))
     side = max(1, 256 // frames.shape[1])  # small pictures enlarged, pixel by pixel
     path = samples.path(".gif")
-    pictures.save_gif(
+    films.save_gif(
         path, range(len(frames)), max_frames=len(frames), seconds_per_frame=0.08,
         last_frame_seconds=0.08,
         read=lambda number: Image.fromarray(frames[number].repeat(side, 0).repeat(side, 1)),
@@ -335,9 +335,9 @@ def draw_walks(samples: Samples, vectors: np.ndarray, dimension: int, title: str
     columns = samples.options.columns or 7
     values = np.linspace(-WALK_TO, WALK_TO, columns)
     images = samples.images(latents.walk(vectors, dimension, values))
-    grid = pictures.tile(images, columns)
-    headed = pictures.caption(grid, [f"{value:.3g}" for value in values], centred=True)
-    return pictures.caption(headed, [title])
+    grid = grids.tile(images, columns)
+    headed = grids.caption(grid, [f"{value:.3g}" for value in values], centred=True)
+    return grids.caption(headed, [title])
 
 
 def make_walk(samples: Samples) -> None:
@@ -388,25 +388,25 @@ def make_search(samples: Samples) -> None:
         )
         for dimension in map(int, order[:SHOWN_DIMENSIONS])
     ]  # fmt: skip
-    save_picture(samples.path(".png"), pictures.stack(blocks))
+    save_picture(samples.path(".png"), grids.stack(blocks))
 
 
 def make_film(run: runs.Run, options: Options) -> None:
     """The sample grids of the training, each with its step, as a GIF or MP4."""
-    grids = files_by_step(run.images, ".png")
-    if not grids:
+    files = files_by_step(run.images, ".png")
+    if not files:
         raise UserError(f"--film: there is no sample grid, step_*.png, in {run.images}")
-    last = max(grids)
+    last = max(files)
 
     def read(step: int) -> Image.Image:
-        grid = np.asarray(pictures.read_picture(grids[step]))
-        return Image.fromarray(pictures.caption(grid, [f"step {step:,} of {last:,}"]))
+        grid = np.asarray(pictures.read_picture(files[step]))
+        return Image.fromarray(grids.caption(grid, [f"step {step:,} of {last:,}"]))
 
     folder = Path(options.output) if options.output else run.images / "samples"
     path = folder / f"{file_name(run.name, 'film', options)}.{options.film}"
-    save = pictures.save_gif if options.film == "gif" else pictures.save_mp4
+    save = films.save_gif if options.film == "gif" else films.save_mp4
     try:
-        save(path, list(grids), max_frames=options.frames or 200, read=read)
+        save(path, list(files), max_frames=options.frames or 200, read=read)
     except ValueError as error:
         raise UserError(f"--film: {run.images}: {error}") from None
     print(path)

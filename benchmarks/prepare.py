@@ -28,7 +28,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
 from utils.common.commandline import positive  # noqa: E402
-from utils.common.pictures import save_png, tile  # noqa: E402
+from utils.common.grids import save_png, tile  # noqa: E402
 from utils.data import mechas  # noqa: E402
 
 

@@ -89,7 +89,8 @@ from benchmarks.trainings import (
 )
 from utils.common.errors import RunError, UserError, one_line_errors
 from utils.common.files import atomic_path
-from utils.common.pictures import caption, read_picture, save_png, tile
+from utils.common.grids import caption, save_png, tile
+from utils.common.pictures import read_picture
 from utils.training.presets import DCGAN_PRESETS, WGAN_PRESETS
 
 # ------------------------------------------------------------------------------------------------

@@ -75,7 +75,8 @@ from benchmarks.trainings import (
 )
 from utils.common.errors import RunError, UserError, one_line_errors
 from utils.common.files import atomic_path
-from utils.common.pictures import WHITE, read_picture, save_png
+from utils.common.grids import save_png
+from utils.common.pictures import WHITE, read_picture
 
 # ------------------------------------------------------------------------------------------------
 # Recipes

@@ -21,7 +21,7 @@ import dcgan
 import r3gan
 import wgan
 from tests.conftest import REPOSITORY, TINY, run_script
-from utils.common.files import script_safe
+from utils.common.html import script_safe
 from utils.training.options import parse_command_line
 from utils.watching import page
 from utils.watching.alarms import Health

@@ -9,16 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from utils.common.films import save_gif
+from utils.common.grids import save_png, tile, to_uint8
 from utils.common.pictures import (
     UnreadablePicture,
     background_colour,
     fit_square,
     looks_like_picture,
     read_picture,
-    save_gif,
-    save_png,
-    tile,
-    to_uint8,
 )
 
 RED, GREEN, BLUE, WHITE, BLACK = (

@@ -21,7 +21,7 @@ from PIL import Image
 import dcgan
 from tests.conftest import TINY, run_script, start_script
 from utils import backend
-from utils.common import pictures
+from utils.common import grids
 from utils.training import loop as training
 from utils.training.options import parse_command_line
 
@@ -160,9 +160,9 @@ def test_the_saved_generator_draws_the_last_sample(finished):
     run = finished / "saved_models" / "dcgan-1"
     state = read_state(run / "checkpoints" / "step_0000026.npz")
     generator = keras.models.load_model(run / "generator.keras")
-    images = pictures.to_uint8(np.asarray(generator(state["loop/fixed_latents"], training=False)))
+    images = grids.to_uint8(np.asarray(generator(state["loop/fixed_latents"], training=False)))
     with Image.open(finished / "images" / "dcgan-1" / "step_0000026.png") as grid:
-        difference = np.asarray(grid.convert("RGB"), int) - pictures.tile(images, 3).astype(int)
+        difference = np.asarray(grid.convert("RGB"), int) - grids.tile(images, 3).astype(int)
     assert np.abs(difference).max() <= 1
 
 

@@ -24,7 +24,7 @@ import dcgan
 import r3gan
 import sample
 import wgan
-from utils.common import pictures
+from utils.common import grids
 from utils.common.errors import UserError
 from utils.models import networks
 from utils.sampling import export, latents, runs
@@ -57,7 +57,7 @@ def write_run(folder: Path, name: str, h: networks.ConvolutionalOptions) -> None
     config = {"method": h.METHOD, "hyperparameters": dataclasses.asdict(h), "data_set": {}}
     (models / "config.json").write_text(json.dumps(config))
     for step, image in enumerate(blobs(5, 64)):
-        pictures.save_png(folder / "images" / name / f"step_{step * 200:07d}.png", image)
+        grids.save_png(folder / "images" / name / f"step_{step * 200:07d}.png", image)
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +203,7 @@ def test_a_grid(run_sample, folder):
     assert run_sample("one") == (0, ["images/one/samples/one-grid-seed-0.png"], "")
     path = folder / "images" / "one" / "samples" / "one-grid-seed-0.png"
     vectors = np.random.default_rng(0).standard_normal((48, LATENT_DIM), dtype=np.float32)
-    wanted = pictures.tile(generated(folder, vectors), 8)
+    wanted = grids.tile(generated(folder, vectors), 8)
     assert wanted.std() > 20
     assert np.abs(pixels(path).astype(int) - wanted).max() <= 1
     before = path.read_bytes()
@@ -225,7 +225,7 @@ def test_other_grids_have_other_names(run_sample, folder, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names.values())
     found = {name: pixels(tmp_path / name) for name in names.values()}
     assert found["one-grid-seed-0-count-3-columns-2.png"].shape == (70, 70, 3)
-    wanted = pictures.tile(generated(folder, latents.draw(48, 5, 0), "best/generator.keras"), 8)
+    wanted = grids.tile(generated(folder, latents.draw(48, 5, 0), "best/generator.keras"), 8)
     difference = found["one-grid-weights-best-seed-0.png"].astype(int) - wanted
     assert np.abs(difference).max() <= 1
 
@@ -391,14 +391,14 @@ def test_a_film_as_mp4(run_sample):
 
 def test_captions():
     image = np.zeros((10, 200, 3), np.uint8)
-    captioned = pictures.caption(image, ["left", ""], size=14)
+    captioned = grids.caption(image, ["left", ""], size=14)
     assert captioned.shape == (32, 200, 3)
     assert np.array_equal(captioned[22:], image)
     assert captioned[:22, :100].min() < 100
     assert (captioned[:22, 100:] == 255).all()
-    centred = np.flatnonzero((pictures.caption(image, ["I"], centred=True)[:22] < 128).any((0, 2)))
+    centred = np.flatnonzero((grids.caption(image, ["I"], centred=True)[:22] < 128).any((0, 2)))
     assert 95 <= centred.min() <= centred.max() <= 105
-    stacked = pictures.stack([image, np.zeros((5, 100, 3), np.uint8)])
+    stacked = grids.stack([image, np.zeros((5, 100, 3), np.uint8)])
     assert stacked.shape == (15, 200, 3)
     assert (stacked[10:, 100:] == 255).all()
 
@@ -444,7 +444,7 @@ def test_keras_and_onnx_runtime_give_the_same_picture(name, tmp_path):
         assert images.dtype == np.float32
         assert wanted.std() > 0.1
         assert np.abs(images - wanted).max() < 1e-4
-        shades = [pictures.to_uint8(each).astype(int) for each in (images, wanted)]
+        shades = [grids.to_uint8(each).astype(int) for each in (images, wanted)]
         assert np.abs(shades[0] - shades[1]).max() <= 1
 
 
@@ -511,7 +511,7 @@ def test_the_export_needs_nothing_of_this_project(run_sample, folder, tmp_path):
         "assert not [name for name in sys.modules if name.split('.')[0] == 'utils']\n"
     )
     subprocess.run([sys.executable, "-I", "-c", program], cwd=tmp_path, check=True, timeout=240)
-    images = pictures.to_uint8(np.load(tmp_path / "images.npy"))
+    images = grids.to_uint8(np.load(tmp_path / "images.npy"))
     assert np.abs(images.astype(int) - generated(folder, vectors)).max() <= 1
     # The weights of another export have names of their own.
     assert run_sample("one", "--export", "--weights", "best")[1] == [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import json
 import os
 import re
 import secrets
@@ -129,13 +128,3 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-
-
-def script_safe(value: object) -> str:
-    """JSON that can stand in a script element of a page, whatever names it holds.
-
-    Raises:
-        ValueError: it holds a NaN or an infinity, which JSON has not.
-    """
-    text = json.dumps(value, allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -1,19 +1,14 @@
-"""One picture: read safely, composite, pad, resize. Many pictures: a grid, a PNG, a film."""
+"""One picture that nobody vouches for: read it safely, find its figure, fit it into a square."""
 
 from __future__ import annotations
 
 import io
 import stat
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
-
-from utils.common.errors import UserError
-from utils.common.files import atomic_path
+from PIL import Image
 
 Colour = tuple[int, int, int]
 
@@ -53,8 +48,6 @@ ORIENTATIONS = {
 }
 
 MAX_FILE_BYTES = 256 * 2**20
-PADDING = 2
-"""Pixels around the pictures of a grid."""
 MAX_PIXELS = 64_000_000
 """Of a picture that is read, where nobody wants more."""
 
@@ -290,228 +283,3 @@ def place(
     square = Image.new("RGB", (size, size), colour)
     square.paste(image, ((size - width) // 2, (size - height) // 2))
     return square
-
-
-def to_uint8(images: np.ndarray) -> np.ndarray:
-    """Float [-1, 1] of any shape -> uint8 [0, 255], rounded and clipped; NaN becomes grey."""
-    values = np.nan_to_num(np.asarray(images, dtype=np.float32), nan=0.0)
-    return np.rint((np.clip(values, -1, 1) + 1) * 127.5).astype(np.uint8)
-
-
-def tile(
-    images: np.ndarray, columns: int, padding: int = PADDING, colour: Colour = WHITE
-) -> np.ndarray:
-    """Lay pictures out in a grid, row by row, with ``padding`` pixels around and between them.
-
-    Args:
-        images: uint8 (N, H, W, 3), N at least 1.
-        columns: pictures in a row; cells that stay empty are filled with ``colour``.
-        padding: pixels between two pictures and around the grid.
-        colour: of padding and empty cells.
-
-    Returns:
-        uint8 (rows * (H + padding) + padding, columns * (W + padding) + padding, 3).
-
-    Raises:
-        ValueError: the array is of another kind, or ``columns`` is below 1.
-    """
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or not len(images):
-        raise ValueError(f"wanted uint8 (N, H, W, 3), found {images.dtype} {images.shape}")
-    if columns < 1:
-        raise ValueError(f"columns must be at least 1, found {columns}")
-    count, height, width, _ = images.shape
-    rows = -(-count // columns)
-    cells = np.empty((rows * columns, height + padding, width + padding, 3), np.uint8)
-    cells[...] = colour
-    cells[:count, :height, :width] = images
-    grid = cells.reshape(rows, columns, height + padding, width + padding, 3).swapaxes(1, 2)
-    grid = grid.reshape(rows * (height + padding), columns * (width + padding), 3)
-    framed = np.empty((grid.shape[0] + padding, grid.shape[1] + padding, 3), np.uint8)
-    framed[...] = colour
-    framed[padding:, padding:] = grid
-    return framed
-
-
-def save_png(path: str | Path, image: np.ndarray) -> None:
-    """Write uint8 (H, W, 3) as a PNG, whole or not at all.
-
-    Raises:
-        OSError: the folder cannot be written, or the disk is full.
-    """
-    with atomic_path(path) as temporary:
-        Image.fromarray(image).save(temporary, format="PNG")
-
-
-def caption(
-    image: np.ndarray, texts: Sequence[str], centred: bool = False, size: int = 14
-) -> np.ndarray:
-    """A picture under a white strip of one line of text.
-
-    Args:
-        image: uint8 (H, W, 3).
-        texts: the strip is shared out evenly among them. What is too long for its share is set
-            smaller, down to half the size, and then cut off.
-        centred: in the middle of their shares, not at the left.
-        size: of the letters in pixels.
-
-    Returns:
-        uint8 (H + strip, W, 3).
-    """
-    width = image.shape[1]
-    strip = Image.new("RGB", (width, size + 8), WHITE)
-    draw = ImageDraw.Draw(strip)
-    share = width / len(texts)
-    for number, text in enumerate(texts):
-        font = next(
-            (
-                font
-                for font in map(ImageFont.load_default, range(size, size // 2, -1))
-                if font.getlength(text) <= share - 4
-            ),
-            ImageFont.load_default(size // 2),
-        )
-        left = number * share + (share / 2 if centred else 4)
-        draw.text((left, strip.height / 2), text, (0, 0, 0), font, "mm" if centred else "lm")
-    return np.concatenate([np.asarray(strip), image])
-
-
-def stack(images: Sequence[np.ndarray]) -> np.ndarray:
-    """Pictures uint8 (H, W, 3) below each other, narrower ones filled up with white."""
-    width = max(image.shape[1] for image in images)
-    filled = [
-        np.pad(image, ((0, 0), (0, width - image.shape[1]), (0, 0)), constant_values=255)
-        for image in images
-    ]
-    return np.concatenate(filled)
-
-
-Frame = TypeVar("Frame")
-Read = Callable[[Frame], Image.Image]
-"""How a frame becomes a picture; it raises UnreadablePicture for one to be left out."""
-
-
-def save_gif(
-    path: str | Path,
-    frames: Sequence[Frame],
-    max_frames: int = 200,
-    seconds_per_frame: float = 0.1,
-    max_side: int | None = 800,
-    last_frame_seconds: float = 2.0,
-    read: Read = read_picture,
-) -> None:
-    """Make an endless GIF of frames, whole or not at all.
-
-    More than ``max_frames`` are thinned evenly; the first and the last always stay. All frames take
-    the size of the last, reduced to ``max_side`` where that is larger; the last is held longer. All
-    share one palette, drawn from frames along the whole film and used without dithering, so
-    that areas which do not change do not flicker. A frame that cannot be read is left out.
-
-    Args:
-        path: the file.
-        frames: picture files, or whatever ``read`` makes a picture of. They are read one by one, so
-            that a film needs no more memory than a few frames.
-        max_frames: at least 2.
-        seconds_per_frame: a multiple of 0.01; players refuse less than 0.02.
-        max_side: in pixels, or None.
-        last_frame_seconds: a multiple of 0.01.
-        read: how a frame becomes a picture.
-
-    Raises:
-        ValueError: no frame, or none that can be read, or ``max_frames`` below 2.
-        OSError: the folder cannot be written, or the disk is full.
-    """
-    chosen, size, last = _thinned(frames, max_frames, max_side, read)
-    palette = _shared_palette(chosen, size, read)
-
-    def quantized() -> Iterator[Image.Image]:
-        for number, picture in _readable(enumerate(chosen), read):
-            frame = _resized(picture, size).quantize(palette=palette, dither=Image.Dither.NONE)
-            seconds = last_frame_seconds if number == last else seconds_per_frame
-            # Pillow adds the time of a frame that equals the one before to that one's.
-            frame.info["duration"] = 1000 * seconds
-            yield frame
-
-    film = quantized()
-    with atomic_path(path) as temporary:
-        next(film).save(temporary, format="GIF", save_all=True, append_images=film, loop=0)
-
-
-def save_mp4(
-    path: str | Path,
-    frames: Sequence[Frame],
-    max_frames: int = 1000,
-    frames_per_second: int = 10,
-    max_side: int | None = 1600,
-    last_frame_seconds: float = 2.0,
-    read: Read = read_picture,
-) -> None:
-    """Make an MP4 (H.264) of frames, whole or not at all; `save_gif` says which and how large.
-
-    Raises:
-        UserError: PyAV, which brings what writes MP4, is not installed.
-        ValueError: no frame, or none that can be read, or ``max_frames`` below 2.
-        OSError: the folder cannot be written, or the disk is full.
-    """
-    try:
-        import av
-    except ImportError:
-        raise UserError("--film mp4: the av package is not here: pip install av") from None
-    chosen, size, last = _thinned(frames, max_frames, max_side, read)
-    # Colours are stored for 2 x 2 pixels.
-    size = tuple(max(2, side // 2 * 2) for side in size)
-    with atomic_path(path) as temporary, av.open(str(temporary), "w", format="mp4") as film:
-        stream = film.add_stream("libx264", rate=frames_per_second, options={"crf": "18"})
-        stream.width, stream.height = size
-        stream.pix_fmt = "yuv420p"  # the only one that every player and browser knows
-        for number, picture in _readable(enumerate(chosen), read):
-            frame = av.VideoFrame.from_image(_resized(picture, size))
-            times = round(last_frame_seconds * frames_per_second) if number == last else 1
-            for _ in range(times):
-                frame.pts = None
-                film.mux(stream.encode(frame))
-        film.mux(stream.encode())
-
-
-def _thinned(
-    frames: Sequence[Frame], max_frames: int, max_side: int | None, read: Read
-) -> tuple[list[Frame], tuple[int, ...], int]:
-    """The frames of a film, the size of them all, and the number of the last that can be read."""
-    if not frames or max_frames < 2:
-        raise ValueError(f"cannot make a film of {len(frames)} frames, at most {max_frames}")
-    places = np.linspace(0, len(frames) - 1, min(len(frames), max_frames)).round()
-    chosen = [frames[int(place)] for place in places]
-    last = next(_readable(reversed(list(enumerate(chosen))), read), None)
-    if last is None:
-        raise ValueError(f"none of {len(chosen)} frames can be read")
-    size = last[1].size
-    if max_side is not None and max(size) > max_side:
-        size = tuple(max(1, side * max_side // max(size)) for side in size)
-    return chosen, size, last[0]
-
-
-def _readable(frames: Iterable[tuple[int, Frame]], read: Read) -> Iterator[tuple[int, Image.Image]]:
-    for number, frame in frames:
-        try:
-            yield number, read(frame)
-        except UnreadablePicture:
-            continue
-
-
-def _resized(picture: Image.Image, size: tuple[int, ...]) -> Image.Image:
-    return picture if picture.size == size else picture.resize(size, Image.Resampling.LANCZOS)
-
-
-def _shared_palette(frames: list[Frame], size: tuple[int, ...], read: Read) -> Image.Image:
-    """255 colours for all frames; the 256th is left to mark pixels that stay as they are."""
-    sample = [frames[int(index)] for index in np.linspace(0, len(frames) - 1, 16)]
-    # About 50,000 pixels of the film; an odd step does not run along the columns of a grid.
-    step = 16 * size[0] * size[1] // 50_000 | 1
-    pixels = np.concatenate(
-        [
-            np.asarray(_resized(picture, size)).reshape(1, -1, 3)[:, ::step]
-            for _, picture in _readable(enumerate(sample), read)
-        ],
-        axis=1,
-    )
-    # Maximum coverage keeps rare colours, which median cut would trade for shades of the ground.
-    return Image.fromarray(pixels).quantize(255, Image.Quantize.MAXCOVERAGE, kmeans=1)

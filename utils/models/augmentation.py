@@ -22,7 +22,7 @@ import numpy as np
 from keras import layers, ops
 
 from utils.backend import Tensor
-from utils.common import pictures
+from utils.common import grids
 
 KINDS = ("color", "translation", "cutout")
 """In the order in which they are applied."""
@@ -277,11 +277,11 @@ def draw_examples(
     shown = [*alone, *[together] * (columns - 1 - len(alone))]
     given = ops.convert_to_tensor(images.astype(np.float32) / 127.5 - 1.0)
     # Not called as layers: several devices would want as many images as they can share evenly.
-    versions = [pictures.to_uint8(ops.convert_to_numpy(each.call(given))) for each in shown]
+    versions = [grids.to_uint8(ops.convert_to_numpy(each.call(given))) for each in shown]
     enlarged = max(1, 128 // images.shape[1])
     cells = np.stack([images, *versions], axis=1).reshape(-1, *images.shape[1:])  # row by row
     cells = cells.repeat(enlarged, axis=1).repeat(enlarged, axis=2)
     texts = [" + ".join(each.kinds) if len(each.kinds) < len(KINDS) else "all" for each in shown]
     if probability < 1:
         texts[len(alone) :] = [f"each at {probability:.0%}"] * (len(shown) - len(alone))
-    return pictures.caption(pictures.tile(cells, columns), ["original", *texts], centred=True)
+    return grids.caption(grids.tile(cells, columns), ["original", *texts], centred=True)

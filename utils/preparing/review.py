@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from utils.common.files import script_safe
+from utils.common.html import script_safe
 from utils.common.pictures import WHITE
 from utils.preparing.examine import Heap, RowsOnDisk
 from utils.preparing.filters import Thresholds, suspicion

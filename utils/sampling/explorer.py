@@ -20,10 +20,11 @@ from pathlib import Path
 import keras
 
 from utils.common.errors import UserError
-from utils.common.files import atomic_path, script_safe
+from utils.common.files import atomic_path
+from utils.common.html import content_policy, fill_template, script_safe
 from utils.sampling.export import to_onnx
 from utils.sampling.runs import to_float32
-from utils.watching.page import STYLE, content_policy, fill_template
+from utils.watching.page import STYLE
 
 TEMPLATE = Path(__file__).with_name("explorer.html")
 SCRIPT = Path(__file__).with_name("explorer.js")

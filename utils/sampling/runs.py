@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from utils.common import pictures
+from utils.common import grids
 from utils.common.errors import UserError
 from utils.common.files import files_by_step
 from utils.training import checkpoints
@@ -125,7 +125,7 @@ def generate(generator: keras.Model, latents: np.ndarray) -> np.ndarray:
     """What a generator makes of latent vectors (N, latent_dim): uint8 (N, H, W, 3)."""
     batches = [
         # Always a whole batch: another shape would be compiled anew.
-        pictures.to_uint8(
+        grids.to_uint8(
             generator.predict_on_batch(
                 np.resize(latents[start : start + BATCH_SIZE], (BATCH_SIZE, latents.shape[1]))
             )

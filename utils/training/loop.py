@@ -25,7 +25,7 @@ import numpy as np
 from tqdm import tqdm
 
 from utils import backend
-from utils.common import pictures
+from utils.common import films, grids, pictures
 from utils.common.commandline import option_name, option_names
 from utils.common.errors import RunError, UserError
 from utils.common.files import FolderLock, files_by_step
@@ -90,7 +90,7 @@ class Method(Protocol):
     """By the names under which they are saved; ``generator``, (B, latent_dim) to images, is among
     them: the average; and ``discriminator`` or ``critic``, images to answers (B, 1), the larger the
     more real. Images are meant to lie in [-1, 1]; what is beyond is clipped when they are made to
-    pictures (`pictures.to_uint8`), drawn or scored."""
+    pictures (`grids.to_uint8`), drawn or scored."""
     average: AveragedNetwork
     """Of the generator that is trained."""
     augment: Augmentation
@@ -637,7 +637,7 @@ class Trainer:
             # Always a whole batch: another shape would be compiled anew.
             padded = np.resize(batch, (self.h.batch_size, latents.shape[1]))
             images = ops.convert_to_numpy(self.compiled_sample(padded)["images"])
-            batches.append(pictures.to_uint8(images[: len(batch)]))
+            batches.append(grids.to_uint8(images[: len(batch)]))
         return np.concatenate(batches)
 
     def ask(self) -> dict[str, np.ndarray]:
@@ -972,7 +972,7 @@ class Trainer:
             color_strength=self.h.color_strength,
             probability=self.method.augment.current_probability(),
         )  # fmt: skip
-        self._submit(lambda: pictures.save_png(self.folders.augmented, picture), picture.nbytes)
+        self._submit(lambda: grids.save_png(self.folders.augmented, picture), picture.nbytes)
 
     def _save_sample(self) -> None:
         images = self.sample(self.fixed_latents)
@@ -993,11 +993,11 @@ class Trainer:
         count = min(self.h.sample_columns, len(images) // 2)
         name = next(name for name in self.trained_networks() if name != "generator")
         picture, _ = best_and_worst(images, answers, count, count, name)
-        self._submit(lambda: pictures.save_png(self.folders.best_and_worst, picture))
+        self._submit(lambda: grids.save_png(self.folders.best_and_worst, picture))
 
     def _submit_grid(self, path: Path, images: np.ndarray, name: str) -> None:
         columns, step = self.h.sample_columns, self.step
-        self._submit(lambda: pictures.save_png(path, pictures.tile(images, columns)), images.nbytes)
+        self._submit(lambda: grids.save_png(path, grids.tile(images, columns)), images.nbytes)
         if self.events is not None:
             self._submit(lambda: self.events.add_grid(name, step, path))
 
@@ -1032,7 +1032,7 @@ class Trainer:
             self.history = History.of_file(self.folders.history)
         self._plot_history()
         frames = list(self.folders.samples().values())
-        pictures.save_gif(self.folders.images / "training.gif", frames)
+        films.save_gif(self.folders.images / "training.gif", frames)
         self._write_page(is_running=False)
 
     def _write_page(self, is_running: bool = True) -> None:

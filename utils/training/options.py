@@ -14,7 +14,8 @@ from typing import Any, ClassVar, Literal
 
 from utils.common.commandline import option_name, parse, require_between, with_hyphens
 from utils.common.errors import UserError
-from utils.common.pictures import MAX_PIXELS, PADDING
+from utils.common.grids import PADDING
+from utils.common.pictures import MAX_PIXELS
 from utils.data.datasets import IMAGE_SIZES
 from utils.training import checkpoints
 from utils.training.presets import Preset

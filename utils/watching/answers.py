@@ -23,7 +23,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from utils import backend
-from utils.common import pictures
+from utils.common import grids
 from utils.common.files import atomic_path
 from utils.models.adversarial import layer_options
 from utils.watching.history import Table, thin
@@ -145,9 +145,9 @@ def best_and_worst(
             f"{word} {count} of {len(images)}: the {judge}'s answer {answers[chosen[0]]:.2f} to "
             f"{answers[chosen[-1]]:.2f} (middle {np.median(answers):.2f})"
         )
-        blocks.append(pictures.caption(pictures.tile(images[chosen], columns), [text]))
+        blocks.append(grids.caption(grids.tile(images[chosen], columns), [text]))
         texts.append(f"{text}; samples {' '.join(map(str, chosen))}")
-    return pictures.stack(blocks), texts
+    return grids.stack(blocks), texts
 
 
 def overfitting(answers: Mapping[str, np.ndarray]) -> float:

@@ -7,23 +7,22 @@ forbids both requests and any script but the two it came with.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import dataclasses
-import hashlib
 import json
 import math
 import re
 import shlex
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
 
 from utils.common.commandline import option_name, option_names
-from utils.common.files import atomic_path, files_by_step, script_safe
+from utils.common.files import atomic_path, files_by_step
+from utils.common.html import content_policy, fill_template, script_safe
 from utils.training import checkpoints
 from utils.training.options import RunOptions, from_preset
 from utils.watching import alarms as alarm_rules
@@ -463,35 +462,3 @@ def _write(path: Path, data: Mapping[str, Any]) -> None:
     }
     with atomic_path(path) as temporary:
         temporary.write_text(fill_template(TEMPLATE, parts), encoding="utf-8")
-
-
-def fill_template(template: Path, parts: Mapping[str, str]) -> str:
-    """A template with a text in place of each mark; the marks come in the order of ``parts``."""
-    # From the front to the back: what has been filled in is not looked at again.
-    filled, rest = [], template.read_text(encoding="utf-8")
-    for mark, text in parts.items():
-        before, rest = rest.split(mark, 1)
-        filled += [before, text]
-    return "".join([*filled, rest])
-
-
-def content_policy(scripts: Iterable[str], *more: str, also: str = "") -> str:
-    """A content security policy that lets these scripts run and no other, and no request out.
-
-    Args:
-        scripts: the text of each, as it stands in its element.
-        more: whole directives.
-        also: further sources of scripts.
-    """
-    hashes = [hashlib.sha256(script.encode()).digest() for script in scripts]
-    sources = [f"'sha256-{base64.b64encode(each).decode()}'" for each in hashes]
-    return "; ".join(
-        [
-            "default-src 'none'",
-            "style-src 'unsafe-inline'",
-            " ".join(["script-src", *sources, *([also] if also else [])]),
-            *more,
-            "base-uri 'none'",
-            "form-action 'none'",
-        ]
-    )

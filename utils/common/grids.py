@@ -1,0 +1,108 @@
+"""Images of a network as pictures: 8 bits, side by side, captioned, in a PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from utils.common.files import atomic_path
+from utils.common.pictures import WHITE, Colour
+
+PADDING = 2
+"""Pixels around the pictures of a grid."""
+
+
+def to_uint8(images: np.ndarray) -> np.ndarray:
+    """Float [-1, 1] of any shape -> uint8 [0, 255], rounded and clipped; NaN becomes grey."""
+    values = np.nan_to_num(np.asarray(images, dtype=np.float32), nan=0.0)
+    return np.rint((np.clip(values, -1, 1) + 1) * 127.5).astype(np.uint8)
+
+
+def tile(
+    images: np.ndarray, columns: int, padding: int = PADDING, colour: Colour = WHITE
+) -> np.ndarray:
+    """Lay pictures out in a grid, row by row, with ``padding`` pixels around and between them.
+
+    Args:
+        images: uint8 (N, H, W, 3), N at least 1.
+        columns: pictures in a row; cells that stay empty are filled with ``colour``.
+        padding: pixels between two pictures and around the grid.
+        colour: of padding and empty cells.
+
+    Returns:
+        uint8 (rows * (H + padding) + padding, columns * (W + padding) + padding, 3).
+
+    Raises:
+        ValueError: the array is of another kind, or ``columns`` is below 1.
+    """
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or not len(images):
+        raise ValueError(f"wanted uint8 (N, H, W, 3), found {images.dtype} {images.shape}")
+    if columns < 1:
+        raise ValueError(f"columns must be at least 1, found {columns}")
+    count, height, width, _ = images.shape
+    rows = -(-count // columns)
+    cells = np.empty((rows * columns, height + padding, width + padding, 3), np.uint8)
+    cells[...] = colour
+    cells[:count, :height, :width] = images
+    grid = cells.reshape(rows, columns, height + padding, width + padding, 3).swapaxes(1, 2)
+    grid = grid.reshape(rows * (height + padding), columns * (width + padding), 3)
+    framed = np.empty((grid.shape[0] + padding, grid.shape[1] + padding, 3), np.uint8)
+    framed[...] = colour
+    framed[padding:, padding:] = grid
+    return framed
+
+
+def save_png(path: str | Path, image: np.ndarray) -> None:
+    """Write uint8 (H, W, 3) as a PNG, whole or not at all.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    with atomic_path(path) as temporary:
+        Image.fromarray(image).save(temporary, format="PNG")
+
+
+def caption(
+    image: np.ndarray, texts: Sequence[str], centred: bool = False, size: int = 14
+) -> np.ndarray:
+    """A picture under a white strip of one line of text.
+
+    Args:
+        image: uint8 (H, W, 3).
+        texts: the strip is shared out evenly among them. What is too long for its share is set
+            smaller, down to half the size, and then cut off.
+        centred: in the middle of their shares, not at the left.
+        size: of the letters in pixels.
+
+    Returns:
+        uint8 (H + strip, W, 3).
+    """
+    width = image.shape[1]
+    strip = Image.new("RGB", (width, size + 8), WHITE)
+    draw = ImageDraw.Draw(strip)
+    share = width / len(texts)
+    for number, text in enumerate(texts):
+        font = next(
+            (
+                font
+                for font in map(ImageFont.load_default, range(size, size // 2, -1))
+                if font.getlength(text) <= share - 4
+            ),
+            ImageFont.load_default(size // 2),
+        )
+        left = number * share + (share / 2 if centred else 4)
+        draw.text((left, strip.height / 2), text, (0, 0, 0), font, "mm" if centred else "lm")
+    return np.concatenate([np.asarray(strip), image])
+
+
+def stack(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Pictures uint8 (H, W, 3) below each other, narrower ones filled up with white."""
+    width = max(image.shape[1] for image in images)
+    filled = [
+        np.pad(image, ((0, 0), (0, width - image.shape[1]), (0, 0)), constant_values=255)
+        for image in images
+    ]
+    return np.concatenate(filled)
