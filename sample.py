@@ -265,7 +265,7 @@ def open_judge(samples: Samples) -> tuple[Any, str]:
         UserError: the run has saved none.
     """
     import utils.layers  # noqa: F401 - layers that only discriminators have
-    from utils.watching.answers import Judge
+    from utils.watching.probe import Probe
 
     folder = (samples.run.models / FILES[samples.options.weights]).parent
     found = [name for name in runs.JUDGES if (folder / f"{name}.keras").exists()]
@@ -277,7 +277,7 @@ def open_judge(samples: Samples) -> tuple[Any, str]:
     network = runs.load_network(folder / f"{found[0]}.keras")
     batch_size = samples.run.hyperparameter("batch_size")
     state = [*network.variables, *samples.generator.variables]
-    return Judge(network, samples.generator, batch_size, state), found[0]
+    return Probe(network, samples.generator, batch_size, state), found[0]
 
 
 def make_best_worst(samples: Samples) -> None:
@@ -287,7 +287,7 @@ def make_best_worst(samples: Samples) -> None:
     training asks it. Such an answer depends on the rest of its batch, so that it is the mean over
     several batches of others.
     """
-    from utils.watching.answers import best_and_worst
+    from utils.watching.probe import best_and_worst
 
     options = samples.options
     count = options.count or 24

@@ -19,10 +19,11 @@ from utils import backend
 from utils.data.datasets import Dataset
 from utils.models.adversarial import gradient_norms
 from utils.training import loop as training
-from utils.watching import answers, architecture
-from utils.watching.answers import Answers, Judge, best_and_worst, number_asked
+from utils.watching import architecture, probe
+from utils.watching.answers import Answers
 from utils.watching.architecture import Block, blocks
 from utils.watching.history import History, is_for_history_only
+from utils.watching.probe import Probe, best_and_worst, number_asked
 
 # Gradient norms and counts ----------------------------------------------------------------------
 
@@ -123,9 +124,9 @@ def test_panels_of_history():
 # The discriminator's answers --------------------------------------------------------------------
 
 
-def judge_of(method: dcgan.DCGAN, batch_size: int = 4) -> Judge:
+def judge_of(method: dcgan.DCGAN, batch_size: int = 4) -> Probe:
     state = [variable for group in method.state().values() for variable in group]
-    return Judge(method.discriminator, method.generator, batch_size, state)
+    return Probe(method.discriminator, method.generator, batch_size, state)
 
 
 def test_answers_are_those_of_training_without_dropout():
@@ -162,7 +163,7 @@ def test_every_picture_has_its_answer_in_batches_of_one_size():
     sizes.clear()
     pictures = np.zeros((7, 2, 2, 3), np.uint8)
     pictures[:, 0, 0, 0] = np.arange(7) * 30
-    found = Judge(network, network, 3, []).answers_to_real(pictures)
+    found = Probe(network, network, 3, []).answers_to_real(pictures)
     np.testing.assert_allclose(found, np.arange(7) * 30 / 127.5 - 1, atol=1e-6)
     assert set(sizes) == {3}
 
@@ -190,7 +191,7 @@ def test_asking_changes_nothing():
         return [ops.convert_to_numpy(variable).copy() for variable in everything]
 
     judge, before = judge_of(method), values()
-    judge = Judge(method.discriminator, method.generator, 4, everything)
+    judge = Probe(method.discriminator, method.generator, 4, everything)
     first = judge.answers_to_real(blobs(8, 16)), judge.answers_to_generated(latents)
     again = judge.answers_to_real(blobs(8, 16)), judge.answers_to_generated(latents)
     for one, other in zip([*before, *first], [*values(), *again], strict=True):
@@ -227,7 +228,7 @@ def test_a_run_that_is_looked_at_more_often_is_the_same_run(tmp_path, data_file)
     [(1000, 16, 64), (1000, 100, 100), (1000, 24, 48), (50, 16, 48), (10, 16, 10), (64, 1, 64)],
 )
 def test_how_many_are_asked_about(monkeypatch, available, batch_size, asked):
-    monkeypatch.setattr(answers, "MOST_ASKED", 64)
+    monkeypatch.setattr(probe, "MOST_ASKED", 64)
     assert number_asked(available, batch_size) == asked
 
 
@@ -407,7 +408,7 @@ def test_overfitting_that_chance_could_have_made_is_not_told(tmp_path, gap, expe
     """Of 64 answers each, deviation 1: four standard errors of the difference are 0.71."""
     spread = np.resize([-1.0, 1.0], 64)
     table = Answers(tmp_path / "answers.csv")
-    assert np.isnan(table.clear_overfitting())
+    assert np.isnan(table.significant_overfitting())
     table.add(100, {"training": spread + gap, "held out": spread + gap / 2, "generated": spread})
     np.testing.assert_allclose(table.overfitting()[-1], [100, 0.5])
-    np.testing.assert_equal(table.clear_overfitting(), expected)
+    np.testing.assert_equal(table.significant_overfitting(), expected)

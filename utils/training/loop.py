@@ -39,15 +39,9 @@ from utils.training.options import RunOptions, parse_command_line
 from utils.training.writer import BackgroundWriter, Job, Waiting
 from utils.watching import architecture, page
 from utils.watching.alarms import MEASURED, Health
-from utils.watching.answers import (
-    MOST_ASKED,
-    Answers,
-    Judge,
-    best_and_worst,
-    number_asked,
-    overfitting,
-)
+from utils.watching.answers import Answers, overfitting
 from utils.watching.history import History, is_for_history_only, read_rows
+from utils.watching.probe import MOST_ASKED, Probe, best_and_worst, number_asked
 from utils.watching.tensorboard import EventLog, require_tensorboard
 
 # isort: split
@@ -521,12 +515,12 @@ class Trainer:
             self.scoring_latents = np.random.default_rng([h.seed, 2]).standard_normal(
                 (number, h.latent_dim), dtype=np.float32
             )
-        self.judge: Judge | None = None
+        self.judge: Probe | None = None
         networks = method.networks
         for name in ("discriminator", "critic"):
             if name in networks:
                 trained = method.average.original
-                self.judge = Judge(networks[name], trained, h.batch_size, variables)
+                self.judge = Probe(networks[name], trained, h.batch_size, variables)
         if self.judge is not None:
             number = number_asked(len(dataset), h.batch_size)
             # The first ones in the order of training: shuffled, and near each other on a disk.
@@ -928,7 +922,7 @@ class Trainer:
             measured |= self.history.means(before, step)
         asked = [] if self.answers is None else self.answers.overfitting()[:, 0]
         if len(asked) and asked[-1] > before:
-            measured["overfitting"] = self.answers.clear_overfitting()
+            measured["overfitting"] = self.answers.significant_overfitting()
         grids = self.folders.samples()
         newest = max((number for number in grids if before < number <= step), default=None)
         older = max((number for number in grids if number <= before), default=None)
