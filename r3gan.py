@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from utils import backend
-from utils.training import loop as training  # before Keras: they keep its start quiet
+from utils.training.run import run  # before Keras: they keep its start quiet
 
 # isort: split
 import keras
@@ -422,7 +422,7 @@ class R3GAN:
 @one_line_errors
 def main() -> None:
     """Train, resume or dry-run what the command line says."""
-    training.run(R3GAN, Hyperparameters, __doc__)
+    run(R3GAN, Hyperparameters, __doc__)
 
 
 if __name__ == "__main__":

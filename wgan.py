@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from utils import backend
-from utils.training import loop as training  # before Keras: they keep its start quiet
+from utils.training.run import run  # before Keras: they keep its start quiet
 
 # isort: split
 import keras
@@ -373,7 +373,7 @@ class WGAN:
 @one_line_errors
 def main() -> None:
     """Train, resume or dry-run what the command line says."""
-    training.run(WGAN, Hyperparameters, __doc__)
+    run(WGAN, Hyperparameters, __doc__)
 
 
 if __name__ == "__main__":

@@ -334,6 +334,7 @@ def time_contestants(
     from utils.data import datasets
     from utils.training import loop as training
     from utils.training.options import parse_command_line
+    from utils.training.run import check_data
 
     dataset = datasets.open_dataset(
         setting.data, setting.size, memory_budget=datasets.automatic_budget()
@@ -345,7 +346,7 @@ def time_contestants(
         try:
             script = importlib.import_module(contestant.script.removesuffix(".py"))
             h, *_ = parse_command_line(script.Hyperparameters, "", contestant.arguments(setting))
-            kept = training.check_data(h, dataset, None, "")
+            kept = check_data(h, dataset, None, "")
             backend.seed_everything(h.seed, h.deterministic)
             backend.set_precision(h.precision)
             method = getattr(script, h.METHOD.upper())(h)

@@ -37,6 +37,7 @@ from utils.models.augmentation import (
     translate,
 )
 from utils.training import loop as training
+from utils.training.run import run
 from utils.watching.answers import KINDS as ANSWERED
 from utils.watching.answers import overfitting
 
@@ -338,7 +339,7 @@ def test_overfitting_is_how_far_held_out_pictures_have_gone(shift, expected):
 def train(*arguments: str) -> None:
     """Run dcgan.py in this process, where a test can look on."""
     keras.utils.clear_session()
-    training.run(dcgan.DCGAN, dcgan.Hyperparameters, "", list(arguments))
+    run(dcgan.DCGAN, dcgan.Hyperparameters, "", list(arguments))
 
 
 def assert_ended_alike(models: Path, probability: float) -> None:

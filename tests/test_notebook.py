@@ -18,7 +18,7 @@ from PIL import Image
 import dcgan
 from tests.conftest import REPOSITORY, TINY, blobs
 from utils.data.datasets import write_dataset
-from utils.training import loop as training
+from utils.training.run import run
 
 nbformat = pytest.importorskip("nbformat")
 nbclient = pytest.importorskip("nbclient")
@@ -112,7 +112,7 @@ def test_it_trains_and_shows_the_training(executed):
     assert sorted(path.name for path in run.glob("step_*.png")) == [
         f"step_{step:07d}.png" for step in (0, 2, 4, 6)
     ]
-    cell = cell_with(notebook, "training.run(")
+    cell = cell_with(notebook, "folders = run(")
     assert "6/6" in text_of(cell)
     assert "done at step 6" in text_of(cell)
     # The picture that was renewed shows the last grid.
@@ -192,7 +192,7 @@ def test_training_outside_the_main_thread(tmp_path, data_file):
     found = []
 
     def train() -> None:
-        folders = training.run(
+        folders = run(
             dcgan.DCGAN,
             dcgan.Hyperparameters,
             "",
@@ -207,5 +207,5 @@ def test_training_outside_the_main_thread(tmp_path, data_file):
     thread = threading.Thread(target=train)
     thread.start()
     thread.join()
-    run = Path(tmp_path, "i/dcgan-1")
-    assert found == [*(run / f"step_{step:07d}.png" for step in range(3)), run]
+    images = Path(tmp_path, "i/dcgan-1")
+    assert found == [*(images / f"step_{step:07d}.png" for step in range(3)), images]

@@ -24,6 +24,7 @@ from utils import backend
 from utils.common import grids
 from utils.training import loop as training
 from utils.training.options import parse_command_line
+from utils.training.run import run
 
 
 def read_history(run: Path) -> list[dict[str, str]]:
@@ -322,7 +323,7 @@ def test_a_run_takes_the_defaults_of_its_device(monkeypatch, tmp_path, data_file
     arguments = ["--data", str(data_file), "--dry-run", "--batch-size", "2", "--holdout", "0"]
     for has_accelerator, filters in ((False, 32), (True, 64)):
         monkeypatch.setattr(backend, "has_accelerator", lambda found=has_accelerator: found)
-        training.run(dcgan.DCGAN, dcgan.Hyperparameters, "", arguments)
+        run(dcgan.DCGAN, dcgan.Hyperparameters, "", arguments)
         assert f"; {filters} filters, batches of 2\n" in capsys.readouterr().out
 
 

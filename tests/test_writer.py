@@ -20,6 +20,7 @@ from utils.common.errors import RunError
 from utils.data.datasets import Dataset
 from utils.training import loop as training
 from utils.training.checkpoints import Checkpoints
+from utils.training.folders import Folders
 from utils.training.writer import BackgroundWriter, Waiting
 
 
@@ -144,7 +145,7 @@ def trainer(tmp_path) -> training.Trainer:
         models_dir=str(tmp_path / "models"), discriminator_dropout=0.1,
     )  # fmt: skip
     trainer = training.Trainer(dcgan.DCGAN(h), h, Dataset(blobs(8), []))
-    trainer.folders = training.Folders(h, is_new=True)
+    trainer.folders = Folders(h, is_new=True)
     trainer.saved = Checkpoints(trainer.folders.checkpoints, keep=3)
     return trainer
 

@@ -12,10 +12,7 @@ import errno
 import functools
 import itertools
 import math
-import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,21 +25,22 @@ from utils import backend
 from utils.common import films, grids, pictures
 from utils.common.commandline import option_name, option_names
 from utils.common.errors import RunError, UserError
-from utils.common.files import FolderLock, files_by_step
 from utils.data import datasets
 from utils.data.streaming import ReadAhead
 from utils.models.adversarial import AveragedNetwork, kernel_size
 from utils.models.augmentation import Augmentation, draw_examples
 from utils.scoring import metrics
 from utils.training import checkpoints
-from utils.training.options import RunOptions, parse_command_line
+from utils.training.folders import Folders
+from utils.training.options import RunOptions
+from utils.training.signals import StopRequest
 from utils.training.writer import BackgroundWriter, Job, Waiting
 from utils.watching import architecture, page
 from utils.watching.alarms import MEASURED, Health
 from utils.watching.answers import Answers, overfitting
 from utils.watching.history import History, is_for_history_only, read_rows
 from utils.watching.probe import MOST_ASKED, Probe, best_and_worst, number_asked
-from utils.watching.tensorboard import EventLog, require_tensorboard
+from utils.watching.tensorboard import EventLog
 
 # isort: split
 import keras
@@ -100,327 +98,6 @@ class Method(Protocol):
         mean answer to real images, a probability."""
 
 
-def run(
-    method_class: Callable[[Any], Method],
-    hyperparameters: type[RunOptions],
-    description: str,
-    arguments: list[str] | None = None,
-    on_grid: Callable[[Path], None] | None = None,
-) -> Folders | None:
-    """What every script's ``main`` does: read the command line, open the data, train or dry-run.
-
-    Args:
-        method_class: makes the networks from hyperparameters.
-        hyperparameters: their class; each field is an option.
-        description: stands at the top of ``--help``.
-        arguments: the options, as on a command line; None takes the command line.
-        on_grid: is called with every sample grid once it is written, in the thread that writes: a
-            notebook shows it. What it raises ends the run.
-
-    Returns:
-        Where the run's files are; None after ``--dry-run``.
-
-    Raises:
-        UserError, RunError: see `utils.common.errors`; a line for the person each.
-    """
-    h, config = parse_command_line(hyperparameters, description, arguments)
-    check_folders(h)
-    if h.tensorboard:
-        require_tensorboard()
-    backend.seed_everything(h.seed, h.deterministic)
-    # Only now: what makes a device deterministic is read when it is first looked for.
-    if backend.has_accelerator():
-        h, config = parse_command_line(hyperparameters, description, arguments, True)
-    backend.use_devices(h.devices, h.batch_size)
-    dataset = datasets.open_dataset(
-        h.data,
-        h.image_size or None,
-        h.limit or None,
-        seed=h.seed,
-        memory_budget=int(h.memory_budget * 1e9) or datasets.automatic_budget(),
-    )
-    h.image_size = dataset.image_size
-    h.check()
-    fingerprint = dataset.fingerprint()  # once: it reads thousands of pictures
-    kept = check_data(h, dataset, config, fingerprint)
-    origin = {
-        "made_by": dataset.made_by,
-        "pictures": len(dataset),
-        "held_out": kept.tolist(),
-        "fingerprint": fingerprint,
-        "pictures_since": 0,
-    }
-    if config is not None:
-        before = config["data_set"]
-        same = before.get("fingerprint") == fingerprint
-        # None: from the step on at which it is resumed.
-        origin["pictures_since"] = before.get("pictures_since", 0) if same else None
-    held_out = None
-    if len(kept):
-        held_out = dataset.part(kept)
-        # It takes the place of the whole, which would stay in memory beside it.
-        dataset = dataset.part(np.delete(np.arange(len(dataset)), kept))
-    h.precision = backend.set_precision(h.precision)
-    folders = None if h.dry_run else Folders(h, is_new=config is None)
-    with explained_memory(h), folders.begun() if folders else contextlib.nullcontext():
-        method = method_class(h)
-        trainer = Trainer(method, h, dataset, held_out, origin)
-        if folders is None:
-            trainer.dry_run()
-        else:
-            trainer.train(folders, on_grid)
-    return folders
-
-
-def check_data(
-    h: RunOptions,
-    dataset: datasets.Dataset,
-    config: dict[str, Any] | None,
-    fingerprint: str,
-) -> np.ndarray:
-    """Check the data set, and say which of its pictures are kept from training.
-
-    A resumed run keeps those that it began with: others would have been trained on.
-
-    Returns:
-        Their numbers, ascending.
-
-    Raises:
-        UserError: it is too small, or not the one that a resumed run began with.
-    """
-    held_out = datasets.held_out(len(dataset), h.holdout, dataset.files())
-    if config is not None:
-        was, now = dict(config["hyperparameters"]), dataclasses.asdict(h)
-        for each in (was, now):
-            each["data"] = os.path.normpath(str(each.get("data")))
-        # With --limit, the seed decides which pictures are taken.
-        same_choice = all(was.get(name) == now[name] for name in ("data", "limit", "seed"))
-        known = config["data_set"].get("fingerprint")
-        if same_choice and known != fingerprint:
-            raise UserError(
-                f"--data {h.data}: its pictures are no longer those that run {h.run_name} began "
-                "with; bring them back, or give another --data to go on with that"
-            )
-        kept = config["data_set"].get("held_out")
-        if known == fingerprint and isinstance(kept, list):
-            if not set(kept) <= set(range(len(dataset))):
-                raise UserError(
-                    f"--resume {h.run_name}: its config.json is damaged: held_out names pictures "
-                    f"beyond the {len(dataset)} there are"
-                )
-            held_out = np.array(sorted(kept), np.int64)
-    wanted = h.batch_size * h.batches_per_step
-    number = len(dataset) - len(held_out)
-    if wanted > number:
-        kept_out = f" besides {len(held_out)} held out" if len(held_out) else ""
-        most = number // h.batches_per_step
-        raise UserError(
-            f"--batch-size {h.batch_size}: a step takes {wanted} pictures, and {h.data} has "
-            f"{number}{kept_out}; wanted "
-            + (
-                f"is at most {most}"
-                if most > 1
-                else f"are {2 * h.batches_per_step} pictures at least"
-            )
-        )
-    return held_out
-
-
-# ------------------------------------------------------------------------------------------------
-# Where a run's files are
-# ------------------------------------------------------------------------------------------------
-
-
-def check_folders(h: RunOptions) -> None:
-    """Raise UserError, before anything is made, for a name that is taken or a folder out of reach.
-
-    Whatever takes long comes later, and a mistake should not.
-    """
-    for option in ("images_dir", "models_dir"):
-        folder = Path(getattr(h, option))
-        if h.run_name and not h.resume and not is_free(folder / h.run_name):
-            raise name_is_taken(h, folder / h.run_name)
-        existing = next(
-            path for path in (folder, *folder.absolute().parents) if os.path.lexists(path)
-        )
-        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-            reason = "not writable" if existing.is_dir() else "not a folder"
-            if not existing.exists():
-                reason = f"a link to {os.readlink(existing)}, which is not there"
-            raise UserError(f"{option_name(option)} {folder}: {existing} is {reason}")
-    source, drawn = Path(os.path.expanduser(h.data)).resolve(), Path(h.images_dir).resolve()
-    is_folder = h.data not in datasets.BUILT_IN and source.is_dir()
-    if is_folder and source in (drawn, *drawn.parents):
-        raise UserError(
-            f"--images-dir {h.images_dir}: is in --data {h.data}, and what a run draws would be "
-            "trained on; wanted is a folder outside"
-        )
-
-
-def is_free(folder: Path) -> bool:
-    """Whether a new run may have this folder: it is not there, or a run that was killed before it
-    had written anything has left it empty."""
-    try:
-        return not any(folder.iterdir())
-    except FileNotFoundError:
-        return not folder.is_symlink()
-    except OSError:
-        return False
-
-
-def name_is_taken(h: RunOptions, folder: Path) -> UserError:
-    """The error of a run that would be written over another."""
-    return UserError(
-        f"--run-name {h.run_name}: {folder} exists already; choose another name, or go on with "
-        f"--resume {h.run_name}"
-    )
-
-
-class Folders:
-    """The two folders of a run, and the names of the files in them."""
-
-    def __init__(self, h: RunOptions, is_new: bool) -> None:
-        """Make the folders of a new run, which thereby has its name; find those of another.
-
-        Raises:
-            UserError: the name is taken, a folder cannot be made, or the run is being trained.
-        """
-        automatic = is_new and not h.run_name
-        number = 1
-        while True:
-            if automatic:
-                h.run_name = f"{h.METHOD}-{number}"
-            self.images = Path(h.images_dir, h.run_name)
-            self.models = Path(h.models_dir, h.run_name)
-            try:
-                self._make(is_new)
-                break
-            except BlockingIOError:
-                if not automatic:
-                    raise UserError(
-                        f"{'--run-name' if is_new else '--resume'} {h.run_name}: another process "
-                        "is training it; two would write over each other's files"
-                    ) from None
-                number += 1
-            except FileExistsError as error:
-                # Or another run took the number at this very moment.
-                if not is_new:
-                    raise UserError(
-                        f"--resume {h.run_name}: {error.filename} is not a folder"
-                    ) from None
-                if not automatic:
-                    raise name_is_taken(h, Path(error.filename)) from None
-                number += 1
-            except OSError as error:
-                raise UserError(
-                    f"--images-dir {h.images_dir} --models-dir {h.models_dir}: "
-                    f"{error.filename} cannot be made ({error.strerror})"
-                ) from None
-        self.checkpoints = self.models / "checkpoints"
-        self.best = self.models / "best"
-        self.config = self.models / "config.json"
-        self.history = self.images / "history.csv"
-        self.answers = self.images / "answers.csv"
-        self.health = self.images / "health.csv"
-        self.architecture = self.images / "architecture.png"
-        self.events = self.images / "tensorboard"
-        self.reals = self.images / "reals.png"
-        self.augmented = self.images / "augmented.png"
-        self.best_and_worst = self.images / "best-worst.png"
-        self.page = self.images / "index.html"
-
-    def _make(self, is_new: bool) -> None:
-        # The same folder twice, under whatever names, is one.
-        folders = {self.images.resolve(): self.images, self.models.resolve(): self.models}
-        made: list[Path] = []
-        try:
-            for folder in folders.values():
-                if is_new and not is_free(folder):
-                    raise FileExistsError(errno.EEXIST, "exists", str(folder))
-                folder.parent.mkdir(parents=True, exist_ok=True)
-                if not folder.is_dir():
-                    folder.mkdir()
-                    made.append(folder)
-            self.lock = FolderLock(self.models)
-            if is_new and len(made) < len(folders) and not self.lock.is_held:
-                # Who left an empty folder, or is just about to fill it, cannot be told here.
-                raise FileExistsError(errno.EEXIST, "exists", str(self.models))
-        except OSError:
-            for folder in made:
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
-            raise
-        for folder in folders.values():
-            for leftover in folder.rglob(".*.part*"):  # of a run that was killed
-                leftover.unlink(missing_ok=True)
-
-    @contextlib.contextmanager
-    def begun(self) -> Iterator[None]:
-        """Keep others out; and give the name back if it ends before there was anything to keep."""
-        try:
-            with self.lock:
-                yield
-        except BaseException:
-            if not self.config.exists():
-                for folder in (self.images, self.models):
-                    with contextlib.suppress(OSError):  # it is not empty
-                        folder.rmdir()
-            raise
-
-    def sample(self, step: int) -> Path:
-        """Where the sample grid of a step goes."""
-        return self.images / f"step_{step:07d}.png"
-
-    def samples(self) -> dict[int, Path]:
-        """The sample grids there are, by their steps, in ascending order."""
-        return files_by_step(self.images, ".png")
-
-
-# ------------------------------------------------------------------------------------------------
-# What interrupts a run
-# ------------------------------------------------------------------------------------------------
-
-
-class StopRequest:
-    """Ctrl-C or SIGTERM while the block runs sets ``requested``; a second Ctrl-C stops at once.
-
-    Python hands signals to its main thread only: in another one, nothing is requested.
-    """
-
-    def __init__(self) -> None:
-        self.requested = ""
-
-    def _handle(self, number: int, _frame: object) -> None:
-        if self.requested and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.requested = signal.Signals(number).name
-
-    def __enter__(self) -> StopRequest:
-        is_main = threading.current_thread() is threading.main_thread()
-        numbers = (signal.SIGINT, signal.SIGTERM) if is_main else ()
-        self._previous = {number: signal.signal(number, self._handle) for number in numbers}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def explained_memory(h: RunOptions) -> Iterator[None]:
-    """Turn a backend's page about exhausted memory into one line that says what to change."""
-    try:
-        yield
-    except Exception as error:
-        if not backend.is_out_of_memory(error):
-            raise
-        raise RunError(
-            f"out of memory at --batch-size {h.batch_size} and {h.image_size} px: lower "
-            "--batch-size, the numbers of filters or --image-size; --dry-run estimates what a "
-            "run takes"
-        ) from None
-
-
 @contextlib.contextmanager
 def explained_disk(h: RunOptions, saved: checkpoints.Checkpoints) -> Iterator[None]:
     """Turn a failed write, of whatever file of the run, into one line that says what is left."""
@@ -438,11 +115,6 @@ def explained_disk(h: RunOptions, saved: checkpoints.Checkpoints) -> Iterator[No
         raise RunError(
             f"stopped at once; {saved.kept()}; go on with: {h.resume_command()}"
         ) from None
-
-
-# ------------------------------------------------------------------------------------------------
-# The loop
-# ------------------------------------------------------------------------------------------------
 
 
 class Trainer:
@@ -654,7 +326,7 @@ class Trainer:
 
         Args:
             folders: where the run's files go.
-            on_grid: see `run`.
+            on_grid: see `utils.training.run.run`.
 
         Raises:
             UserError: there is nothing left to do, or the checkpoints are of other networks.

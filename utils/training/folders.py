@@ -1,0 +1,160 @@
+"""The two folders of a run: whether it may have them, and the names of the files in them."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from utils.common.commandline import option_name
+from utils.common.errors import UserError
+from utils.common.files import FolderLock, files_by_step
+from utils.data import datasets
+from utils.training.options import RunOptions
+
+
+def check_folders(h: RunOptions) -> None:
+    """Raise UserError, before anything is made, for a name that is taken or a folder out of reach.
+
+    Whatever takes long comes later, and a mistake should not.
+    """
+    for option in ("images_dir", "models_dir"):
+        folder = Path(getattr(h, option))
+        if h.run_name and not h.resume and not is_free(folder / h.run_name):
+            raise name_is_taken(h, folder / h.run_name)
+        existing = next(
+            path for path in (folder, *folder.absolute().parents) if os.path.lexists(path)
+        )
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            reason = "not writable" if existing.is_dir() else "not a folder"
+            if not existing.exists():
+                reason = f"a link to {os.readlink(existing)}, which is not there"
+            raise UserError(f"{option_name(option)} {folder}: {existing} is {reason}")
+    source, drawn = Path(os.path.expanduser(h.data)).resolve(), Path(h.images_dir).resolve()
+    is_folder = h.data not in datasets.BUILT_IN and source.is_dir()
+    if is_folder and source in (drawn, *drawn.parents):
+        raise UserError(
+            f"--images-dir {h.images_dir}: is in --data {h.data}, and what a run draws would be "
+            "trained on; wanted is a folder outside"
+        )
+
+
+def is_free(folder: Path) -> bool:
+    """Whether a new run may have this folder: it is not there, or a run that was killed before it
+    had written anything has left it empty."""
+    try:
+        return not any(folder.iterdir())
+    except FileNotFoundError:
+        return not folder.is_symlink()
+    except OSError:
+        return False
+
+
+def name_is_taken(h: RunOptions, folder: Path) -> UserError:
+    """The error of a run that would be written over another."""
+    return UserError(
+        f"--run-name {h.run_name}: {folder} exists already; choose another name, or go on with "
+        f"--resume {h.run_name}"
+    )
+
+
+class Folders:
+    """The two folders of a run, and the names of the files in them."""
+
+    def __init__(self, h: RunOptions, is_new: bool) -> None:
+        """Make the folders of a new run, which thereby has its name; find those of another.
+
+        Raises:
+            UserError: the name is taken, a folder cannot be made, or the run is being trained.
+        """
+        automatic = is_new and not h.run_name
+        number = 1
+        while True:
+            if automatic:
+                h.run_name = f"{h.METHOD}-{number}"
+            self.images = Path(h.images_dir, h.run_name)
+            self.models = Path(h.models_dir, h.run_name)
+            try:
+                self._make(is_new)
+                break
+            except BlockingIOError:
+                if not automatic:
+                    raise UserError(
+                        f"{'--run-name' if is_new else '--resume'} {h.run_name}: another process "
+                        "is training it; two would write over each other's files"
+                    ) from None
+                number += 1
+            except FileExistsError as error:
+                # Or another run took the number at this very moment.
+                if not is_new:
+                    raise UserError(
+                        f"--resume {h.run_name}: {error.filename} is not a folder"
+                    ) from None
+                if not automatic:
+                    raise name_is_taken(h, Path(error.filename)) from None
+                number += 1
+            except OSError as error:
+                raise UserError(
+                    f"--images-dir {h.images_dir} --models-dir {h.models_dir}: "
+                    f"{error.filename} cannot be made ({error.strerror})"
+                ) from None
+        self.checkpoints = self.models / "checkpoints"
+        self.best = self.models / "best"
+        self.config = self.models / "config.json"
+        self.history = self.images / "history.csv"
+        self.answers = self.images / "answers.csv"
+        self.health = self.images / "health.csv"
+        self.architecture = self.images / "architecture.png"
+        self.events = self.images / "tensorboard"
+        self.reals = self.images / "reals.png"
+        self.augmented = self.images / "augmented.png"
+        self.best_and_worst = self.images / "best-worst.png"
+        self.page = self.images / "index.html"
+
+    def _make(self, is_new: bool) -> None:
+        # The same folder twice, under whatever names, is one.
+        folders = {self.images.resolve(): self.images, self.models.resolve(): self.models}
+        made: list[Path] = []
+        try:
+            for folder in folders.values():
+                if is_new and not is_free(folder):
+                    raise FileExistsError(errno.EEXIST, "exists", str(folder))
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                if not folder.is_dir():
+                    folder.mkdir()
+                    made.append(folder)
+            self.lock = FolderLock(self.models)
+            if is_new and len(made) < len(folders) and not self.lock.is_held:
+                # Who left an empty folder, or is just about to fill it, cannot be told here.
+                raise FileExistsError(errno.EEXIST, "exists", str(self.models))
+        except OSError:
+            for folder in made:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+            raise
+        for folder in folders.values():
+            for leftover in folder.rglob(".*.part*"):  # of a run that was killed
+                leftover.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def begun(self) -> Iterator[None]:
+        """Keep others out; and give the name back if it ends before there was anything to keep."""
+        try:
+            with self.lock:
+                yield
+        except BaseException:
+            if not self.config.exists():
+                for folder in (self.images, self.models):
+                    with contextlib.suppress(OSError):  # it is not empty
+                        folder.rmdir()
+            raise
+
+    def sample(self, step: int) -> Path:
+        """Where the sample grid of a step goes."""
+        return self.images / f"step_{step:07d}.png"
+
+    def samples(self) -> dict[int, Path]:
+        """The sample grids there are, by their steps, in ascending order."""
+        return files_by_step(self.images, ".png")
