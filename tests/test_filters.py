@@ -8,18 +8,10 @@ from tests.test_pictures import encode
 from utils.common.errors import UserError
 from utils.common.pictures import background_colour, read_picture
 from utils.data import mechas
-from utils.preparing.filters import (
-    MECHA,
-    Decisions,
-    Measures,
-    Named,
-    NearDuplicates,
-    Thresholds,
-    hashes,
-    judge,
-    measure,
-    suspicion,
-)
+from utils.preparing.duplicates import NearDuplicates, hashes
+from utils.preparing.filters import MECHA, Thresholds, filter_score, rejection
+from utils.preparing.measures import Measures, measure
+from utils.preparing.overrides import Identity, Overrides
 
 GOOD = Measures(colour=0.5, plainness=1.0, lightness=0.9, photo=0.2, aspect=1.6)
 
@@ -35,7 +27,7 @@ def jpeg(image, quality=75):
 
 
 def verdict(image, thresholds=MECHA):
-    found = judge(measure(image, background_colour(image)), thresholds)
+    found = rejection(measure(image, background_colour(image)), thresholds)
     return found[0] if found else None
 
 
@@ -109,13 +101,13 @@ def test_the_shape(size, wanted):
 
 
 def test_reasons_tell_value_and_threshold():
-    assert judge(GOOD, MECHA) is None
-    assert judge(GOOD._replace(lightness=0.2), MECHA) == (
-        "background not light", "lightness 0.20, wanted 0.70",
+    assert rejection(GOOD, MECHA) is None
+    assert rejection(GOOD._replace(lightness=0.2), MECHA) == (
+        "background not light", "lightness 0.20, expected 0.70 or more",
     )  # fmt: skip
-    assert judge(GOOD._replace(lightness=0.2), Thresholds()) is None
-    assert suspicion(GOOD, MECHA) < 0 < suspicion(GOOD._replace(colour=0.0), MECHA)
-    assert suspicion(GOOD._replace(photo=0.6), MECHA) > suspicion(GOOD, MECHA)
+    assert rejection(GOOD._replace(lightness=0.2), Thresholds()) is None
+    assert filter_score(GOOD, MECHA) < 0 < filter_score(GOOD._replace(colour=0.0), MECHA)
+    assert filter_score(GOOD._replace(photo=0.6), MECHA) > filter_score(GOOD, MECHA)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (2, 2), (4, 4), (5, 5)])
@@ -163,16 +155,16 @@ def test_decisions_by_name_file_and_hash(tmp_path, option):
         f"two/b.png\n{digest('c')}  gone.png\nnobody\n",
         encoding="utf-8-sig",
     )
-    decisions = Decisions(option, str(path))
+    decisions = Overrides(option, str(path))
     pictures = {
-        "by title": (Named("MSN-02 Zeong", "x/msn-02.jpg", digest("z")), "name"),
-        "by file": (Named("RB-79 Ball", "gundam/ball.jpg", digest("y")), "name"),
-        "by hash": (Named("a", "a.png", digest("a")), "hash"),
+        "by title": (Identity("MSN-02 Zeong", "x/msn-02.jpg", digest("z")), "name"),
+        "by file": (Identity("RB-79 Ball", "gundam/ball.jpg", digest("y")), "name"),
+        "by hash": (Identity("a", "a.png", digest("a")), "hash"),
         # Excluded, its copy would take its place.
-        "a copy": (Named("b", "one/b.png", digest("b")), "hash" * (option == "--exclude")),
-        "this copy": (Named("b", "two/b.png", digest("b")), "name"),
-        "renamed": (Named("c", "now.png", digest("c")), "hash"),
-        "another": (Named("other", "other.png", digest("o")), ""),
+        "a copy": (Identity("b", "one/b.png", digest("b")), "hash" * (option == "--exclude")),
+        "this copy": (Identity("b", "two/b.png", digest("b")), "name"),
+        "renamed": (Identity("c", "now.png", digest("c")), "hash"),
+        "another": (Identity("other", "other.png", digest("o")), ""),
     }
     decisions.settle(named for named, _ in pictures.values())
     for named, wanted in pictures.values():
@@ -182,9 +174,9 @@ def test_decisions_by_name_file_and_hash(tmp_path, option):
 
 def test_decision_files_that_are_none(tmp_path):
     with pytest.raises(UserError, match=r"--include .*absent: no such file"):
-        Decisions("--include", str(tmp_path / "absent"))
+        Overrides("--include", str(tmp_path / "absent"))
     with pytest.raises(UserError, match="is a directory"):
-        Decisions("--include", str(tmp_path))
+        Overrides("--include", str(tmp_path))
     (tmp_path / "picture").write_bytes(b"\x89PNG\0\0")
     with pytest.raises(UserError, match="not a text"):
-        Decisions("--exclude", str(tmp_path / "picture"))
+        Overrides("--exclude", str(tmp_path / "picture"))

@@ -25,8 +25,10 @@ from tests.test_filters import scene
 from tests.test_pictures import chunk, encode, png
 from utils.data import mechas
 from utils.data.datasets import read_dataset
-from utils.preparing import report, sources
-from utils.preparing.examine import Examined, Heap
+from utils.preparing import columns
+from utils.preparing.examine import Examined
+from utils.preparing.scratch import Heap
+from utils.preparing.sources.entries import text
 
 NO_KERAS = (
     "import runpy, sys\n"
@@ -474,8 +476,8 @@ def test_the_file_is_as_the_training_wants_it(tmp_path, robots):
 
 @pytest.mark.parametrize("mirror", [False, True])
 def test_long_names_of_many_pictures_stay_readable(tmp_path, monkeypatch, mirror):
-    monkeypatch.setattr(report, "MAX_COLUMN_BYTES", 8 * 10 * 40)
-    heap = Heap(str(tmp_path / "heap"))
+    monkeypatch.setattr(columns, "MAX_COLUMN_BYTES", 8 * 10 * 40)
+    heap = Heap(tmp_path / "heap")
     place = heap.add(b"", {})
     pictures = [
         SimpleNamespace(
@@ -484,21 +486,21 @@ def test_long_names_of_many_pictures_stay_readable(tmp_path, monkeypatch, mirror
         )
         for row in range(10)
     ]  # fmt: skip
-    names, attributes = report.columns(pictures, np.arange(10), 1, mirror, heap)
+    names, attributes = columns.columns(pictures, np.arange(10), 1, mirror, heap)
     heap.close()
     stored = len(names) * 4 * max(map(len, names))  # as an array, each as long as the longest
-    assert stored <= report.MAX_COLUMN_BYTES
+    assert stored <= columns.MAX_COLUMN_BYTES
     assert max(map(len, attributes["file"])) == 40
     assert names[3] == "n" * 29
     assert names[13:14] == ["n" * 29 + " (mirrored)"] * mirror
 
 
 def test_a_value_of_a_manifest_is_a_short_line_however_deep_it_is():
-    assert sources.text(["a", ["b", ["c", ["d"]]]]) == "a; b; c; …"
+    assert text(["a", ["b", ["c", ["d"]]]]) == "a; b; c; …"
     value: list = []
     for _ in range(100_000):
         value = [value]
-    assert sources.text(value) == "…"
+    assert text(value) == "…"
 
 
 def test_several_sources_and_the_report_repeats_itself(tmp_path, robots, drawn):
@@ -522,22 +524,22 @@ def test_several_sources_and_the_report_repeats_itself(tmp_path, robots, drawn):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "no source: wanted a folder, a .zip or a .parquet file of pictures"),
-        (["robots"], "--output '': wanted the name of a file ending in .h5"),
-        (["robots", "--output", "x.zip"], "--output 'x.zip': wanted the name of a file"),
-        (["absent", "--output", "x.h5"], "absent: no such file or directory; wanted a folder"),
+        ([], "no source: expected a folder, a .zip or a .parquet file of pictures"),
+        (["robots"], "--output '': expected the name of a file ending in .h5"),
+        (["robots", "--output", "x.zip"], "--output 'x.zip': expected the name of a file"),
+        (["absent", "--output", "x.h5"], "absent: no such file or directory; expected a folder"),
         (["robots", "--output", "x.h5", "--size", "100"], "invalid choice"),
         (["robots", "--output", "x.h5", "--margin", "0.6"], "--margin 0.6: must be from 0 to 0.45"),
         (
             ["robots", "--output", "x.h5", "--max-pixels", "1000000000"],
             "--max-pixels 1000000000: must be from 1 to 178956970",
         ),
-        (["robots", "--output", "x.h5", "--background", "paper"], "--background paper: wanted a"),
-        (["robots", "--output", "x.h5", "--orient", "--mirror"], "--orient --mirror: wanted one"),
+        (["robots", "--output", "x.h5", "--background", "paper"], "--background paper: expected a"),
+        (["robots", "--output", "x.h5", "--orient", "--mirror"], "--orient --mirror: expected one"),
         (["robots", "--output", "x.h5", "--orientt"], "--orientt: no such option; did you mean"),
         (["robots", "--output", "robots/x.h5"], "--output robots/x.h5: lies in the source robots"),
-        (["robots/00.png", "--output", "x.h5"], "robots/00.png: a picture; wanted a folder"),
-        (["empty", "--output", "x.h5"], "empty: no picture among 0 files; wanted a folder"),
+        (["robots/00.png", "--output", "x.h5"], "robots/00.png: a picture; expected a folder"),
+        (["empty", "--output", "x.h5"], "empty: no picture among 0 files; expected a folder"),
         (["robots", "--output", "x.h5", "--min-side", "500"], "no picture is left"),
         (["robots", "--output", "x.h5", "--exclude", "nothing"], "--exclude nothing: no such file"),
     ],
@@ -552,7 +554,8 @@ def test_a_folder_in_the_way_is_seen_before_the_work(tmp_path, robots, name):
     (tmp_path / name).mkdir()
     message = refused(tmp_path, "robots", "--output", "set.h5", "--review")
     assert message == (
-        f"--output set.h5: {name} beside it is a folder; wanted a place for a file of that name"
+        f"--output set.h5: {name} in the same folder is a folder; "
+        "expected a place for a file of that name"
     )
     assert not (tmp_path / "set.h5").exists()
 

@@ -1,22 +1,22 @@
-"""Which pictures to mirror so that all figures of a set face the same side, without being told.
+"""Which pictures to mirror so that all figures of a set face the same side; learns without labels.
 
-A picture and its mirror image differ in the antisymmetric part of what is seen in them: here,
-histograms of edge directions in a coarse and a fine grid over the figure. Mirroring a picture
-turns the sign of that part and changes nothing else. So a set is oriented by finding a sign for
-each picture, in two steps:
+A picture and its mirror image differ in the antisymmetric part of what they show: here, histograms
+of edge directions in a coarse and a fine grid over the figure. Mirroring a picture turns the sign
+of that part and changes nothing else. So a set is oriented by finding a sign for each picture, in
+two steps:
 
 1. *Synchronisation of signs.* The signs that maximise the sum of s_i s_j <a_i, a_j> over all pairs
    are nearly those of the first eigenvector of the matrix of these products (Singer: Angular
    synchronization by eigenvectors and semidefinite programming, 2011, arXiv:0905.3174). What a
    picture shows besides the side it faces, a weapon held left or right, has an eigenvector too, so
    several are tried.
-2. *Refinement.* A ridge regression learns the signs from all pictures but a tenth and foretells
-   those of that tenth; the signs become what was foretold, until nothing changes. Details that many
+2. *Refinement.* A ridge regression learns the signs from all pictures but a tenth and predicts
+   those of that tenth; the predictions become the signs, until nothing changes. Details that many
    pictures share come to count for more than the outline, whatever they are.
 
-The start that ends with the most agreement between signs and foretold signs is the answer: the set
-is then most consistent with itself. Which side is "right" is unknown; the side that leaves most
-pictures as they are is taken.
+The start that ends with the most agreement between signs and predictions wins: the set is then most
+consistent with itself. Which side is "right" is unknown; the side that leaves most pictures as they
+are is taken.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ class Rows(Protocol):
 
 
 class Orientation(NamedTuple):
-    """How a set is turned."""
+    """Which pictures of a set to mirror."""
 
     mirrored: np.ndarray
     """bool (N,): mirror these pictures."""
     certainty: np.ndarray
-    """float32 (N,): how surely the other pictures foretell the side; 0 is a guess, below 0 it
+    """float32 (N,): how clearly the other pictures predict the side; 0 is a guess, below 0 it
     contradicts them, about 1 is usual."""
     agreement: float
     """Mean certainty, between 0 and about 1."""
@@ -74,7 +74,7 @@ def descriptor(image: Image.Image) -> np.ndarray:
     # An even width stands in the middle, mirrored or not.
     size = max(2, 2 * round(width * scale / 2)), max(1, round(height * scale))
     figure = image.convert("L").resize(size, Image.Resampling.BILINEAR, box, reducing_gap=2.0)
-    # The figure stands on the lower edge, between left and right; the ground is white.
+    # The figure stands on the lower edge, between left and right; the background is white.
     canvas = np.full((SIDE, SIDE), 255, np.float32)
     left = (SIDE - size[0]) // 2
     canvas[SIDE - size[1] :, left : left + size[0]] = np.asarray(figure)
@@ -120,25 +120,25 @@ def orient(descriptors: Rows) -> Orientation:
     if count < 3:  # two pictures agree either way
         return Orientation(np.zeros(count, bool), np.zeros(count, np.float32), 0.0)
     learner = _Learner(descriptors)
-    best_signs, best_foretold, least_error = np.ones(count), np.zeros(count), np.inf
+    best_signs, best_predicted, least_error = np.ones(count), np.zeros(count), np.inf
     tried: set[bytes] = set()
     for start in learner.starts():
-        signs, foretold = learner.refine(start)
+        signs, predicted = learner.refine(start)
         if signs.tobytes() in tried:
             continue
         tried.add(signs.tobytes())
-        error = float(np.mean((signs - foretold) ** 2))
+        error = float(np.mean((signs - predicted) ** 2))
         if error < least_error:
-            best_signs, best_foretold, least_error = signs, foretold, error
+            best_signs, best_predicted, least_error = signs, predicted, error
     mirrored = best_signs < 0
     if mirrored.sum() * 2 > count or (mirrored.sum() * 2 == count and mirrored[0]):
         mirrored = ~mirrored
-    certainty = (best_signs * best_foretold).astype(np.float32)
+    certainty = (best_signs * best_predicted).astype(np.float32)
     return Orientation(mirrored, certainty, float(certainty.mean()))
 
 
 class _Learner:
-    """Foretells the sign of each picture from pictures it is not among."""
+    """Predicts the sign of each picture from pictures it is not among."""
 
     def __init__(self, descriptors: Rows) -> None:
         self.descriptors = descriptors
@@ -178,16 +178,16 @@ class _Learner:
             yield from np.where(np.concatenate(projected) >= 0, 1.0, -1.0).T
 
     def refine(self, signs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The signs, float (N,), after they have become what is foretold of them, and that."""
+        """Signs, float (N,), that no longer differ from their predictions, and the predictions."""
         for _ in range(ROUNDS):
-            foretold = self._foretell(signs)
-            becomes = np.where(foretold >= 0, 1.0, -1.0)
+            predicted = self._predict(signs)
+            becomes = np.where(predicted >= 0, 1.0, -1.0)
             if np.array_equal(becomes, signs):
                 break
             signs = becomes
-        return signs * signs[0], foretold * signs[0]
+        return signs * signs[0], predicted * signs[0]
 
-    def _foretell(self, signs: np.ndarray) -> np.ndarray:
+    def _predict(self, signs: np.ndarray) -> np.ndarray:
         sums = np.zeros((self.folds, LENGTH))
         for rows, features in self._blocks():
             np.add.at(sums, self.fold[rows], features * signs[rows, None])
@@ -195,8 +195,8 @@ class _Learner:
         weights = np.stack(
             [inverse @ (whole - own) for inverse, own in zip(self.inverses, sums, strict=True)]
         )
-        foretold = [
+        predicted = [
             np.einsum("nf,nf->n", features, weights[self.fold[rows]])
             for rows, features in self._blocks()
         ]
-        return np.concatenate(foretold)
+        return np.concatenate(predicted)

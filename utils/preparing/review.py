@@ -1,4 +1,4 @@
-"""Pages to judge a preparation by eye: a page to overrule decisions on, and a contact sheet."""
+"""What a person looks through: a page on which decisions can be overruled, and a contact sheet."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ import base64
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from utils.common.html import script_safe
 from utils.common.pictures import WHITE
-from utils.preparing.examine import Heap, RowsOnDisk
-from utils.preparing.filters import Thresholds, suspicion
-
-if TYPE_CHECKING:
-    from prepare_dataset import Picture
+from utils.preparing.decisions import Picture
+from utils.preparing.filters import Thresholds, filter_score
+from utils.preparing.scratch import Heap, RowsOnDisk
 
 TEMPLATE = Path(__file__).with_name("review.html")
 
@@ -36,7 +33,7 @@ def write_page(
     Args:
         path: the file.
         title: of the data set.
-        pictures: all of them, judged.
+        pictures: all of them, decided.
         thresholds: of the filters, for the score that the page is sorted by.
         heap: their thumbnails.
 
@@ -71,7 +68,7 @@ def _card(picture: Picture, thresholds: Thresholds, heap: Heap) -> dict[str, obj
         "decision": picture.decision,
         "mirrored": picture.mirrored,
         "certainty": picture.certainty,
-        "score": None if measures is None else round(suspicion(measures, thresholds), 4),
+        "score": None if measures is None else round(filter_score(measures, thresholds), 4),
         "measures": {}
         if measures is None
         else {name: round(value, 4) for name, value in measures._asdict().items()},
@@ -82,11 +79,11 @@ def _card(picture: Picture, thresholds: Thresholds, heap: Heap) -> dict[str, obj
 def write_contact_sheet(path: Path, pictures: Sequence[Picture], squares: RowsOnDisk) -> None:
     """Write all kept pictures as they are stored, and under a red bar the rejected ones, as a PNG.
 
-    Of more than two thousand, evenly chosen ones.
+    Of more than 2,000, some, evenly chosen.
 
     Args:
         path: the file.
-        pictures: all of them, judged.
+        pictures: all of them, decided.
         squares: every readable picture has a row.
 
     Raises:

@@ -1,0 +1,54 @@
+"""Where pictures come from: a folder, a zip archive, a parquet file.
+
+A new kind is one class, named in ``KINDS``. Nothing is ever unpacked to disk; names and sizes that
+a file claims are not believed.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from utils.common.errors import UserError
+from utils.common.pictures import is_picture_signature
+from utils.data.datasets import printable
+from utils.preparing.sources.archive import Zip
+from utils.preparing.sources.entries import EXPECTED, Source
+from utils.preparing.sources.folder import Folder
+from utils.preparing.sources.parquet import Parquet
+
+KINDS: tuple[type[Source], ...] = (Folder, Zip, Parquet)
+
+
+def open_source(source: str, image_column: str = "") -> Source:
+    """Open what a person named as a source.
+
+    Args:
+        source: a path.
+        image_column: of a table; may be left out where there is but one.
+
+    Raises:
+        UserError: nothing there, or nothing that can be a source.
+    """
+    path, shown = Path(os.path.expanduser(source)), printable(source)
+    try:
+        mode, head = path.stat().st_mode, b""
+        if stat.S_ISREG(mode):
+            with open(path, "rb") as file:
+                head = file.read(12)
+        elif not stat.S_ISDIR(mode):
+            raise UserError(f"{shown}: neither a file nor a folder; {EXPECTED}")
+        for kind in KINDS:
+            if kind.recognises(path, head):
+                return kind(path, shown, image_column)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"{shown}: {reason.lower()}; {EXPECTED}") from error
+    if head.startswith(b"\x89HDF"):
+        found = "an HDF5 file, prepared already: train with --data on it"
+    elif is_picture_signature(head):
+        found = "a picture"
+    else:
+        found = "of another kind" if head else "an empty file"
+    raise UserError(f"{shown}: {found}; {EXPECTED}")
