@@ -39,7 +39,8 @@ from utils.common.errors import UserError, one_line_errors
 from utils.common.files import atomic_path
 from utils.data import datasets
 from utils.sampling import latents, runs
-from utils.scoring import metrics
+from utils.scoring.distances import nearest
+from utils.scoring.scorer import Scorer
 from utils.training.options import RunOptions, check_run_name
 
 
@@ -173,7 +174,7 @@ def evaluate(run: str, options: Options) -> Evaluation:
     spread = np.linspace(0, len(trained_on) - 1, min(len(trained_on), MOST_TRAINING_IMAGES))
     training = dataset.take(trained_on[spread.astype(int)]) if len(trained_on) else None
     reals = dataset.take(np.sort(chosen[:number]))
-    scorer = metrics.Scorer(reals, training, options.features, options.seed)
+    scorer = Scorer(reals, training, options.features, options.seed)
     has_floor = training is not None and len(training) >= number
     floor = scorer.floor() if has_floor else {}
     evaluation = Evaluation(run, number, floor, {}, {}, hashlib.sha256(reals).hexdigest()[:16])
@@ -202,16 +203,14 @@ def evaluate(run: str, options: Options) -> Evaluation:
     return evaluation
 
 
-def draw_nearest(
-    path: Path, images: np.ndarray, training: np.ndarray, scorer: metrics.Scorer
-) -> None:
+def draw_nearest(path: Path, images: np.ndarray, training: np.ndarray, scorer: Scorer) -> None:
     """Draw the images that are nearest to a training picture beside these, the nearest first.
 
     Three columns of pairs, generated on the left: memorising shows at once. Below, three pairs a
     row as well, are as many from the middle of the order.
     """
     network = scorer.networks[0]
-    found = metrics.nearest(network(images), network(training))
+    found = nearest(network(images), network(training))
     order = np.argsort(found.distances)
     middle = len(order) // 2
     rows = 5
@@ -346,9 +345,9 @@ def main() -> None:
         print(f"\nchart: {chart}")
         return
     print_evaluation(evaluations[0], options)
-    nearest = open_run(options.run, options).images / "nearest.png"
-    if nearest.exists() and not options.data:
-        print(f"generated images beside the nearest training pictures: {nearest}")
+    drawn = open_run(options.run, options).images / "nearest.png"
+    if drawn.exists() and not options.data:
+        print(f"generated images beside the nearest training pictures: {drawn}")
 
 
 if __name__ == "__main__":

@@ -52,16 +52,16 @@ def peak_memory() -> int:
 
 def measure(score: str, count: int, size: int, again: bool) -> dict[str, float]:
     """Seconds and bytes of one score, in this process."""
-    from utils.scoring import metrics
+    from utils.scoring.scorer import Scorer
 
     reals, fakes = (make_images(count, size, seed) for seed in range(2))
     training = make_images(count, size, 2) if score == "copies" else None
     # What libraries load when they are first used is theirs.
     small = make_images(8, size, 3)
-    metrics.Scorer(small, small[::-1] // 2).score(small, (score,))
+    Scorer(small, small[::-1] // 2).score(small, (score,))
     before = peak_memory()
     started, cpu = time.perf_counter(), time.process_time()
-    scorer = metrics.Scorer(reals, training)
+    scorer = Scorer(reals, training)
     scorer.score(fakes, (score,))
     row = {"first": time.perf_counter() - started, "again": float("nan")}
     if again:

@@ -489,7 +489,7 @@ def settle(folder: Path, data: str, size: int, precision: str, cores: int) -> No
 # ------------------------------------------------------------------------------------------------
 
 GROUPS = ("kid", "neighbours", "swd", "diversity", "sharpness")
-"""Of `utils.scoring.metrics.GROUPS`, what every moment is scored by."""
+"""Of `utils.scoring.scorer.GROUPS`, what every moment is scored by."""
 
 
 @dataclass(frozen=True)
@@ -581,7 +581,7 @@ def score_run(name: str, folder: Path) -> dict[str, float]:
     import evaluate
     from utils import backend
     from utils.sampling import latents, runs
-    from utils.scoring import metrics
+    from utils.scoring.scorer import Scorer
 
     options = evaluate.Options(images_dir=str(folder / "images"), models_dir=str(folder / "models"))
     backend.seed_everything(options.seed, deterministic=True)
@@ -589,7 +589,7 @@ def score_run(name: str, folder: Path) -> dict[str, float]:
     dataset, held_out, _ = evaluate.open_pictures(run, options)
     # The same pictures, whatever the run: see `utils.data.datasets.held_out`.
     chosen = np.random.default_rng(options.seed).permutation(held_out)[: evaluate.MOST_IMAGES]
-    scorer = metrics.Scorer(dataset.take(np.sort(chosen)), seed=options.seed)
+    scorer = Scorer(dataset.take(np.sort(chosen)), seed=options.seed)
     generator = runs.load_network(run.models / runs.GENERATORS[AVERAGED])
     drawn = latents.draw(len(chosen), generator.input_shape[1], options.seed)
     return scorer.score(runs.generate(generator, drawn), GROUPS)

@@ -16,7 +16,14 @@ from PIL import Image, ImageFilter
 from tests.conftest import REPOSITORY, blobs
 from utils.common.errors import UserError
 from utils.data import mechas
-from utils.scoring import metrics
+from utils.scoring import distances, patches, similarity
+from utils.scoring import images as scoring_images
+from utils.scoring.distances import copies, fid, kid, nearest, neighbour_scores, radii
+from utils.scoring.features import INCEPTION_FILE, InceptionNetwork, RandomNetwork, feature_networks
+from utils.scoring.images import filtered
+from utils.scoring.patches import _detail, _halved, detail_share, sharpness, swd
+from utils.scoring.scorer import Scorer
+from utils.scoring.similarity import SCALE_WEIGHTS, diversity, ms_ssim, scales, ssim
 
 # Sides whose colours can be told apart, and how many robots of each.
 FACTIONS = ("ace", "arctic", "heavy", "dominion")
@@ -45,9 +52,9 @@ def halves(robots: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarra
 
 
 @pytest.fixture(scope="module")
-def scorer(halves: tuple[np.ndarray, np.ndarray]) -> metrics.Scorer:
+def scorer(halves: tuple[np.ndarray, np.ndarray]) -> Scorer:
     """The first half as reals, the second as training images."""
-    return metrics.Scorer(halves[0], training=halves[1], pairs=300)
+    return Scorer(halves[0], training=halves[1], pairs=300)
 
 
 def noise(count: int, size: int = 32, seed: int = 0) -> np.ndarray:
@@ -164,7 +171,7 @@ def test_a_wrong_shape_shows_in_the_coarsest_level(scorer, halves) -> None:
 
 
 def test_where_the_reals_are_training_images_copies_mean_nothing(halves) -> None:
-    scorer = metrics.Scorer(halves[0][:60], np.concatenate([halves[1], halves[0]]))
+    scorer = Scorer(halves[0][:60], np.concatenate([halves[1], halves[0]]))
     found = scorer.score(halves[1][:60], ("kid", "copies"))
     assert "kid" in found
     assert not {"copies", "closeness"} & set(found)
@@ -184,12 +191,12 @@ def test_copies_of_training_images_are_found(scorer, halves, share) -> None:
 
 
 def test_nearest_finds_the_original(halves) -> None:
-    network = metrics.RandomNetwork(64)
+    network = RandomNetwork(64)
     training = network.fit(halves[1])
     order = np.random.default_rng(0).permutation(len(training))[:50]
-    found = metrics.nearest(network(noised(halves[1][order], 3)), training)
+    found = nearest(network(noised(halves[1][order], 3)), training)
     np.testing.assert_array_equal(found.indices, order)
-    exact = metrics.nearest(training[order], training)
+    exact = nearest(training[order], training)
     np.testing.assert_array_equal(exact.indices, order)
     np.testing.assert_array_equal(exact.distances, 0)
 
@@ -198,7 +205,7 @@ def test_density_and_coverage_of_one_distribution() -> None:
     density, coverage = [], []
     for draw in range(10):
         fakes, reals = gaussian(400, seed=2 * draw), gaussian(400, seed=2 * draw + 1)
-        scores = metrics.neighbour_scores(fakes, reals)
+        scores = neighbour_scores(fakes, reals)
         density.append(scores["density"])
         coverage.append(scores["coverage"])
     assert np.mean(density) == pytest.approx(1, abs=0.05)
@@ -207,15 +214,15 @@ def test_density_and_coverage_of_one_distribution() -> None:
 
 def test_diversity_of_one_picture_is_one() -> None:
     same = np.repeat(blobs(1), 10, axis=0)
-    assert metrics.diversity(same, pairs=20).mean == pytest.approx(1, abs=1e-12)
-    assert metrics.diversity(blobs(30), pairs=200).mean < 0.9
+    assert diversity(same, pairs=20).mean == pytest.approx(1, abs=1e-12)
+    assert diversity(blobs(30), pairs=200).mean < 0.9
 
 
 def test_pairs_are_of_different_images() -> None:
     # Of two images there is but one pair.
     two = blobs(2)
-    expected = metrics.ms_ssim(two[:1], two[1:])[0]
-    assert metrics.diversity(two, pairs=50).mean == pytest.approx(expected, rel=1e-12)
+    expected = ms_ssim(two[:1], two[1:])[0]
+    assert diversity(two, pairs=50).mean == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_order_of_the_images_does_not_matter(halves) -> None:
@@ -225,7 +232,7 @@ def test_the_order_of_the_images_does_not_matter(halves) -> None:
             images[random.permutation(16)]
             for images in (halves[0][:16], halves[1][:16], blurred(halves[1][16:32], 1))
         )
-        scorer = metrics.Scorer(reals, training, pairs=30)
+        scorer = Scorer(reals, training, pairs=30)
         return {f"floor {k}": v for k, v in scorer.floor().items()} | scorer.score(fakes)
 
     assert scores(1) == scores(2)
@@ -233,10 +240,10 @@ def test_the_order_of_the_images_does_not_matter(halves) -> None:
 
 def test_another_seed_draws_other_patches_and_pairs(halves) -> None:
     fakes, reals = halves[1][:50], halves[0][:50]
-    first, second = (metrics.swd(fakes, reals, seed=seed) for seed in (0, 1))
+    first, second = (swd(fakes, reals, seed=seed) for seed in (0, 1))
     for level in (64, 32, 16):
         assert 0 < abs(first[level] - second[level]) < 0.3 * first[level]
-    pairs = [metrics.diversity(reals, 100, seed=seed) for seed in (0, 1)]
+    pairs = [diversity(reals, 100, seed=seed) for seed in (0, 1)]
     assert 0 < abs(pairs[0].mean - pairs[1].mean) < 5 * (pairs[0].error + pairs[1].error)
 
 
@@ -251,7 +258,7 @@ def test_the_reals_are_computed_once(scorer, monkeypatch) -> None:
 
 def test_scores_have_names_and_are_plain_numbers() -> None:
     images = noise(48, 64)
-    scores = metrics.Scorer(images[:12], images[24:], pairs=10).score(images[12:24])
+    scores = Scorer(images[:12], images[24:], pairs=10).score(images[12:24])
     networks = (
         "kid",
         "f_score",
@@ -285,7 +292,7 @@ def test_ssim_agrees_with_scikit_image(size) -> None:
         )
         for pair in zip(images, others, strict=True)
     ]  # fmt: skip
-    np.testing.assert_allclose(metrics.ssim(images, others), expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(ssim(images, others), expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("size", [16, 32, 64, 128, 176, 256])
@@ -294,15 +301,15 @@ def test_ms_ssim_agrees_with_tensorflow(size) -> None:
     images = blobs(4, size)
     others = noised(images, 30)
     others[3] = blobs(1, size, seed=9)[0]
-    count = metrics.scales(size)
+    count = scales(size)
     assert count == {16: 1, 32: 2, 64: 3, 128: 4, 176: 5, 256: 5}[size]
-    weights = np.array(metrics.SCALE_WEIGHTS[:count])
+    weights = np.array(SCALE_WEIGHTS[:count])
     expected = tensorflow.image.ssim_multiscale(
         *(tensorflow.constant(each, "float32") for each in (images, others)),
         max_val=255,
         power_factors=tuple(weights / weights.sum()),
     )
-    np.testing.assert_allclose(metrics.ms_ssim(images, others), expected, atol=2e-4)
+    np.testing.assert_allclose(ms_ssim(images, others), expected, atol=2e-4)
 
 
 def test_sums_do_not_depend_on_the_chunks(halves, monkeypatch) -> None:
@@ -311,18 +318,20 @@ def test_sums_do_not_depend_on_the_chunks(halves, monkeypatch) -> None:
 
     def results() -> list[float]:
         return [
-            *metrics.swd(fakes, reals, patches=16, repeats=1, directions=32).values(),
-            *metrics.diversity(reals, 30),
-            metrics.detail_share(reals), metrics.kid(*features),
-            *metrics.neighbour_scores(*features).values(),
-            metrics.nearest(*features).distances.sum(),
-            *metrics.RandomNetwork(64)(reals)[:, ::100].ravel(),
+            *swd(fakes, reals, patches=16, repeats=1, directions=32).values(),
+            *diversity(reals, 30),
+            detail_share(reals), kid(*features),
+            *neighbour_scores(*features).values(),
+            nearest(*features).distances.sum(),
+            *RandomNetwork(64)(reals)[:, ::100].ravel(),
         ]  # fmt: skip
 
     whole = results()
-    monkeypatch.setattr(metrics, "IMAGE_BYTES", 500_000)
-    monkeypatch.setattr(metrics, "BLOCK_VALUES", 1000)
-    monkeypatch.setattr(metrics, "LEAST_LINES", 3)
+    monkeypatch.setattr(scoring_images, "IMAGE_BYTES", 500_000)
+    monkeypatch.setattr(similarity, "PAIR_BYTES", 2_000_000)
+    monkeypatch.setattr(patches, "BLOCK_VALUES", 1000)
+    monkeypatch.setattr(patches, "LEAST_LINES", 3)
+    monkeypatch.setattr(distances, "BLOCK_VALUES", 1000)
     np.testing.assert_allclose(results(), whole, rtol=1e-4, atol=1e-6)
 
 
@@ -337,12 +346,12 @@ def test_kid_is_a_double_sum() -> None:
         + np.mean([kernel(x, y) for x, y in itertools.permutations(reals, 2)])
         - 2 * np.mean([kernel(x, y) for x in fakes for y in reals])
     )
-    assert metrics.kid(fakes, reals) == pytest.approx(expected, rel=1e-12)
+    assert kid(fakes, reals) == pytest.approx(expected, rel=1e-12)
 
 
 def test_kid_of_one_distribution_is_zero_on_average() -> None:
     values = [
-        metrics.kid(gaussian(count, 8, seed=2 * i), gaussian(count, 8, seed=2 * i + 1))
+        kid(gaussian(count, 8, seed=2 * i), gaussian(count, 8, seed=2 * i + 1))
         for count in (20, 100)
         for i in range(60)
     ]
@@ -358,9 +367,9 @@ def test_fid_is_the_distance_of_two_gaussians() -> None:
         + np.trace(covariances[0] + covariances[1])
         - 2 * root
     )
-    assert metrics.fid(first, second) == pytest.approx(expected, rel=1e-9)
-    assert metrics.fid(first, first) == pytest.approx(0, abs=1e-9)
-    assert metrics.fid(first + 2, first) == pytest.approx(6 * 4, rel=1e-9)
+    assert fid(first, second) == pytest.approx(expected, rel=1e-9)
+    assert fid(first, first) == pytest.approx(0, abs=1e-9)
+    assert fid(first + 2, first) == pytest.approx(6 * 4, rel=1e-9)
 
 
 def test_neighbour_scores_are_what_loops_find() -> None:
@@ -382,7 +391,7 @@ def test_neighbour_scores_are_what_loops_find() -> None:
     ]
     precision = np.mean([any(row) for row in in_real_ball])
     recall = np.mean([any(row) for row in in_fake_ball])
-    assert metrics.neighbour_scores(fakes, reals, k) == pytest.approx(
+    assert neighbour_scores(fakes, reals, k) == pytest.approx(
         {
             "f_score": 2 / (1 / precision + 1 / recall),
             "precision": precision,
@@ -391,7 +400,7 @@ def test_neighbour_scores_are_what_loops_find() -> None:
             "coverage": np.mean([any(column) for column in zip(*in_real_ball, strict=True)]),
         }
     )
-    np.testing.assert_allclose(np.sqrt(metrics.radii(reals, k)), real_radii, rtol=1e-9)
+    np.testing.assert_allclose(np.sqrt(radii(reals, k)), real_radii, rtol=1e-9)
 
 
 def test_swd_of_one_patch_and_direction_is_a_sorted_difference() -> None:
@@ -401,7 +410,7 @@ def test_swd_of_one_patch_and_direction_is_a_sorted_difference() -> None:
     fakes, reals = (
         np.full((20, 16, 16, 3), each[:, None, None, None], np.uint8) for each in values
     )
-    found = metrics.swd(fakes, reals, patches=2, repeats=200, directions=10)
+    found = swd(fakes, reals, patches=2, repeats=200, directions=10)
     first, second = (np.sort((each - each.mean()) / each.std()) for each in values)
     # The mean of |sum of a direction's 147 numbers| is that of a normal number.
     expected = 1000 * np.abs(first - second).mean() * np.sqrt(2 / np.pi)
@@ -410,20 +419,20 @@ def test_swd_of_one_patch_and_direction_is_a_sorted_difference() -> None:
 
 def test_a_level_of_the_pyramid_is_what_halving_loses() -> None:
     flat = np.full((1, 3, 32, 32), 7.0)
-    np.testing.assert_allclose(metrics._halved(flat), flat[..., ::2, ::2], rtol=1e-12)
-    np.testing.assert_allclose(metrics._detail(flat), 0, atol=1e-12)
+    np.testing.assert_allclose(_halved(flat), flat[..., ::2, ::2], rtol=1e-12)
+    np.testing.assert_allclose(_detail(flat), 0, atol=1e-12)
     ramp = np.broadcast_to(np.arange(32.0), (1, 3, 32, 32))
-    np.testing.assert_allclose(metrics._detail(ramp)[..., 8:-8, 8:-8], 0, atol=1e-12)
+    np.testing.assert_allclose(_detail(ramp)[..., 8:-8, 8:-8], 0, atol=1e-12)
     chequered = np.indices((32, 32)).sum(0) % 2.0
-    np.testing.assert_allclose(metrics._halved(chequered), 0.5, atol=1e-12)
+    np.testing.assert_allclose(_halved(chequered), 0.5, atol=1e-12)
 
 
 def test_large_images_are_filtered_all_at_once_as_one_by_one(monkeypatch) -> None:
     images = np.random.default_rng(0).random((2, 3, 20, 16))
     rows, columns = (np.random.default_rng(1).random((5, side)) for side in (20, 16))
-    alone = metrics._filtered(images, rows, columns)
-    monkeypatch.setattr(metrics, "THREADED_SIDE", 16)
-    together = metrics._filtered(images, rows, columns)
+    alone = filtered(images, rows, columns)
+    monkeypatch.setattr(scoring_images, "THREADED_SIDE", 16)
+    together = filtered(images, rows, columns)
     expected = np.einsum("ncij,ai,bj->ncab", images, rows, columns)
     np.testing.assert_allclose(alone, expected, rtol=1e-12)
     np.testing.assert_allclose(together, expected, rtol=1e-12)
@@ -431,16 +440,16 @@ def test_large_images_are_filtered_all_at_once_as_one_by_one(monkeypatch) -> Non
 
 def test_pictures_of_one_colour_have_no_details() -> None:
     plain = np.full((6, 32, 32, 3), 200, np.uint8)
-    assert metrics.detail_share(plain) == 0
-    assert metrics.swd(plain, plain) == {32: 0, 16: 0}
-    assert np.isfinite(list(metrics.swd(plain, blobs(6)).values())).all()
+    assert detail_share(plain) == 0
+    assert swd(plain, plain) == {32: 0, 16: 0}
+    assert np.isfinite(list(swd(plain, blobs(6)).values())).all()
 
 
 # Features ----------------------------------------------------------------------------------------
 
 
 def test_random_weights_are_the_same_everywhere() -> None:
-    network = metrics.RandomNetwork(64, seed=1)
+    network = RandomNetwork(64, seed=1)
     digest = hashlib.sha256()
     for array in itertools.chain.from_iterable(network.weights):
         digest.update(np.ascontiguousarray(array, "<f4").tobytes())
@@ -451,7 +460,7 @@ def test_random_weights_are_the_same_everywhere() -> None:
 
 
 def test_features_are_scaled_by_the_reals(halves) -> None:
-    network = metrics.RandomNetwork(64)
+    network = RandomNetwork(64)
     features = network.fit(halves[0])
     assert features.dtype == np.float32
     np.testing.assert_allclose(features.mean(0), 0, atol=1e-4)
@@ -459,7 +468,7 @@ def test_features_are_scaled_by_the_reals(halves) -> None:
     energies = [np.square(features[:, group]).sum(1).mean() for group in network.groups]
     np.testing.assert_allclose(energies, energies[0], rtol=1e-4)
     np.testing.assert_array_equal(network(halves[0]), features)
-    assert not np.array_equal(metrics.RandomNetwork(64, seed=1).fit(halves[0]), features)
+    assert not np.array_equal(RandomNetwork(64, seed=1).fit(halves[0]), features)
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
@@ -467,23 +476,22 @@ def test_backends_agree_on_the_features(backend, tmp_path) -> None:
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
     code = (
-        "import sys, numpy; from tests.conftest import blobs; from utils.scoring import metrics;"
-        "numpy.save(sys.argv[1], metrics.RandomNetwork(32).fit(blobs(9)))"
+        "import sys, numpy; from tests.conftest import blobs; "
+        "from utils.scoring.features import RandomNetwork;"
+        "numpy.save(sys.argv[1], RandomNetwork(32).fit(blobs(9)))"
     )
     path = tmp_path / "features.npy"
     subprocess.run(
         [sys.executable, "-c", code, path], cwd=REPOSITORY, check=True, timeout=120,
         env=os.environ | {"KERAS_BACKEND": backend},
     )  # fmt: skip
-    np.testing.assert_allclose(
-        np.load(path), metrics.RandomNetwork(32).fit(blobs(9)), rtol=1e-3, atol=1e-4
-    )
+    np.testing.assert_allclose(np.load(path), RandomNetwork(32).fit(blobs(9)), rtol=1e-3, atol=1e-4)
 
 
 def test_inception_says_which_file_is_missing(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     with pytest.raises(UserError) as error:
-        metrics.Scorer(blobs(6), features="inception")
+        Scorer(blobs(6), features="inception")
     name = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
     assert str(error.value) == (
         f"--features inception: {tmp_path}/models/{name} is missing; nothing is downloaded here: "
@@ -494,11 +502,11 @@ def test_inception_says_which_file_is_missing(tmp_path, monkeypatch) -> None:
 
 def test_inception_says_that_its_file_is_damaged(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    path = tmp_path / "models" / metrics.INCEPTION_FILE
+    path = tmp_path / "models" / INCEPTION_FILE
     path.parent.mkdir()
     path.write_bytes(b"not HDF5")
     with pytest.raises(UserError, match=r"notop\.h5 cannot be read: ") as error:
-        metrics.InceptionNetwork()
+        InceptionNetwork()
     assert "\n" not in str(error.value)
 
 
@@ -514,10 +522,10 @@ def test_inception_gives_a_fid(tmp_path, monkeypatch) -> None:
         keras.applications, "InceptionV3", lambda **options: calls.append(options) or network
     )
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    path = tmp_path / "models" / metrics.INCEPTION_FILE
+    path = tmp_path / "models" / INCEPTION_FILE
     path.parent.mkdir()
     path.touch()
-    scorer = metrics.Scorer(blobs(8), training=blobs(40, seed=1), features="inception")
+    scorer = Scorer(blobs(8), training=blobs(40, seed=1), features="inception")
     assert calls == [
         {
             "include_top": False, "weights": str(path), "pooling": "avg",
@@ -543,82 +551,82 @@ TWELVE = blobs(12)
     ("call", "message"),
     [
         (
-            lambda: metrics.ssim(TWELVE / 255, TWELVE),
+            lambda: ssim(TWELVE / 255, TWELVE),
             "images: found float64 (12, 32, 32, 3), wanted uint8 (N, H, W, 3)",
         ),
         (
-            lambda: metrics.detail_share(TWELVE[..., 0]),
+            lambda: detail_share(TWELVE[..., 0]),
             "images: found uint8 (12, 32, 32), wanted uint8 (N, H, W, 3)",
         ),
         (
-            lambda: metrics.ssim(TWELVE, blobs(12, 64)),
+            lambda: ssim(TWELVE, blobs(12, 64)),
             "images of one size wanted, found images (32, 32) and others (64, 64)",
         ),
-        (lambda: metrics.ssim(TWELVE, TWELVE[:5]), "pairs wanted, found 12 images and 5 others"),
+        (lambda: ssim(TWELVE, TWELVE[:5]), "pairs wanted, found 12 images and 5 others"),
         (
-            lambda: metrics.ms_ssim(TWELVE[:, :8], TWELVE[:, :8]),
+            lambda: ms_ssim(TWELVE[:, :8], TWELVE[:, :8]),
             "images of at least 11 px wanted, found 8x32",
         ),
         (
-            lambda: metrics.ms_ssim(TWELVE[:, :, :31], TWELVE[:, :, :31]),
+            lambda: ms_ssim(TWELVE[:, :, :31], TWELVE[:, :, :31]),
             "2 scales want sides divisible by 2, found (32, 31)",
         ),
-        (lambda: metrics.diversity(TWELVE[:1]), "images: found 1 images, wanted at least 2"),
+        (lambda: diversity(TWELVE[:1]), "images: found 1 images, wanted at least 2"),
         (
-            lambda: metrics.swd(TWELVE, TWELVE[:5]),
+            lambda: swd(TWELVE, TWELVE[:5]),
             "as many fakes as reals wanted, found 12 and 5: scores depend on the number of images",
         ),
         (
-            lambda: metrics.swd(TWELVE[:, :, :16], TWELVE[:, :, :16]),
+            lambda: swd(TWELVE[:, :, :16], TWELVE[:, :, :16]),
             "square images of 16, 32, 64, ... px wanted, found 32x16",
         ),
         (
-            lambda: metrics.detail_share(TWELVE[:, :31]),
+            lambda: detail_share(TWELVE[:, :31]),
             "even sides of at least 4 px wanted, found (31, 32)",
         ),
         (
-            lambda: metrics.sharpness(TWELVE, np.zeros_like(TWELVE)),
+            lambda: sharpness(TWELVE, np.zeros_like(TWELVE)),
             "reals: no details at all to compare with",
         ),
-        (lambda: metrics.radii(gaussian(5)), "features: found 5 images, wanted at least 6"),
-        (lambda: metrics.radii(gaussian(5), 0), "k must be at least 1, found 0"),
+        (lambda: radii(gaussian(5)), "features: found 5 images, wanted at least 6"),
+        (lambda: radii(gaussian(5), 0), "k must be at least 1, found 0"),
         (
-            lambda: metrics.kid(gaussian(5, 3), gaussian(5, 4)),
+            lambda: kid(gaussian(5, 3), gaussian(5, 4)),
             "features of one width wanted, found [3, 4]",
         ),
         (
-            lambda: metrics.kid(gaussian(5)[0], gaussian(5)),
+            lambda: kid(gaussian(5)[0], gaussian(5)),
             "fakes: found features of shape (64,), wanted (N, D)",
         ),
         (
-            lambda: metrics.copies(gaussian(5), gaussian(5)),
+            lambda: copies(gaussian(5), gaussian(5)),
             "copies wants reals or their real_distance",
         ),
         (
-            lambda: metrics.copies(gaussian(5), gaussian(5), gaussian(5)),
+            lambda: copies(gaussian(5), gaussian(5), gaussian(5)),
             "reals: most of them are in the training set, nothing to compare with",
         ),
-        (lambda: metrics.RandomNetwork(48), "image_size must be 16, 32, 64, ..., found 48"),
+        (lambda: RandomNetwork(48), "image_size must be 16, 32, 64, ..., found 48"),
         (
-            lambda: metrics.RandomNetwork(64)(TWELVE),
+            lambda: RandomNetwork(64)(TWELVE),
             "images of 64 px wanted, found (32, 32)",
         ),
-        (lambda: metrics.Scorer(TWELVE[:5]), "reals: found 5 images, wanted at least 6"),
+        (lambda: Scorer(TWELVE[:5]), "reals: found 5 images, wanted at least 6"),
         (
-            lambda: metrics.Scorer(TWELVE).score(TWELVE[:6]),
+            lambda: Scorer(TWELVE).score(TWELVE[:6]),
             "as many fakes as reals wanted, found 6 and 12: scores depend on the number of images",
         ),
         (
-            lambda: metrics.Scorer(TWELVE).score(TWELVE, ["swd", "is"]),
+            lambda: Scorer(TWELVE).score(TWELVE, ["swd", "is"]),
             "groups: found 'is', wanted some of kid, fid, neighbours, copies, swd, diversity, "
             "sharpness",
         ),
         (
-            lambda: metrics.Scorer(TWELVE).score(TWELVE, ["copies"]),
+            lambda: Scorer(TWELVE).score(TWELVE, ["copies"]),
             "groups: copies wants the training images",
         ),
         (
-            lambda: metrics.Scorer(TWELVE, TWELVE[:5]).floor(["swd"]),
+            lambda: Scorer(TWELVE, TWELVE[:5]).floor(["swd"]),
             "the floor of 12 reals wants as many training images, found 5",
         ),
     ],
@@ -631,5 +639,5 @@ def test_what_does_not_fit_is_named(call, message) -> None:
 
 def test_unknown_features_are_named() -> None:
     with pytest.raises(UserError) as error:
-        metrics.feature_networks("vgg", 64)
+        feature_networks("vgg", 64)
     assert str(error.value) == "--features vgg: wanted random or inception"

@@ -29,7 +29,7 @@ from utils.data import datasets
 from utils.data.streaming import ReadAhead
 from utils.models.adversarial import AveragedNetwork, kernel_size
 from utils.models.augmentation import Augmentation, draw_examples
-from utils.scoring import metrics
+from utils.scoring.scorer import Scorer
 from utils.training import checkpoints
 from utils.training.folders import Folders
 from utils.training.options import RunOptions
@@ -64,7 +64,7 @@ SCORES = {
 CHANCE = {"f_score": 0.1}
 """Below that, a score is mostly chance and counts as nothing (see docs/metrics.md)."""
 HEALTH_GROUPS = ("kid", "diversity", "copies")
-"""Of `metrics.GROUPS`, what alarms are raised by."""
+"""Of `scorer.GROUPS`, what alarms are raised by."""
 MOST_COMPARED = 2000
 """Training pictures in which copies are looked for."""
 IMAGES_TO_ADAPT = 4000
@@ -72,7 +72,7 @@ IMAGES_TO_ADAPT = 4000
 COMPARED_PAIRS = 150
 """Pairs of generated images that their diversity is measured on."""
 GROUPS = {"f_score": "neighbours", "coverage": "neighbours", "kid": "kid", "swd": "swd"}
-"""The group of `metrics.GROUPS` that a score belongs to."""
+"""The group of `scorer.GROUPS` that a score belongs to."""
 
 
 class Method(Protocol):
@@ -176,12 +176,12 @@ class Trainer:
             (REFRESHING_BATCHES, h.batch_size, h.latent_dim), dtype=np.float32
         )
         self.refreshed_at = -1
-        self.scorer: metrics.Scorer | None = None
+        self.scorer: Scorer | None = None
         if h.score != "none" and self.number_held_out >= FEWEST_SCORED:
             number = min(self.number_held_out, MOST_SCORED)
             spread = np.linspace(0, self.number_held_out - 1, number).astype(int)
             compared = np.linspace(0, len(dataset) - 1, min(len(dataset), MOST_COMPARED))
-            self.scorer = metrics.Scorer(
+            self.scorer = Scorer(
                 held_out.take(spread), dataset.take(compared.astype(int)), pairs=COMPARED_PAIRS
             )
             self.scoring_latents = np.random.default_rng([h.seed, 2]).standard_normal(
