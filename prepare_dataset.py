@@ -35,11 +35,11 @@ from PIL import ImageColor
 from tqdm import tqdm
 from tyro.conf import Positional
 
-from utils.common.errors import RunError, UserError, one_line_errors
+from utils.common.errors import RunError, UserError, one_line_errors, printable
 from utils.common.files import atomic_path, remove_leftovers
 from utils.common.pictures import Colour
 from utils.common.processes import cores, ordered_map
-from utils.data.datasets import printable, write_pictures
+from utils.data.datasets import write_pictures
 from utils.preparing.columns import columns
 from utils.preparing.decisions import Picture, decide
 from utils.preparing.examine import Fit, Instructions, Resampling, Task, died, examine
@@ -239,7 +239,7 @@ def write(
     with ExitStack() as stack:  # all are renamed when the block ends, the data set first
 
         def temporary(path: Path) -> Path:
-            remove_leftovers(path)
+            remove_leftovers(path.parent, path.stem)
             return stack.enter_context(atomic_path(path))
 
         report.write(temporary(report_path(output)), heap)
@@ -249,7 +249,6 @@ def write(
             write_contact_sheet(sheet, pictures, squares)
         names, attributes = columns(pictures, kept, len(report.sources), options.mirror, heap)
         shape = (len(names), options.size, options.size, 3)
-        remove_leftovers(output)
         write_pictures(output, squares_in_order(), shape, names, attributes, report.made_by())
 
 

@@ -34,10 +34,10 @@ from utils.scraping import (
 # isort: split
 from tqdm import tqdm
 
-from utils.common.errors import RunError, UserError, one_line_errors
+from utils.common.errors import RunError, UserError, one_line_errors, printable
 from utils.scraping.collection import Collection, Entry
 from utils.scraping.sites import Suit
-from utils.scraping.web import FetchError, Manners, host_of, printable
+from utils.scraping.web import FetchError, Manners, host_of
 
 # ------------------------------------------------------------------------------------------------
 # Options

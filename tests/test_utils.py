@@ -73,9 +73,13 @@ def test_a_file_is_whole_or_as_it_was(tmp_path):
     for leftover in (killed, at_work):
         leftover.touch()
     os.utime(killed, (0, time.time() - 4000))
-    remove_leftovers(path)
+    remove_leftovers(path.parent, path.stem)
     assert sorted(path.parent.iterdir()) == [at_work, path]
-    at_work.unlink()
+    others = path.with_name(".notes.part.txt")
+    others.touch()
+    remove_leftovers(tmp_path)
+    assert sorted(path.parent.iterdir()) == [others, path]
+    others.unlink()
 
 
 def test_a_table_that_somebody_has_changed(tmp_path):

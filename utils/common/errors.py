@@ -6,6 +6,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 
 def _open_standard_streams() -> None:
@@ -28,8 +29,13 @@ def _open_standard_streams() -> None:
 _open_standard_streams()
 
 
+def printable(text: str) -> str:
+    """The text with a ``?`` for everything that a terminal could take for a command."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 class UserError(Exception):
-    """Bad input: the message names the option or file, what was found and what was wanted.
+    """Bad input: the message names the option or file, what was found and what was expected.
 
     A script ends with exit code 2.
     """
@@ -52,27 +58,28 @@ def one_line_errors(main: Callable[[], None]) -> Callable[[], None]:
                 stream.reconfigure(errors="replace")  # what a terminal cannot show
         try:
             main()
-        except (UserError, RunError) as error:
-            message = " ".join(str(error).split())
-            print(f"{os.path.basename(sys.argv[0])}: error: {message}", file=sys.stderr)
-            raise SystemExit(2 if isinstance(error, UserError) else 1) from None
+        except UserError as error:
+            _end(f"error: {error}", 2)
+        except RunError as error:
+            _end(f"error: {error}", 1)
         except BrokenPipeError:
             # What the output was piped into has ended, e.g. head; Python would say so once more.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(1) from None
         except MemoryError as error:
-            message = " ".join(f"not enough memory: {error}".split())
-            print(f"{os.path.basename(sys.argv[0])}: error: {message}", file=sys.stderr)
-            raise SystemExit(1) from None
+            _end(f"error: not enough memory: {error}", 1)
         except OSError as error:
             # A folder that cannot be written, or a full disk, where no one has said it better.
             place = f"{error.filename}: " if error.filename else ""
-            message = " ".join(f"{place}{error.strerror or error}".split())
-            print(f"{os.path.basename(sys.argv[0])}: error: {message}", file=sys.stderr)
-            raise SystemExit(1) from None
+            _end(f"error: {place}{error.strerror or error}", 1)
         except KeyboardInterrupt:
             # During the training Ctrl-C is a request that the loop answers itself.
-            print(f"{os.path.basename(sys.argv[0])}: stopped", file=sys.stderr)
-            raise SystemExit(130) from None
+            _end("stopped", 130)
 
     return wrapped
+
+
+def _end(message: str, code: int) -> NoReturn:
+    line = printable(" ".join(message.split()))
+    print(f"{os.path.basename(sys.argv[0])}: {line}", file=sys.stderr)
+    raise SystemExit(code) from None

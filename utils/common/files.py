@@ -17,6 +17,8 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
+LEFTOVER = re.compile(r"\..+-\w+\.part(\.\w+)?")
+
 
 class FolderLock:
     """Keeps other processes out of a folder, until the block ends or the process is gone.
@@ -67,29 +69,24 @@ class FolderLock:
             self._descriptor = None
 
 
-def remove_abandoned(parent: Path, prefix: str, suffix: str) -> None:
-    """Remove folders of such names whose `FolderLock` nobody has any more."""
-    for folder in parent.iterdir():
-        if not (folder.name.startswith(prefix) and folder.name.endswith(suffix)):
-            continue
-        with suppress(OSError):
-            lock = FolderLock(folder)
-            if lock.is_held:
-                shutil.rmtree(folder, ignore_errors=True)
-            lock.release()
+def remove_leftovers(folder: Path, stem: str = "") -> None:
+    """Remove files and folders that killed processes left, named as `atomic_path` names them.
 
-
-def remove_leftovers(path: Path, seconds: float = 3600.0) -> None:
-    """Remove what processes that were killed in `atomic_path` have left beside ``path``.
-
-    Args:
-        path: as it was given there.
-        seconds: for which nothing has been written to a file: with less, somebody may be at it.
+    Without a stem, everything so named in the folder and below it goes: the caller has locked the
+    folder. With a stem, only what stands in the folder itself and belongs to the file of that stem
+    goes, and only where nobody is at work on it: the `FolderLock` of a folder is free, and a file
+    has not been written for an hour.
     """
-    for leftover in path.parent.glob(f".{glob.escape(path.stem)}-*.part{glob.escape(path.suffix)}"):
+    found = folder.glob(f".{glob.escape(stem)}-*.part*") if stem else folder.rglob(".*-*.part*")
+    for path in [path for path in found if LEFTOVER.fullmatch(path.name)]:
         with suppress(OSError):
-            if time.time() - leftover.stat().st_mtime > seconds:
-                leftover.unlink()
+            if path.is_dir():
+                lock = FolderLock(path)
+                if lock.is_held:
+                    shutil.rmtree(path, ignore_errors=True)
+                lock.release()
+            elif not stem or time.time() - path.stat().st_mtime > 3600:
+                path.unlink()
 
 
 def files_by_step(folder: Path, suffix: str) -> dict[int, Path]:
@@ -119,6 +116,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    # As LEFTOVER describes it.
     temporary = path.parent / f".{path.stem}-{secrets.token_hex(4)}.part{path.suffix}"
     try:
         yield temporary

@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from utils.common import pictures
-from utils.common.errors import RunError, UserError
+from utils.common.errors import RunError, UserError, printable
 from utils.common.files import atomic_path, remove_leftovers
 from utils.data import mechas
 from utils.data.streaming import ImagesOnDisk
@@ -431,11 +431,6 @@ def read_dataset(
         raise UserError(f"{shown}: damaged or cut short: {reason}") from error
 
 
-def printable(text: str) -> str:
-    """The text with everything replaced that a terminal could take for a command."""
-    return "".join(character if character.isprintable() else "?" for character in text)
-
-
 def _any_of(values: Sequence[int]) -> str:
     return f"{', '.join(map(str, values[:-1]))} or {values[-1]}"
 
@@ -608,7 +603,7 @@ def _open_mechas(
                 f"{printable(str(cache_dir))}: cannot be written; wanted a folder to keep the "
                 "drawn data set in"
             )
-        remove_leftovers(cache)
+        remove_leftovers(cache.parent, cache.stem)
         drawn = mechas.draw_dataset(count=mechas.DEFAULT_COUNT, size=size, seed=0)
         try:
             write_dataset(cache, *drawn, made_by)

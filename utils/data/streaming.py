@@ -12,7 +12,7 @@ from collections.abc import Callable
 import h5py
 import numpy as np
 
-from utils.common.errors import RunError
+from utils.common.errors import RunError, printable
 
 MOST_AHEAD_BYTES = 64 * 2**20
 """Of single pictures, more read ahead would smooth nothing."""
@@ -105,7 +105,7 @@ class ImagesOnDisk:
                 else:
                     found = self._by_blocks(wanted)
             except (OSError, RuntimeError, ValueError) as error:
-                reason = "".join(c if c.isprintable() else " " for c in str(error))
+                reason = printable(str(error))
                 raise RunError(f"{self.shown}: cannot be read any more: {reason}") from None
         return found[places]
 

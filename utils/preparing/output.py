@@ -8,8 +8,7 @@ from pathlib import Path
 
 import h5py
 
-from utils.common.errors import UserError
-from utils.data.datasets import printable
+from utils.common.errors import UserError, printable
 
 MADE_BY = "prepare_dataset.py"
 

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from utils.common.errors import UserError
-from utils.data.datasets import printable
+from utils.common.errors import UserError, printable
 
 MAX_BYTES = 64 * 2**20
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.common.commandline import option_name
-from utils.data.datasets import printable
+from utils.common.errors import printable
 from utils.preparing.decisions import Picture
 from utils.preparing.filters import FILTER_NAMES, Thresholds
 from utils.preparing.orientation import Orientation

@@ -14,20 +14,17 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.common.files import FolderLock, remove_abandoned
+from utils.common.files import FolderLock, remove_leftovers
 from utils.preparing.sources.entries import Attribute
 
 
 @contextlib.contextmanager
 def scratch_folder(output: Path) -> Iterator[Path]:
     """A hidden folder next to ``output``, removed with the block or, after a kill, by the next."""
-    prefix, suffix = f".{output.stem}-", ".part"
     output.parent.mkdir(parents=True, exist_ok=True)
-    remove_abandoned(output.parent, prefix, suffix)
-    with (
-        tempfile.TemporaryDirectory(prefix=prefix, suffix=suffix, dir=output.parent) as folder,
-        FolderLock(Path(folder)),
-    ):
+    remove_leftovers(output.parent, output.stem)
+    name = {"prefix": f".{output.stem}-", "suffix": ".part", "dir": output.parent}
+    with tempfile.TemporaryDirectory(**name) as folder, FolderLock(Path(folder)):
         yield Path(folder)
 
 

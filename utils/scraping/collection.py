@@ -26,7 +26,6 @@ import io
 import json
 import os
 import re
-import sys
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -36,7 +35,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from utils.common.errors import RunError, UserError
-from utils.common.files import atomic_path
+from utils.common.files import FolderLock, atomic_path, remove_leftovers
 from utils.scraping.web import Answer, FetchError, Session
 
 STATE = ".scrape"
@@ -114,10 +113,12 @@ class Collection:
         self._last_round = 0
         try:
             self.state.mkdir(parents=True, exist_ok=True)
-            self._lock = _locked(self.state / "lock", folder)
-            self._remove_leftovers()
+            self._lock = FolderLock(self.state)
+            remove_leftovers(folder)
             self._journal = open(self.state / "journal.jsonl", "ab+")  # noqa: SIM115
             self._replay()
+        except BlockingIOError:
+            raise UserError(f"--output {folder}: another run is collecting into it") from None
         except OSError as error:
             raise UserError(f"--output {folder}: {error.strerror or error}") from error
 
@@ -126,17 +127,9 @@ class Collection:
         # What a full disk has not taken is still waiting in the file, and was told of already.
         with contextlib.suppress(OSError):
             self._journal.close()
-        if self._lock is not None:
-            self._lock.close()
+        self._lock.release()
 
     # The journal.
-
-    def _remove_leftovers(self) -> None:
-        """Remove the files that a kill left half-written."""
-        hidden = (*self.folder.glob(".*"), *self.folder.glob("*/.*"), *self.state.rglob(".*"))
-        for path in hidden:
-            if re.fullmatch(r"\..*-[0-9a-f]{8}\.part(\.\w+)?", path.name):
-                path.unlink(missing_ok=True)
 
     def _replay(self) -> None:
         self._journal.seek(0)
@@ -586,18 +579,3 @@ def _disk(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RunError(f"{error.filename or folder}: {error.strerror or error}") from error
-
-
-def _locked(path: Path, folder: Path) -> io.BufferedWriter | None:
-    """Keep other runs out of the folder for as long as the file is open."""
-    if sys.platform == "win32":
-        return None
-    import fcntl
-
-    file = open(path, "ab")  # noqa: SIM115
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise UserError(f"--output {folder}: another run is collecting into it") from None
-    return file

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from utils.common.errors import RunError
+from utils.common.errors import RunError, printable
 from utils.scraping.robots import Robots
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class FetchError(Exception):
     kept: Any = None
 
     def __init__(self, reason: str, final: bool, status: int = 0) -> None:
-        super().__init__(printable(reason))
+        super().__init__(printable(" ".join(reason.split())))
         self.final = final
         self.status = status
 
@@ -340,11 +340,6 @@ class _AskLaterError(FetchError):
     def __init__(self, reason: str, status: int, seconds: float | None) -> None:
         super().__init__(reason, final=False, status=status)
         self.seconds = seconds
-
-
-def printable(text: str) -> str:
-    """The text in one line, without what would move the cursor or change a terminal's colours."""
-    return "".join(each if each.isprintable() else "?" for each in " ".join(text.split()))
 
 
 def host_of(address: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from utils.common.commandline import option_name
 from utils.common.errors import UserError
-from utils.common.files import FolderLock, files_by_step
+from utils.common.files import FolderLock, files_by_step, remove_leftovers
 from utils.data import datasets
 from utils.training.options import RunOptions
 
@@ -135,8 +135,7 @@ class Folders:
                     folder.rmdir()
             raise
         for folder in folders.values():
-            for leftover in folder.rglob(".*.part*"):  # of a run that was killed
-                leftover.unlink(missing_ok=True)
+            remove_leftovers(folder)
 
     @contextlib.contextmanager
     def begun(self) -> Iterator[None]:

@@ -10,9 +10,8 @@ import os
 import stat
 from pathlib import Path
 
-from utils.common.errors import UserError
+from utils.common.errors import UserError, printable
 from utils.common.pictures import is_picture_signature
-from utils.data.datasets import printable
 from utils.preparing.sources.archive import Zip
 from utils.preparing.sources.entries import EXPECTED, Source
 from utils.preparing.sources.folder import Folder

@@ -7,14 +7,13 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from utils.common.errors import UserError
+from utils.common.errors import UserError, printable
 from utils.common.pictures import (
     MAX_FILE_BYTES,
     SUFFIXES,
     UnreadablePicture,
     is_picture_signature,
 )
-from utils.data.datasets import printable
 from utils.preparing.sources.entries import (
     BOMB_BYTES,
     BOMB_RATIO,

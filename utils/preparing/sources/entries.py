@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
+from utils.common.errors import printable
 from utils.common.pictures import UnreadablePicture
-from utils.data.datasets import printable
 
 EXPECTED = "expected a folder, a .zip or a .parquet file of pictures"
 

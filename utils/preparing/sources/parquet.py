@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from utils.common.errors import UserError
-from utils.data.datasets import printable
+from utils.common.errors import UserError, printable
 from utils.preparing.sources.entries import (
     BOMB_BYTES,
     BOMB_RATIO,
