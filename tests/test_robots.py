@@ -41,6 +41,11 @@ def allows(rules: str, path: str) -> bool:
         ("Disallow: *", "/x", False),
         ("Disallow: /x$", "/x", False),
         ("Disallow: /x$", "/xy", True),
+        # Encoded, these are no wildcards.
+        ("Disallow: /a%2Ab", "/a-b", True),
+        ("Disallow: /a%24", "/a", True),
+        ("Disallow: /a%24", "/a$b", False),
+        ("Disallow: /a?", "/a?", False),
         # However it is written.
         ("Disallow: /%7Ejoe", "/~joe/x", False),
         ("Disallow: /ツ", "/%e3%83%84", False),
@@ -48,8 +53,9 @@ def allows(rules: str, path: str) -> bool:
         ("Disallow: /a%2fb", "/a%2Fb", False),
         ("DISALLOW :/x # why not", "/x", False),
         ("Disallow: //[", "/x", True),
-        ("Disallow /x", "/x", True),
-        ("Disallow: %zz%\ud800", "/x", True),
+        ("Disallow /x", "/x", False),
+        ("Disallow: %zz%", "/x", True),
+        ("Disallow: /?", "/\ud800?", False),
     ],
 )  # fmt: skip
 def test_rules(rules, path, expected):
@@ -65,11 +71,10 @@ def test_groups():
         "User-agent: gandam/1.0\nDisallow: /versioned\n"
         "User-agent: gandam\nDisallow: /ours-as-well\n"
     )
-    robots = Robots(text, "GANdam")
+    robots = Robots(text, "GANdam/1.0 (a word)")
     paths = ("/nobody", "/other", "/ours", "/all", "/versioned", "/ours-as-well")
     forbidden = {path for path in paths if not robots.allows(f"https://example.com{path}")}
     assert forbidden == {"/ours", "/versioned", "/ours-as-well"}
-    assert Robots(text, "GANdam/1.0 (a word)").allows("https://example.com/all")
     for agent in ("another", "", "1"):
         assert not Robots(text, agent).allows("https://example.com/all")
     # A name that is empty is nobody's.
@@ -84,16 +89,16 @@ def test_groups():
     ("value", "delay"),
     [
         ("1.5", 1.5), ("3600", 3600.0), ("0", 0.0), ("", None), ("²", None), ("-1", None),
-        ("nan", None), ("1e3", None), ("9" * 400, None), ("٣", None), ("2 s", None),
+        ("nan", None), ("9" * 400, None), ("2 s", None),
     ],
 )  # fmt: skip
 def test_delay(value, delay):
     assert Robots(f"User-agent: *\nCrawl-delay: {value}", "GANdam").delay == delay
 
 
-def test_the_longest_of_several_delays():
-    rules = "User-agent: *\nCrawl-delay: 2\nUser-agent: *\nCrawl-delay: 1\n"
-    assert Robots(rules, "GANdam").delay == 2.0
+def test_the_longer_of_two_delays():
+    rules = "User-agent: gandam\nCrawl-delay: 2\nUser-agent: gandam/1.0\nCrawl-delay: 1\n"
+    assert Robots(rules, "GANdam/1.0").delay == 2.0
 
 
 def test_hostile_rules_are_quick():
