@@ -37,7 +37,8 @@ from utils.common import grids
 from utils.common.commandline import parse, require_between
 from utils.common.errors import UserError, one_line_errors
 from utils.common.files import atomic_path
-from utils.data import datasets
+from utils.data.dataset import Dataset
+from utils.data.opening import open_dataset
 from utils.sampling import latents, runs
 from utils.scoring.distances import nearest
 from utils.scoring.scorer import Scorer
@@ -112,9 +113,7 @@ class Evaluation:
     """A hash of the real pictures: where it is the same, scores can be compared."""
 
 
-def open_pictures(
-    run: runs.Run, options: Options
-) -> tuple[datasets.Dataset, np.ndarray, np.ndarray]:
+def open_pictures(run: runs.Run, options: Options) -> tuple[Dataset, np.ndarray, np.ndarray]:
     """The data set to score with, and which of its pictures are held out and trained on.
 
     Raises:
@@ -126,10 +125,7 @@ def open_pictures(
     if not options.data:
         limit, seed = run.hyperparameter("limit") or None, run.hyperparameter("seed")
     is_prepared = bool(options.data) and os.path.isfile(os.path.expanduser(source))
-    dataset = datasets.open_dataset(
-        source, None if is_prepared else size, limit, seed,
-        memory_budget=datasets.automatic_budget(),
-    )  # fmt: skip
+    dataset = open_dataset(source, None if is_prepared else size, limit, seed)
     if dataset.image_size != size:
         raise UserError(
             f"--data {source}: holds pictures of {dataset.image_size} px, wanted {size} px as of "

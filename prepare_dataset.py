@@ -39,7 +39,7 @@ from utils.common.errors import RunError, UserError, one_line_errors, printable
 from utils.common.files import atomic_path, remove_leftovers
 from utils.common.pictures import Colour
 from utils.common.processes import cores, ordered_map
-from utils.data.datasets import write_pictures
+from utils.data.hdf5 import write_pictures
 from utils.preparing.columns import columns
 from utils.preparing.decisions import Picture, decide
 from utils.preparing.examine import Fit, Instructions, Resampling, Task, died, examine

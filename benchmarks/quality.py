@@ -331,14 +331,12 @@ def time_contestants(
         UserError: the data set cannot be opened.
     """
     from utils import backend
-    from utils.data import datasets
+    from utils.data.opening import open_dataset
     from utils.training import loop as training
     from utils.training.options import parse_command_line
     from utils.training.run import check_data
 
-    dataset = datasets.open_dataset(
-        setting.data, setting.size, memory_budget=datasets.automatic_budget()
-    )
+    dataset = open_dataset(setting.data, setting.size)
     timed: dict[str, tuple[Any, int]] = {}
     found: dict[str, Any] = {}
 
@@ -587,7 +585,7 @@ def score_run(name: str, folder: Path) -> dict[str, float]:
     backend.seed_everything(options.seed, deterministic=True)
     run = runs.open_run(name, options.images_dir, options.models_dir)
     dataset, held_out, _ = evaluate.open_pictures(run, options)
-    # The same pictures, whatever the run: see `utils.data.datasets.held_out`.
+    # The same pictures, whatever the run: see `utils.data.order.held_out`.
     chosen = np.random.default_rng(options.seed).permutation(held_out)[: evaluate.MOST_IMAGES]
     scorer = Scorer(dataset.take(np.sort(chosen)), seed=options.seed)
     generator = runs.load_network(run.models / runs.GENERATORS[AVERAGED])

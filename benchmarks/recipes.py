@@ -171,13 +171,13 @@ def time_recipes(recipes: Sequence[Recipe], turns: int) -> dict[str, list[float]
     A recipe that its script does not know has the error in place of the numbers.
     """
     from utils import backend
-    from utils.data import datasets
+    from utils.data.opening import open_dataset
     from utils.training import loop as training
     from utils.training.options import parse_command_line
 
     trainers: dict[str, Any] = {}
     found: dict[str, Any] = {}
-    dataset = datasets.open_dataset("mechas", 32)
+    dataset = open_dataset("mechas", 32)
     backend.set_precision("float32")
     for recipe in recipes:
         try:

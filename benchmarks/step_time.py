@@ -105,10 +105,10 @@ def our_step(h: Any, images: np.ndarray) -> Callable[[], object]:
     """One compiled function, as the scripts run it: it chooses images, draws latents, updates."""
     import dcgan
     from utils import backend
-    from utils.data import datasets
+    from utils.data.dataset import Dataset
     from utils.training import loop as training
 
-    trainer = training.Trainer(dcgan.DCGAN(h), h, datasets.Dataset(images, []))
+    trainer = training.Trainer(dcgan.DCGAN(h), h, Dataset(images, []))
     # The loop fetches less often; here the step has to be over when its time is taken.
     return lambda: backend.fetch([trainer.one_step()])
 

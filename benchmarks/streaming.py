@@ -35,7 +35,7 @@ def make_set(path: Path, count: int, rows: int) -> int:
     """Write ``count`` pictures that compress about as well as drawings; return their bytes."""
     import h5py
 
-    from utils.data.datasets import write_dataset
+    from utils.data.hdf5 import write_dataset
 
     random = np.random.default_rng(0)
     images = np.full((count, IMAGE_SIZE, IMAGE_SIZE, 3), 255, np.uint8)
@@ -59,7 +59,7 @@ def make_set(path: Path, count: int, rows: int) -> int:
 def train(kind: str, path: str, budget: int, steps: int) -> dict[str, float]:
     """Train in this process; seconds a step, memory in bytes."""
     from utils import backend
-    from utils.data import datasets
+    from utils.data.opening import open_dataset
     from utils.training import loop as training
 
     # isort: split
@@ -67,7 +67,7 @@ def train(kind: str, path: str, budget: int, steps: int) -> dict[str, float]:
 
     h = dcgan.Hyperparameters(data=path, image_size=IMAGE_SIZE)
     backend.seed_everything(h.seed, h.deterministic)
-    dataset = datasets.open_dataset(path, memory_budget=budget if kind == "streamed" else None)
+    dataset = open_dataset(path, memory_budget=budget if kind == "streamed" else None)
     trainer = training.Trainer(dcgan.DCGAN(h), h, dataset)
     memory = []
 

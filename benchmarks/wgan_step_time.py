@@ -31,7 +31,7 @@ import tensorflow as tf
 
 import wgan
 from utils.common.commandline import positive
-from utils.data import datasets
+from utils.data.dataset import Dataset
 from utils.training import loop as training
 
 
@@ -68,7 +68,7 @@ CONFIGURATIONS = {
 
 def our_step(h: wgan.Hyperparameters, images: np.ndarray) -> Callable[[], object]:
     """As the script runs it; it chooses images, draws latents, updates and averages."""
-    trainer = training.Trainer(wgan.WGAN(h), h, datasets.Dataset(images, []))
+    trainer = training.Trainer(wgan.WGAN(h), h, Dataset(images, []))
     return lambda: backend.fetch([trainer.one_step()])
 
 

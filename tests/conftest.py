@@ -21,7 +21,7 @@ from utils import backend  # noqa: F401 - before Keras: it keeps its start quiet
 
 # isort: split
 from tests.forked import run_forked
-from utils.data.datasets import write_dataset
+from utils.data.hdf5 import write_dataset
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -10,7 +10,10 @@ from PIL import Image
 
 from utils.common.errors import RunError, UserError
 from utils.data import mechas
-from utils.data.datasets import BatchOrder, Dataset, open_dataset, read_dataset, write_dataset
+from utils.data.dataset import Dataset
+from utils.data.hdf5 import read_dataset, write_dataset
+from utils.data.opening import open_dataset
+from utils.data.order import BatchOrder
 
 
 def random_images(count=5, size=32, seed=0) -> np.ndarray:
@@ -348,7 +351,7 @@ def test_folder_with_limit_fills_up_with_readable_pictures(tmp_path, capsys, mon
         assert found.names == sorted(found.names)
     read = []
     monkeypatch.setattr(
-        "utils.data.datasets._read_square", lambda path, size: read.append(path) or ""
+        "utils.data.folders._read_square", lambda path, size: read.append(path) or ""
     )
     with pytest.raises(UserError):
         open_dataset(str(tmp_path), limit=2)
@@ -390,7 +393,6 @@ def drawings(monkeypatch, tmp_path):
 
     monkeypatch.setattr(mechas, "VERSION", 7)
     monkeypatch.setattr(mechas, "DEFAULT_COUNT", 12)
-    monkeypatch.setattr(mechas, "SIZES", (32, 64))
     monkeypatch.setattr(mechas, "draw_dataset", draw_dataset)
     monkeypatch.chdir(tmp_path)
     return calls
@@ -406,8 +408,8 @@ def test_mechas_are_drawn_once(drawings, tmp_path, capsys):
     assert first.source == second.source == "mechas"
     assert first.made_by == second.made_by == "mechas version 7, count 12, seed 0, 64 px"
     assert len(open_dataset("mechas", limit=4)) == 4
-    assert open_dataset("mechas", 32, cache_dir=tmp_path / "elsewhere").image_size == 32
-    assert (tmp_path / "elsewhere" / "mechas-32.h5").exists()
+    assert open_dataset("mechas", 32).image_size == 32
+    assert (tmp_path / "data" / "mechas-32.h5").exists()
     assert capsys.readouterr().err == ""
 
 
@@ -432,22 +434,18 @@ def test_a_damaged_cache_is_drawn_again(drawings, tmp_path, capsys):
 
 
 def test_a_cache_that_cannot_be_written(drawings, tmp_path, monkeypatch):
-    (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"file/data: cannot be written; wanted a folder"):
-        open_dataset("mechas", cache_dir=tmp_path / "file" / "data")
+    (tmp_path / "data").touch()
+    with pytest.raises(UserError, match=r"^data: cannot be written; wanted a folder"):
+        open_dataset("mechas")
     assert drawings == []
+    (tmp_path / "data").unlink()
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("utils.data.datasets.write_dataset", full)
+    monkeypatch.setattr("utils.data.built_in.write_dataset", full)
     with pytest.raises(RunError, match=r"^data/mechas-64.h5: cannot be written: .*No space left"):
         open_dataset("mechas")
-
-
-def test_sizes_that_mechas_lack(drawings):
-    with pytest.raises(UserError, match=r"^--image-size 256: mechas are drawn at 32 or 64$"):
-        open_dataset("mechas", 256)
 
 
 def test_the_built_in_name_wins_over_a_folder(drawings, tmp_path):
@@ -492,6 +490,6 @@ def test_order_of_one_picture_and_of_none():
 
 
 def test_no_deep_learning_library_is_imported():
-    code = "import json, sys, utils.datasets; print(json.dumps(sorted(sys.modules)))"
+    code = "import json, sys, utils.data.opening; print(json.dumps(sorted(sys.modules)))"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
     assert not {"keras", "tensorflow", "torch", "jax"} & set(json.loads(output))

@@ -16,7 +16,7 @@ from tests.conftest import TINY, blobs, run_script
 from tests.test_alternation import real_images, tiny_method
 from tests.test_runs import assert_same_state, read_answers
 from utils import backend
-from utils.data.datasets import Dataset
+from utils.data.dataset import Dataset
 from utils.models.adversarial import gradient_norms
 from utils.training import loop as training
 from utils.watching import architecture, probe

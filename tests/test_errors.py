@@ -20,7 +20,7 @@ import pytest
 import dcgan
 from tests.conftest import REPOSITORY, TINY, blobs, run_script
 from utils.common.errors import RunError, one_line_errors
-from utils.data.datasets import write_dataset
+from utils.data.hdf5 import write_dataset
 from utils.training import checkpoints
 
 

@@ -15,7 +15,7 @@ import evaluate
 from tests.conftest import TINY, blobs, run_script
 from tests.test_runs import read_history
 from utils.common.pictures import read_picture
-from utils.data.datasets import write_dataset
+from utils.data.hdf5 import write_dataset
 from utils.training import checkpoints
 from utils.training import loop as training
 

@@ -11,8 +11,10 @@ import pytest
 import dcgan
 from tests.conftest import TINY, blobs, run_script
 from utils import backend
-from utils.data import datasets
-from utils.data.datasets import Dataset, held_out, write_dataset
+from utils.data import order
+from utils.data.dataset import Dataset
+from utils.data.hdf5 import write_dataset
+from utils.data.order import held_out
 
 SOME = [*TINY, "--holdout", "0.3"]
 
@@ -31,7 +33,7 @@ def test_the_choice_is_the_same_for_every_run():
 
 
 def test_there_is_a_most(monkeypatch):
-    monkeypatch.setattr(datasets, "MOST_HELD_OUT", 7)
+    monkeypatch.setattr(order, "MOST_HELD_OUT", 7)
     assert len(held_out(1000, 0.2)) == 7
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from utils.data import mechas
+from utils.data import IMAGE_SIZES, mechas
 
 COUNT = 240
 
@@ -94,7 +94,7 @@ def test_when_the_workers_die_this_process_draws_the_rest(drawn, monkeypatch):
 def test_workers_do_not_run_the_script_again(drawn, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
-        "from utils.data import mechas\n"
+        "from utils.data import IMAGE_SIZES, mechas\n"
         "images, _, _ = mechas.draw_dataset(40, size=32, processes=2, progress=False)\n"
         "print('sum', images.sum())\n"
     )
@@ -112,7 +112,7 @@ def test_workers_do_not_run_the_script_again(drawn, tmp_path):
 # --- Pictures ---
 
 
-@pytest.mark.parametrize("size", mechas.SIZES)
+@pytest.mark.parametrize("size", IMAGE_SIZES)
 def test_a_picture_is_plain_and_light_around_a_large_figure_in_the_middle(size):
     for index in range(12):
         design = mechas.design(index)
@@ -275,9 +275,9 @@ def test_every_kind_of_every_part_can_be_drawn():
 
 
 def test_errors_name_what_was_found_and_what_was_wanted():
-    with pytest.raises(ValueError, match="size is 48, but must be one of 32, 64, 128, 256"):
+    with pytest.raises(ValueError, match="size is 48, but must be 32, 64, 128 or 256"):
         mechas.draw(mechas.design(0), 48)
-    with pytest.raises(ValueError, match="size is 48, but must be one of 32, 64, 128, 256"):
+    with pytest.raises(ValueError, match="size is 48, but must be 32, 64, 128 or 256"):
         mechas.draw_dataset(1, size=48)
     with pytest.raises(ValueError, match="count is 0, but must be 1 or more"):
         mechas.draw_dataset(0)

@@ -17,7 +17,7 @@ from PIL import Image
 
 import dcgan
 from tests.conftest import REPOSITORY, TINY, blobs
-from utils.data.datasets import write_dataset
+from utils.data.hdf5 import write_dataset
 from utils.training.run import run
 
 nbformat = pytest.importorskip("nbformat")

@@ -24,7 +24,7 @@ from tests.conftest import REPOSITORY, TINY, run_script, start_script
 from tests.test_filters import scene
 from tests.test_pictures import chunk, encode, png
 from utils.data import mechas
-from utils.data.datasets import read_dataset
+from utils.data.hdf5 import read_dataset
 from utils.preparing import columns
 from utils.preparing.examine import Examined
 from utils.preparing.scratch import Heap
@@ -641,7 +641,7 @@ def test_a_data_set_on_a_full_disk(tmp_path, room):
     # To a program, a limit on the size of files looks as a full disk does.
     code = (
         "import resource, sys, numpy\n"
-        "from utils.data.datasets import write_dataset\n"
+        "from utils.data.hdf5 import write_dataset\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))\n"
         "images = numpy.random.default_rng(0).integers(0, 255, (20, 32, 32, 3), numpy.uint8)\n"
         "try:\n    write_dataset(sys.argv[1], images, [''] * 20)\n"

@@ -16,7 +16,9 @@ import dcgan
 from tests.conftest import TINY, blobs, run_script, start_script
 from tests.test_runs import assert_same_state, read_history, wait_for
 from utils.common.errors import RunError, UserError
-from utils.data.datasets import BatchOrder, open_dataset, read_dataset, write_dataset
+from utils.data.hdf5 import read_dataset, write_dataset
+from utils.data.opening import open_dataset
+from utils.data.order import BatchOrder
 from utils.data.streaming import ImagesOnDisk, ReadAhead
 
 PICTURE = 32 * 32 * 3
@@ -136,15 +138,16 @@ def test_links_to_elsewhere_are_refused_on_disk_as_well(tmp_path):
 
 def test_the_built_in_set_can_stay_on_disk(tmp_path, monkeypatch):
     monkeypatch.setattr("utils.data.mechas.DEFAULT_COUNT", 4)
+    monkeypatch.chdir(tmp_path)
     for _ in range(2):  # drawn, then found
-        found = open_dataset("mechas", 32, cache_dir=tmp_path, memory_budget=BUDGET)
+        found = open_dataset("mechas", 32, memory_budget=BUDGET)
         assert found.is_streamed
-    assert found.fingerprint() == open_dataset("mechas", 32, cache_dir=tmp_path).fingerprint()
+    assert found.fingerprint() == open_dataset("mechas", 32).fingerprint()
 
 
 def test_fingerprints_of_large_sets_are_of_4096_pictures(tmp_path, monkeypatch):
-    monkeypatch.setattr("utils.data.datasets.FINGERPRINT_RUNS", 3)
-    monkeypatch.setattr("utils.data.datasets.FINGERPRINT_RUN", 2)
+    monkeypatch.setattr("utils.data.dataset.FINGERPRINT_RUNS", 3)
+    monkeypatch.setattr("utils.data.dataset.FINGERPRINT_RUN", 2)
     images = blobs(20)
     write_dataset(tmp_path / "a.h5", images, [""] * 20)
     dataset, on_disk = read_dataset(tmp_path / "a.h5"), stream(tmp_path / "a.h5")

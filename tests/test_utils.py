@@ -21,7 +21,7 @@ from tests.conftest import REPOSITORY, TINY, blobs, run_script
 from utils import backend
 from utils.common.errors import RunError, UserError, one_line_errors
 from utils.common.files import atomic_path, remove_leftovers
-from utils.data.datasets import Dataset
+from utils.data.dataset import Dataset
 from utils.models.recipes import noisy_labels, smooth_labels
 from utils.training import loop as training
 from utils.training.options import RunOptions, option_name

@@ -17,7 +17,7 @@ import dcgan
 from tests.conftest import REPOSITORY, TINY, blobs
 from tests.test_runs import assert_same_state, read_state
 from utils.common.errors import RunError
-from utils.data.datasets import Dataset
+from utils.data.dataset import Dataset
 from utils.training import loop as training
 from utils.training.checkpoints import Checkpoints
 from utils.training.folders import Folders

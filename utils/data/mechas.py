@@ -30,10 +30,10 @@ from PIL import Image, ImageDraw
 from tqdm import tqdm
 
 from utils.common.processes import ignore_interrupts, light_start
+from utils.data import ANY_SIZE, IMAGE_SIZES
 
 VERSION: int = 1  # raise when the same seed would draw other pictures
 DEFAULT_COUNT: int = 1666
-SIZES = (32, 64, 128, 256)
 
 Colour = tuple[int, int, int]
 Points = Sequence[Sequence[float]]
@@ -1351,7 +1351,7 @@ def draw(design: Design, size: int) -> np.ndarray:
     """Return the picture of a design, uint8 (size, size, 3), RGB.
 
     Raises:
-        ValueError: ``size`` is not one of ``SIZES``.
+        ValueError: ``size`` is not one of ``IMAGE_SIZES``.
     """
     _check_size(size)
     image = _compose(design).paint(size, design.facing, design.background, design.fill)
@@ -1361,8 +1361,8 @@ def draw(design: Design, size: int) -> np.ndarray:
 
 
 def _check_size(size: int) -> None:
-    if size not in SIZES:
-        raise ValueError(f"size is {size}, but must be one of {', '.join(map(str, SIZES))}")
+    if size not in IMAGE_SIZES:
+        raise ValueError(f"size is {size}, but must be {ANY_SIZE}")
 
 
 # ---------------------------------------------------------------------------------------------
@@ -1389,7 +1389,7 @@ def draw_dataset(
 
     Args:
         count: How many, 1 or more.
-        size: Width and height in pixels, one of ``SIZES``.
+        size: Width and height in pixels, one of ``IMAGE_SIZES``.
         seed: Which set, 0 or more. The pictures depend on ``seed`` and ``size`` alone.
         processes: How many processes draw; None takes one per core, 1 none but this one.
         progress: Whether to show a bar on stderr.
@@ -1401,7 +1401,7 @@ def draw_dataset(
 
     Raises:
         ValueError: ``count`` or ``processes`` is less than 1, ``seed`` less than 0, or ``size``
-            not one of ``SIZES``.
+            not one of ``IMAGE_SIZES``.
     """
     _check_size(size)
     for name, value, least in (("count", count, 1), ("seed", seed, 0), ("processes", processes, 1)):

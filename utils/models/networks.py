@@ -15,7 +15,7 @@ import keras
 from keras import layers
 
 from utils.common.errors import UserError
-from utils.data.datasets import IMAGE_SIZES
+from utils.data import IMAGE_SIZES
 from utils.models.layers import MinibatchDiscrimination, MinibatchStandardDeviation
 from utils.training.options import RunOptions
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.data.datasets import MAX_COLUMN_BYTES
+from utils.data.hdf5 import MAX_COLUMN_BYTES
 from utils.preparing.decisions import Picture
 from utils.preparing.scratch import Heap
 from utils.preparing.sources.entries import MAX_ATTRIBUTES, MAX_TEXT

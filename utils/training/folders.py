@@ -11,7 +11,8 @@ from pathlib import Path
 from utils.common.commandline import option_name
 from utils.common.errors import UserError
 from utils.common.files import FolderLock, files_by_step, remove_leftovers
-from utils.data import datasets
+from utils.data.folders import Folder
+from utils.data.opening import source_of
 from utils.training.options import RunOptions
 
 
@@ -33,7 +34,7 @@ def check_folders(h: RunOptions) -> None:
                 reason = f"a link to {os.readlink(existing)}, which is not there"
             raise UserError(f"{option_name(option)} {folder}: {existing} is {reason}")
     source, drawn = Path(os.path.expanduser(h.data)).resolve(), Path(h.images_dir).resolve()
-    is_folder = h.data not in datasets.BUILT_IN and source.is_dir()
+    is_folder = isinstance(source_of(h.data), Folder)
     if is_folder and source in (drawn, *drawn.parents):
         raise UserError(
             f"--images-dir {h.images_dir}: is in --data {h.data}, and what a run draws would be "

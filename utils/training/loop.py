@@ -25,7 +25,7 @@ from utils import backend
 from utils.common import films, grids, pictures
 from utils.common.commandline import option_name, option_names
 from utils.common.errors import RunError, UserError
-from utils.data import datasets
+from utils.data.dataset import Dataset
 from utils.data.streaming import ReadAhead
 from utils.models.adversarial import AveragedNetwork, kernel_size
 from utils.models.augmentation import Augmentation, draw_examples
@@ -128,8 +128,8 @@ class Trainer:
         self,
         method: Method,
         h: RunOptions,
-        dataset: datasets.Dataset,
-        held_out: datasets.Dataset | None = None,
+        dataset: Dataset,
+        held_out: Dataset | None = None,
         origin: dict[str, Any] | None = None,
     ) -> None:
         """Bring them together.

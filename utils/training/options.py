@@ -16,7 +16,7 @@ from utils.common.commandline import option_name, parse, require_between, with_h
 from utils.common.errors import UserError
 from utils.common.grids import PADDING
 from utils.common.pictures import MAX_PIXELS
-from utils.data.datasets import IMAGE_SIZES
+from utils.data import IMAGE_SIZES
 from utils.training import checkpoints
 from utils.training.presets import Preset
 

@@ -13,7 +13,9 @@ import numpy as np
 
 from utils import backend  # before Keras: it keeps its start quiet
 from utils.common.errors import RunError, UserError
-from utils.data import datasets
+from utils.data.dataset import Dataset
+from utils.data.opening import open_dataset
+from utils.data.order import held_out
 from utils.training.folders import Folders, check_folders
 from utils.training.loop import Method, Trainer
 from utils.training.options import RunOptions, parse_command_line
@@ -52,12 +54,12 @@ def run(
     if backend.has_accelerator():
         h, config = parse_command_line(hyperparameters, description, arguments, True)
     backend.use_devices(h.devices, h.batch_size)
-    dataset = datasets.open_dataset(
+    dataset = open_dataset(
         h.data,
         h.image_size or None,
         h.limit or None,
         seed=h.seed,
-        memory_budget=int(h.memory_budget * 1e9) or datasets.automatic_budget(),
+        memory_budget=int(h.memory_budget * 1e9),
     )
     h.image_size = dataset.image_size
     h.check()
@@ -94,7 +96,7 @@ def run(
 
 def check_data(
     h: RunOptions,
-    dataset: datasets.Dataset,
+    dataset: Dataset,
     config: dict[str, Any] | None,
     fingerprint: str,
 ) -> np.ndarray:
@@ -108,7 +110,7 @@ def check_data(
     Raises:
         UserError: it is too small, or not the one that a resumed run began with.
     """
-    held_out = datasets.held_out(len(dataset), h.holdout, dataset.files())
+    kept = held_out(len(dataset), h.holdout, dataset.files())
     if config is not None:
         was, now = dict(config["hyperparameters"]), dataclasses.asdict(h)
         for each in (was, now):
@@ -121,18 +123,18 @@ def check_data(
                 f"--data {h.data}: its pictures are no longer those that run {h.run_name} began "
                 "with; bring them back, or give another --data to go on with that"
             )
-        kept = config["data_set"].get("held_out")
-        if known == fingerprint and isinstance(kept, list):
-            if not set(kept) <= set(range(len(dataset))):
+        saved = config["data_set"].get("held_out")
+        if known == fingerprint and isinstance(saved, list):
+            if not set(saved) <= set(range(len(dataset))):
                 raise UserError(
                     f"--resume {h.run_name}: its config.json is damaged: held_out names pictures "
                     f"beyond the {len(dataset)} there are"
                 )
-            held_out = np.array(sorted(kept), np.int64)
+            kept = np.array(sorted(saved), np.int64)
     wanted = h.batch_size * h.batches_per_step
-    number = len(dataset) - len(held_out)
+    number = len(dataset) - len(kept)
     if wanted > number:
-        kept_out = f" besides {len(held_out)} held out" if len(held_out) else ""
+        kept_out = f" besides {len(kept)} held out" if len(kept) else ""
         most = number // h.batches_per_step
         raise UserError(
             f"--batch-size {h.batch_size}: a step takes {wanted} pictures, and {h.data} has "
@@ -143,7 +145,7 @@ def check_data(
                 else f"are {2 * h.batches_per_step} pictures at least"
             )
         )
-    return held_out
+    return kept
 
 
 @contextlib.contextmanager

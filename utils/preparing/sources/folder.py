@@ -11,7 +11,7 @@ from typing import Any
 
 from utils.common.errors import UserError
 from utils.common.pictures import read_file
-from utils.data.datasets import find_pictures
+from utils.data.folders import find_pictures
 from utils.preparing.sources.entries import EXPECTED, Entry, attributes_of, text, unreadable
 
 MANIFEST = "manifest.jsonl"

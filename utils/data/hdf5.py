@@ -1,0 +1,335 @@
+"""Data set files: HDF5, read whole or left on disk, written whole or not at all."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import os
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from utils.common.errors import UserError, printable
+from utils.common.files import atomic_path
+from utils.data import ANY_SIZE, IMAGE_SIZES
+from utils.data.dataset import Dataset, check_memory, picture_bytes
+from utils.data.streaming import ImagesOnDisk
+
+FORMAT_VERSION = 1
+GZIP_LEVEL = 1
+
+# Far above anything prepared here; a file that claims more wants memory, not to be read.
+MAX_PICTURES = 10_000_000
+MAX_ATTRIBUTES = 256
+MAX_COLUMN_BYTES = 256 * 2**20
+
+WANTED = "wanted a folder of pictures or a prepared .h5 file"
+
+
+def write_dataset(
+    path: str | Path,
+    images: np.ndarray,
+    names: Sequence[str],
+    attributes: Mapping[str, np.ndarray] | None = None,
+    made_by: str = "",
+) -> None:
+    """Write a data set file, whole or not at all.
+
+    The file is HDF5: ``images``, a chunk for each picture; ``names``, UTF-8; one data set for each
+    attribute under ``attributes/``; the file attributes ``format_version``, ``image_size`` and
+    ``made_by``.
+
+    Args:
+        path: the file, ``.h5`` by custom.
+        images: uint8 (N, H, W, 3) RGB, H = W in 32, 64, 128, 256, N at least 1.
+        names: N names.
+        attributes: numbers, booleans or strings, an array of N rows for each attribute.
+        made_by: how the pictures were made, in one line.
+
+    Raises:
+        ValueError: the arguments are not as described.
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    problem = _images_problem(images.shape, images.dtype)
+    if problem:
+        raise ValueError(f"images: {problem}")
+    write_pictures(path, images, images.shape, names, attributes, made_by)
+
+
+def write_pictures(
+    path: str | Path,
+    pictures_in_order: Iterable[np.ndarray],
+    shape: tuple[int, ...],
+    names: Sequence[str],
+    attributes: Mapping[str, np.ndarray] | None = None,
+    made_by: str = "",
+) -> None:
+    """As :func:`write_dataset`, with pictures that come one by one and are never all in memory.
+
+    The same arguments give the same bytes.
+
+    Args:
+        path: the file, ``.h5`` by custom.
+        pictures_in_order: N times uint8 (H, W, 3).
+        shape: (N, H, W, 3).
+        names: N names.
+        attributes: an array of N rows for each attribute.
+        made_by: how the pictures were made, in one line.
+
+    Raises:
+        ValueError: the arguments are not as described.
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    problem = _images_problem(shape, np.dtype(np.uint8))
+    if problem:
+        raise ValueError(f"images: {problem}")
+    attributes = {name: np.asarray(values) for name, values in (attributes or {}).items()}
+    if len(names) != shape[0]:
+        raise ValueError(f"names: found {len(names)} for {shape[0]} images")
+    for name, values in attributes.items():
+        if not name or "/" in name or name == ".":
+            raise ValueError(f"attributes: {name!r} cannot be a name")
+        if values.dtype.kind not in "biufUSO":
+            raise ValueError(f"attributes: {name} is of type {values.dtype}")
+        if values.shape[:1] != shape[:1]:
+            raise ValueError(f"attributes: {name} has shape {values.shape}, not {shape[0]} rows")
+    text = h5py.string_dtype("utf-8")
+    with atomic_path(path) as temporary, _new_file(temporary) as file:
+        file.attrs.update(format_version=FORMAT_VERSION, image_size=shape[1], made_by=made_by)
+        images = file.create_dataset(
+            "images", shape, np.uint8, chunks=(1, *shape[1:]), compression="gzip",
+            compression_opts=GZIP_LEVEL,
+        )  # fmt: skip
+        count = 0
+        for compressed in _compressed(pictures_in_order, shape[1:]):
+            if count < shape[0]:
+                images.id.write_direct_chunk((count, 0, 0, 0), compressed)
+            count += 1
+        if count != shape[0]:
+            raise ValueError(f"images: found {count}, wanted {shape[0]}")
+        file.create_dataset("names", data=[str(name) for name in names], dtype=text)
+        group = file.create_group("attributes")
+        for name, values in attributes.items():
+            if values.dtype.kind in "USO":
+                group.create_dataset(name, data=values.astype(object), dtype=text)
+            else:
+                group.create_dataset(name, data=values)
+
+
+@contextlib.contextmanager
+def _new_file(path: Path) -> Iterator[h5py.File]:
+    """An HDF5 file to write; OSError also where a full disk is noticed when it is closed."""
+    file = h5py.File(path, "w")
+    try:
+        yield file
+    except BaseException:
+        with contextlib.suppress(RuntimeError):
+            file.close()
+        raise
+    try:
+        file.close()
+    except RuntimeError as error:
+        raise OSError(str(error)) from error
+
+
+def _compressed(pictures_in_order: Iterable[np.ndarray], shape: tuple[int, ...]) -> Iterator[bytes]:
+    """The pictures as HDF5's gzip filter leaves them, made by a few threads, in order."""
+
+    def compress(picture: np.ndarray) -> bytes:
+        if picture.dtype != np.uint8 or picture.shape != shape:
+            raise ValueError(f"images: found {picture.dtype} {picture.shape}, wanted uint8 {shape}")
+        return zlib.compress(np.ascontiguousarray(picture), GZIP_LEVEL)
+
+    waiting: collections.deque[Future[bytes]] = collections.deque()
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as executor:
+        for picture in pictures_in_order:
+            waiting.append(executor.submit(compress, picture))
+            if len(waiting) == 32:
+                yield waiting.popleft().result()
+        for future in waiting:
+            yield future.result()
+
+
+class File:
+    """A file that `write_dataset` has written, or another HDF5 file of pictures."""
+
+    def is_named_by(self, data: str) -> bool:
+        """Whether there is a file of that name."""
+        return bool(data) and os.path.exists(os.path.expanduser(data))
+
+    def open(
+        self, data: str, image_size: int | None, limit: int | None, seed: int, memory_budget: int
+    ) -> Dataset:
+        """Its pictures, in memory if they fit in the budget; they have the size they have."""
+        dataset = read_dataset(os.path.expanduser(data), limit, seed, memory_budget)
+        if image_size not in (None, dataset.image_size):
+            raise UserError(
+                f"--image-size {image_size}: {printable(data)} holds pictures of "
+                f"{dataset.image_size} px; leave --image-size out or prepare the set again at "
+                f"{image_size} px"
+            )
+        dataset.source = data
+        return dataset
+
+
+def read_dataset(
+    path: str | Path, limit: int | None = None, seed: int = 0, memory_budget: int | None = None
+) -> Dataset:
+    """Read a data set file into memory, or open it where its pictures need more than the budget.
+
+    Files of other programs will do if they hold ``images`` of the right kind; without ``names`` the
+    pictures are numbered. Nothing outside the file is read: links to other files, virtual data sets
+    and external storage are refused.
+
+    Args:
+        path: the file.
+        limit: read only this many pictures, the first of a shuffle by ``seed``, in file order.
+        seed: of the shuffle.
+        memory_budget: bytes of pictures that may be in memory; None: as many as there are.
+
+    Raises:
+        UserError: no such file, not HDF5, damaged, or not a data set of pictures.
+    """
+    path = Path(path)
+    shown = printable(str(path))
+    _check_is_hdf5(path, shown)
+    try:
+        with contextlib.ExitStack() as closing:
+            file = closing.enter_context(h5py.File(path, "r"))
+            dataset = _read_hdf5(file, shown, limit, seed, memory_budget)
+            if dataset.is_streamed:
+                closing.pop_all()
+            return dataset
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        reason = printable(" ".join(str(error).split()))
+        raise UserError(f"{shown}: damaged or cut short: {reason}") from error
+
+
+def _check_is_hdf5(path: Path, shown: str) -> None:
+    if not os.path.exists(path):
+        raise UserError(f"{shown}: no such file")
+    if not path.is_file():
+        raise UserError(f"{shown}: not a file; {WANTED}")
+    try:
+        with open(path, "rb") as file:
+            head = file.read(8)
+    except OSError as error:
+        raise UserError(f"{shown}: cannot be opened: {error.strerror}") from error
+    if head.startswith(b"\x89HDF\r\n\x1a\n") or h5py.is_hdf5(path):
+        return
+    kinds = {b"PK\x03\x04": "a zip archive", b"PAR1": "a parquet file"}
+    kind = kinds.get(head[:4], "not an HDF5 file" if head else "an empty file")
+    raise UserError(f"{shown}: {kind}; {WANTED}")
+
+
+def _images_problem(shape: tuple[int, ...] | None, dtype: np.dtype) -> str | None:
+    if dtype == np.uint8 and shape and shape[0] and shape[1:] in {(s, s, 3) for s in IMAGE_SIZES}:
+        return None
+    return (
+        f"found {dtype} {shape}, wanted uint8 (N, H, W, 3) with at least one picture and H = W = "
+        f"{ANY_SIZE}"
+    )
+
+
+def _read_hdf5(
+    file: h5py.File, shown: str, limit: int | None, seed: int, memory_budget: int | None
+) -> Dataset:
+    version = int(file.attrs.get("format_version", FORMAT_VERSION))
+    if version > FORMAT_VERSION:
+        raise UserError(
+            f"{shown}: format version {version}, and this program reads up to {FORMAT_VERSION}; "
+            "update it or prepare the set again"
+        )
+    images = _own(file, "images", h5py.Dataset, shown)
+    if images is None:
+        raise UserError(f"{shown}: an HDF5 file without the data set 'images'; {WANTED}")
+    problem = _images_problem(images.shape, images.dtype)
+    if problem:
+        raise UserError(f"{shown}: images: {problem}")
+    count = len(images)
+    if count > MAX_PICTURES:
+        raise UserError(f"{shown}: images: {count} pictures, more than {MAX_PICTURES:,}")
+    chosen = _choose(count, limit, seed)
+    pixels: np.ndarray | ImagesOnDisk
+    if memory_budget is not None and picture_bytes(len(chosen), images.shape[1]) > memory_budget:
+        try:
+            pixels = ImagesOnDisk(images, shown, chosen, memory_budget)
+        except ValueError as error:
+            raise UserError(
+                f"{shown}: {error}, too much for a budget of {memory_budget / 1e9:.3g} GB; raise "
+                "--memory-budget, or prepare the set again with a chunk for each picture"
+            ) from None
+    elif len(chosen) == count:
+        check_memory(count, images.shape[1], shown)
+        pixels = images[...]
+    else:
+        check_memory(len(chosen), images.shape[1], shown)
+        # Picture by picture: h5py takes ten times as long for a list of indices.
+        pixels = np.empty((len(chosen), *images.shape[1:]), np.uint8)
+        for row, index in enumerate(chosen):
+            pixels[row] = images[index]
+    names = _read_column(file, "names", shown, count)
+    names = chosen if names is None else names[chosen]
+    group = _own(file, "attributes", h5py.Group, shown) or {}
+    if len(group) > MAX_ATTRIBUTES:
+        raise UserError(f"{shown}: {len(group)} attributes, more than {MAX_ATTRIBUTES}")
+    made_by = file.attrs.get("made_by", "")
+    return Dataset(
+        images=pixels,
+        names=[str(name) for name in names],
+        attributes={name: _read_column(group, name, shown, count)[chosen] for name in group},
+        source=shown,
+        made_by=made_by if isinstance(made_by, str) else "",
+    )
+
+
+def _own(
+    group: h5py.Group, name: str, kind: type[h5py.Dataset | h5py.Group], shown: str
+) -> h5py.Dataset | h5py.Group | None:
+    """What lies under ``name`` in this very file: a file must not make us read another.
+
+    None if there is nothing. The low-level calls are those that look at a link and not behind it.
+    """
+    links, key = group.id.links, name.encode("utf-8", "surrogateescape")
+    if not links.exists(key):
+        return None
+    if links.get_info(key).type != h5py.h5l.TYPE_HARD:
+        raise UserError(f"{shown}: {printable(name)}: a link to elsewhere, which is not followed")
+    found = group[name]
+    if not isinstance(found, kind):
+        raise UserError(f"{shown}: {printable(name)}: wanted an HDF5 {kind.__name__.lower()}")
+    if kind is h5py.Dataset and (found.is_virtual or found.external):
+        raise UserError(f"{shown}: {printable(name)}: stored in other files, which are not read")
+    return found
+
+
+def _read_column(group: h5py.Group, name: str, shown: str, count: int) -> np.ndarray | None:
+    column = _own(group, name, h5py.Dataset, shown)
+    if column is None:
+        return None
+    shown = f"{shown}: {printable(name)}"
+    is_text = h5py.check_string_dtype(column.dtype) is not None
+    if not is_text and column.dtype.kind not in "biuf":
+        raise UserError(f"{shown}: wanted numbers or strings, found {column.dtype}")
+    if not column.shape or column.shape[0] != count:
+        raise UserError(f"{shown}: wanted {count} rows, one a picture, found shape {column.shape}")
+    values = None
+    if column.size * column.dtype.itemsize <= MAX_COLUMN_BYTES:
+        values = column.asstr(errors="replace")[...] if is_text else column[...]
+        # As an array, every string takes as much room as the longest.
+        if is_text and 4 * values.size * max(map(len, values.flat), default=0) > MAX_COLUMN_BYTES:
+            values = None
+    if values is None:
+        raise UserError(f"{shown}: more than {MAX_COLUMN_BYTES // 2**20} MB")
+    return values.astype(str) if is_text else values
+
+
+def _choose(count: int, limit: int | None, seed: int) -> np.ndarray:
+    """The first ``limit`` of a seeded shuffle of ``range(count)``, in ascending order."""
+    if limit is None or limit >= count:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).permutation(count)[:limit])
