@@ -62,7 +62,7 @@ REVIEW = ("review.html", "review.png")
 
 @dataclass
 class Options:
-    """All options; min_side is --min-side."""
+    """Each field is an option: ``min_side`` is ``--min-side``."""
 
     sources: Positional[tuple[str, ...]] = ()
     """Folders, .zip archives and .parquet files of pictures."""
@@ -167,93 +167,7 @@ class Options:
 
 
 # ------------------------------------------------------------------------------------------------
-# 1. Collect and examine: every picture is decoded, measured and framed once, by all cores
-# ------------------------------------------------------------------------------------------------
-
-
-def examine_all(
-    sources: Sequence[Source], instructions: Instructions, processes: int, heap: Heap
-) -> list[Picture]:
-    """All pictures of all sources, in order; their squares and details go to disk."""
-
-    def tasks() -> Iterator[Task]:
-        index = 0
-        for number, source in enumerate(sources):
-            for entry in source.entries():
-                yield Task(index, number, entry, instructions)
-                index += 1
-
-    total = sum(map(len, sources))
-    processes = min(processes or cores(), -(-total // 16))  # starting one takes a while as well
-    pictures = []
-    with (
-        tqdm(total=total, desc="reading pictures", unit="pictures", file=sys.stderr) as progress,
-        closing(ordered_map(examine, tasks(), processes, died)) as results,
-    ):
-        for examined in results:
-            place = heap.add(examined.thumbnail, examined.attributes or {})
-            examined.thumbnail, examined.attributes = b"", None
-            pictures.append(Picture(examined, place))
-            progress.update()
-    return pictures
-
-
-# ------------------------------------------------------------------------------------------------
-# 2. Decide which to keep (utils/preparing/decisions.py), and orient these
-# ------------------------------------------------------------------------------------------------
-
-
-def orient_all(
-    pictures: Sequence[Picture], kept: np.ndarray, descriptors: RowsOnDisk
-) -> Orientation:
-    """Mirror the kept pictures that face the other way."""
-    found = orient(ChosenRows(descriptors, kept))
-    for number, mirrored, certainty in zip(kept, found.mirrored, found.certainty, strict=True):
-        pictures[number].mirrored = bool(mirrored)
-        pictures[number].certainty = round(float(certainty), 3)
-    return found
-
-
-# ------------------------------------------------------------------------------------------------
-# 3. Write and report. All files appear together at the end, or none
-# ------------------------------------------------------------------------------------------------
-
-
-def write(
-    options: Options,
-    output: Path,
-    report: Report,
-    kept: np.ndarray,
-    squares: RowsOnDisk,
-    heap: Heap,
-) -> None:
-    """Write the data set, its report and, with ``--review``, what a person looks through."""
-    pictures = report.pictures
-
-    def squares_in_order() -> Iterator[np.ndarray]:
-        for and_mirrored in (False, True) if options.mirror else (False,):
-            for number in kept:
-                square = squares.row(number)
-                yield square[:, ::-1] if pictures[number].mirrored or and_mirrored else square
-
-    with ExitStack() as stack:  # all are renamed when the block ends, the data set first
-
-        def temporary(path: Path) -> Path:
-            remove_leftovers(path.parent, path.stem)
-            return stack.enter_context(atomic_path(path))
-
-        report.write(temporary(report_path(output)), heap)
-        if options.review:
-            page, sheet = (temporary(output.with_name(name)) for name in REVIEW)
-            write_page(page, output.name, pictures, report.thresholds, heap)
-            write_contact_sheet(sheet, pictures, squares)
-        names, attributes = columns(pictures, kept, len(report.sources), options.mirror, heap)
-        shape = (len(names), options.size, options.size, 3)
-        write_pictures(output, squares_in_order(), shape, names, attributes, report.made_by())
-
-
-# ------------------------------------------------------------------------------------------------
-# Everything together
+# Everything together; the steps follow below
 # ------------------------------------------------------------------------------------------------
 
 
@@ -306,6 +220,92 @@ def prepare(options: Options) -> None:
     print("\n".join(report.summary()))
     written = ", ".join((report_path(output).name, *others))
     print(f"\n{printable(str(output))} and {printable(written)}")
+
+
+# ------------------------------------------------------------------------------------------------
+# 1. Collect and examine: every picture is decoded, measured and framed once, by all cores
+# ------------------------------------------------------------------------------------------------
+
+
+def examine_all(
+    sources: Sequence[Source], instructions: Instructions, processes: int, heap: Heap
+) -> list[Picture]:
+    """All pictures of all sources, in order; their squares and details go to disk."""
+
+    def tasks() -> Iterator[Task]:
+        index = 0
+        for number, source in enumerate(sources):
+            for entry in source.entries():
+                yield Task(index, number, entry, instructions)
+                index += 1
+
+    total = sum(map(len, sources))
+    processes = min(processes or cores(), -(-total // 16))  # starting one takes a while as well
+    pictures = []
+    with (
+        tqdm(total=total, desc="reading pictures", unit="pictures", file=sys.stderr) as progress,
+        closing(ordered_map(examine, tasks(), processes, died)) as results,
+    ):
+        for examined in results:
+            place = heap.add(examined.thumbnail, examined.attributes or {})
+            examined.thumbnail, examined.attributes = b"", None
+            pictures.append(Picture(examined, place))
+            progress.update()
+    return pictures
+
+
+# ------------------------------------------------------------------------------------------------
+# 2. Orient what utils/preparing/decisions.py keeps
+# ------------------------------------------------------------------------------------------------
+
+
+def orient_all(
+    pictures: Sequence[Picture], kept: np.ndarray, descriptors: RowsOnDisk
+) -> Orientation:
+    """Mirror the kept pictures that face the other way."""
+    found = orient(ChosenRows(descriptors, kept))
+    for number, mirrored, certainty in zip(kept, found.mirrored, found.certainty, strict=True):
+        pictures[number].mirrored = bool(mirrored)
+        pictures[number].certainty = round(float(certainty), 3)
+    return found
+
+
+# ------------------------------------------------------------------------------------------------
+# 3. Write and report. All files appear together at the end, or none
+# ------------------------------------------------------------------------------------------------
+
+
+def write(
+    options: Options,
+    output: Path,
+    report: Report,
+    kept: np.ndarray,
+    squares: RowsOnDisk,
+    heap: Heap,
+) -> None:
+    """Write the data set, its report and, with ``--review``, what a person looks through."""
+    pictures = report.pictures
+
+    def squares_in_order() -> Iterator[np.ndarray]:
+        for and_mirrored in (False, True) if options.mirror else (False,):
+            for number in kept:
+                square = squares.row(number)
+                yield square[:, ::-1] if pictures[number].mirrored or and_mirrored else square
+
+    with ExitStack() as stack:  # all are renamed when the block ends, the data set first
+
+        def temporary(path: Path) -> Path:
+            remove_leftovers(path.parent, path.stem)
+            return stack.enter_context(atomic_path(path))
+
+        report.write(temporary(report_path(output)), heap)
+        if options.review:
+            page, sheet = (temporary(output.with_name(name)) for name in REVIEW)
+            write_page(page, output.name, pictures, report.thresholds, heap)
+            write_contact_sheet(sheet, pictures, squares)
+        names, attributes = columns(pictures, kept, len(report.sources), options.mirror, heap)
+        shape = (len(names), options.size, options.size, 3)
+        write_pictures(output, squares_in_order(), shape, names, attributes, report.made_by())
 
 
 @one_line_errors

@@ -23,7 +23,7 @@ class Picture:
     details: int = 0
     """The place of its thumbnail and attributes in the heap."""
     rejected_by: str = ""
-    """The filter that rejects it, by itself; nothing if none does."""
+    """The filter that rejects it, whatever a person says; empty where none does."""
     reason: str = ""
     """Why, in words."""
     decision: Decision = ""

@@ -46,9 +46,9 @@ class Instructions:
     descriptors: RowsOnDisk | None = None
     """Where its descriptor for the orientation goes, float16 (orientation.LENGTH,)."""
     hashes: bool = False
-    """Whether near duplicates are looked for."""
+    """Whether to make them, to find near duplicates."""
     thumbnails: bool = False
-    """Whether somebody will look at them."""
+    """Whether to make them, for the review page."""
 
 
 class Task(NamedTuple):

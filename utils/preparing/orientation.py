@@ -8,8 +8,8 @@ two steps:
 1. *Synchronisation of signs.* The signs that maximise the sum of s_i s_j <a_i, a_j> over all pairs
    are nearly those of the first eigenvector of the matrix of these products (Singer: Angular
    synchronization by eigenvectors and semidefinite programming, 2011, arXiv:0905.3174). What a
-   picture shows besides the side it faces, a weapon held left or right, has an eigenvector too, so
-   several are tried.
+   picture shows apart from the side it faces, a weapon held left or right, has an eigenvector too,
+   so several are tried.
 2. *Refinement.* A ridge regression learns the signs from all pictures but a tenth and predicts
    those of that tenth; the predictions become the signs, until nothing changes. Details that many
    pictures share come to count for more than the outline, whatever they are.
