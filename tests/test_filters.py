@@ -18,7 +18,7 @@ GOOD = Measures(colour=0.5, plainness=1.0, lightness=0.9, photo=0.2, aspect=1.6)
 
 @pytest.fixture(scope="module")
 def robots():
-    images, _, _ = mechas.draw_dataset(30, 256, processes=1, progress=False)
+    images, _, _ = mechas.draw_dataset(12, 256, processes=1, progress=False)
     return [Image.fromarray(image) for image in images]
 
 
@@ -56,7 +56,7 @@ def test_drawings_of_robots_pass(robots):
 
 
 def test_black_and_white(robots):
-    for image in robots[:10]:
+    for image in robots[:6]:
         grey = image.convert("L")
         assert verdict(grey.convert("RGB")) == "black and white"
         sepia = ImageOps.colorize(grey, (30, 15, 5), (245, 232, 205))
@@ -65,16 +65,16 @@ def test_black_and_white(robots):
 
 
 def test_a_background_that_is_not_plain(robots):
-    for seed, image in enumerate(robots[:10]):
-        ground = np.asarray(scene(seed).resize(image.size))
+    for seed, image in enumerate(robots[:6]):
+        background = np.asarray(scene(seed).resize(image.size))
         pixels = np.asarray(image).copy()
         empty = np.abs(np.subtract(image, background_colour(image))).max(axis=2) <= 24
-        pixels[empty] = ground[empty]
+        pixels[empty] = background[empty]
         assert verdict(Image.fromarray(pixels)) == "background not plain"
 
 
 def test_a_background_that_is_not_light(robots):
-    for image in robots[:10]:
+    for image in robots[:6]:
         pixels = np.asarray(image).copy()
         empty = np.abs(np.subtract(image, background_colour(image))).max(axis=2) <= 24
         pixels[empty] = (30, 35, 60)
@@ -83,21 +83,21 @@ def test_a_background_that_is_not_light(robots):
 
 def test_photographs(robots):
     only = Thresholds(max_photo=MECHA.max_photo)
-    for seed, image in enumerate(robots[:10]):
+    for seed, image in enumerate(robots[:6]):
         assert verdict(scene(seed), only) == "photograph"
         assert verdict(jpeg(cut_out(image, scene(seed)), 90)) == "photograph"
 
 
 @pytest.mark.parametrize(
-    ("size", "wanted"), [((200, 90), "shape of no biped"), ((30, 220), "shape of no biped"),
+    ("size", "expected"), [((200, 90), "shape of no biped"), ((30, 220), "shape of no biped"),
                          ((100, 180), None), ((120, 120), None)],
 )  # fmt: skip
-def test_the_shape(size, wanted):
+def test_the_shape(size, expected):
     image = Image.new("RGB", (240, 240), "white")
     draw = ImageDraw.Draw(image)
     left, top = (240 - size[0]) // 2, (240 - size[1]) // 2
     draw.rectangle((left, top, left + size[0] - 1, top + size[1] - 1), "red", "black", 3)
-    assert verdict(image) == wanted
+    assert verdict(image) == expected
 
 
 def test_reasons_tell_value_and_threshold():
@@ -126,7 +126,7 @@ def test_near_duplicates(robots):
     for index, image in enumerate(robots):
         assert known.find(hashed(image)) is None
         known.add(index, hashed(image))
-    for index, image in enumerate(robots[:10]):
+    for index, image in enumerate(robots[:6]):
         for again in (
             jpeg(image, 50),
             image.resize((128, 128)),
@@ -148,14 +148,14 @@ def digest(text):
 
 
 @pytest.mark.parametrize("option", ["--exclude", "--include"])
-def test_decisions_by_name_file_and_hash(tmp_path, option):
+def test_overrides_by_name_file_and_hash(tmp_path, option):
     path = tmp_path / "exclude.txt"
     path.write_text(
         f"# the weird ones\n\nMSN-02 Zeong\nball.jpg\n{digest('a')}\n{digest('b').upper()}  "
         f"two/b.png\n{digest('c')}  gone.png\nnobody\n",
         encoding="utf-8-sig",
     )
-    decisions = Overrides(option, str(path))
+    overrides = Overrides(option, str(path))
     pictures = {
         "by title": (Identity("MSN-02 Zeong", "x/msn-02.jpg", digest("z")), "name"),
         "by file": (Identity("RB-79 Ball", "gundam/ball.jpg", digest("y")), "name"),
@@ -166,13 +166,13 @@ def test_decisions_by_name_file_and_hash(tmp_path, option):
         "renamed": (Identity("c", "now.png", digest("c")), "hash"),
         "another": (Identity("other", "other.png", digest("o")), ""),
     }
-    decisions.settle(named for named, _ in pictures.values())
-    for named, wanted in pictures.values():
-        assert decisions.match(named) == wanted, named
-    assert [decisions.lines[number] for number in decisions.unused] == ["nobody"]
+    overrides.settle(identity for identity, _ in pictures.values())
+    for identity, expected in pictures.values():
+        assert overrides.match(identity) == expected, identity
+    assert [overrides.lines[number] for number in overrides.unused] == ["nobody"]
 
 
-def test_decision_files_that_are_none(tmp_path):
+def test_override_files_that_are_none(tmp_path):
     with pytest.raises(UserError, match=r"--include .*absent: no such file"):
         Overrides("--include", str(tmp_path / "absent"))
     with pytest.raises(UserError, match="is a directory"):

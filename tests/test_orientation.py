@@ -8,7 +8,7 @@ from utils.preparing.orientation import LENGTH, descriptor, orient
 
 @pytest.fixture(scope="module")
 def robots():
-    images, _, attributes = mechas.draw_dataset(200, 64, processes=1, progress=False)
+    images, _, attributes = mechas.draw_dataset(100, 64, processes=1, progress=False)
     return images, attributes["facing"].astype(str) == "left"
 
 
@@ -26,11 +26,12 @@ def test_the_built_in_robots_face_one_side(robots, found):
     right = np.mean(found.mirrored == robots[1])
     assert max(right, 1 - right) >= 0.95
     assert found.agreement > 0.8
-    assert found.mirrored.sum() <= 100  # no more are mirrored than need be
+    assert found.mirrored.sum() <= 50  # no more are mirrored than need be
 
 
-def test_mirroring_pictures_beforehand_changes_only_what_is_mirrored(robots, found):
-    flipped = np.random.default_rng(3).random(200) < 0.5
+def test_mirroring_pictures_beforehand_changes_only_what_is_mirrored(robots, found, monkeypatch):
+    monkeypatch.setattr("utils.preparing.orientation.BLOCK", 37)  # nor does reading in pieces
+    flipped = np.random.default_rng(3).random(100) < 0.5
     again = np.stack(
         [
             descriptor(Image.fromarray(image[:, ::-1] if flip else image))
@@ -51,12 +52,7 @@ def test_the_descriptor_of_a_mirror_image_is_its_negative(robots):
         np.testing.assert_allclose(one, -other, atol=0.02)
 
 
-def test_a_set_read_in_pieces_is_oriented_like_one_in_memory(descriptors, found, monkeypatch):
-    monkeypatch.setattr("utils.preparing.orientation.BLOCK", 37)
-    np.testing.assert_array_equal(orient(descriptors).mirrored, found.mirrored)
-
-
-@pytest.mark.parametrize("count", [0, 1, 2, 3, 5])
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
 def test_few_and_featureless_pictures(count):
     grey = np.stack([descriptor(Image.new("RGB", (9, 7), "grey"))] * count or [np.zeros(LENGTH)])
     found = orient(grey[:count])

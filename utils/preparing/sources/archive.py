@@ -31,9 +31,9 @@ class Zip:
     kind = "zip"
 
     def __init__(self, path: Path, shown: str, image_column: str = "") -> None:
-        self.path = path
+        self.path = path.resolve()
         try:
-            archive = _archive(path)
+            archive = _archive(self.path)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, MemoryError) as error:
             reason = printable(" ".join(str(error).split()))
             raise UserError(f"{shown}: a damaged zip archive: {reason}") from error
