@@ -43,6 +43,7 @@ from utils.sampling import latents, runs
 from utils.scoring.distances import nearest
 from utils.scoring.scorer import Scorer
 from utils.training.options import RunOptions, check_run_name
+from utils.watching import outputs
 
 
 @dataclasses.dataclass
@@ -190,7 +191,7 @@ def evaluate(run: str, options: Options) -> Evaluation:
     if images is None:
         raise UserError(f"{run}: {folder / 'generator.keras'} does not exist")
     if training is not None:
-        path = opened.images / "nearest.png"
+        path = opened.images / outputs.NEAREST
         try:
             draw_nearest(path, images, training, scorer)
         except OSError as error:
@@ -341,7 +342,7 @@ def main() -> None:
         print(f"\nchart: {chart}")
         return
     print_evaluation(evaluations[0], options)
-    drawn = open_run(options.run, options).images / "nearest.png"
+    drawn = open_run(options.run, options).images / outputs.NEAREST
     if drawn.exists() and not options.data:
         print(f"generated images beside the nearest training pictures: {drawn}")
 

@@ -430,11 +430,12 @@ def make_export(samples: Samples) -> None:
 def make_explorer(samples: Samples) -> None:
     """``explorer.html``, and the run's page, if there is one, leads to it."""
     from utils.sampling import explorer
-    from utils.watching import page
+    from utils.watching import outputs
+    from utils.watching.page import refresh_page
 
     model = explorer.export(samples.generator)  # first: the search takes a while
     run, options = samples.run, samples.options
-    file, what = page.EXPLORERS[options.weights]
+    file, what = outputs.EXPLORERS[options.weights]
     path = Path(options.output, f"{run.name}-{file}") if options.output else run.images / file
     if steps := runs.trained_steps(run.models, options.weights):
         what = f"{what}, step {steps:,}"
@@ -443,8 +444,9 @@ def make_explorer(samples: Samples) -> None:
     dimensions = [(int(dimension), float(found[dimension])) for dimension in order]
     explorer.write_explorer(path, samples.generator, model, dimensions, run.name, what)
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
-    if not options.output and (run.images / "index.html").exists():
-        page.refresh_page(run.images / "index.html")
+    page = run.images / outputs.PAGE
+    if not options.output and page.exists():
+        refresh_page(page)
 
 
 @one_line_errors

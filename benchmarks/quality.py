@@ -9,7 +9,7 @@
 **The score that decides, named before anything was trained, is KID** of the averaged generator at
 the last moment, against the pictures kept from training: the least wins. (`f_score` is chance on
 some data sets, and SWD prefers speckle.) A contestant that draws copies is out: one whose images
-are less than `utils.watching.alarms.Limits.closeness` times as far from the training pictures as
+are less than `utils.watching.rules.Limits.closeness` times as far from the training pictures as
 real ones are, or of which more than `MOST_COPIES` of the images are suspiciously near to one (as
 ``evaluate.py`` says it), beyond the share of real pictures of which that is true.
 
@@ -673,7 +673,7 @@ class Row:
 
     def copies(self, floor: Mapping[str, float]) -> list[int]:
         """The seeds that draw copies of training pictures."""
-        from utils.watching.alarms import Limits
+        from utils.watching.rules import Limits
 
         return [
             seed

@@ -28,7 +28,8 @@ import dcgan
 import sample
 from utils.common.errors import UserError
 from utils.sampling import explorer, latents
-from utils.watching import page
+from utils.watching.contents import contents
+from utils.watching.page import write_page
 
 SIZE, LATENT_DIM = 32, 12
 DIGESTS = {
@@ -54,10 +55,9 @@ def folder(tmp_path_factory):
     )
     write_run(folder, "one", h)
     config = json.loads((folder / "saved_models" / "one" / "config.json").read_text())
-    page.write_page(
-        folder / "images" / "one" / "index.html", config, dcgan.Hyperparameters, is_running=True,
-        alarms=[page.Alarm(step=3, level="warning", message="m", advice="a")],
-    )  # fmt: skip
+    images = folder / "images" / "one"
+    data = contents(images, config, {}, "python dcgan.py", is_running=True)
+    write_page(images / "index.html", data | {"alarms": [{"step": 3}]})
     result = run_script("sample.py", "one", "--explore", folder=folder)
     path = folder / "images" / "one" / "explorer.html"
     size = path.stat().st_size / 1e6
@@ -160,9 +160,6 @@ def test_a_page_leads_to_what_is_there(folder, path, tmp_path, monkeypatch, caps
     monkeypatch.setattr(sys, "argv", ["sample.py", "one", "--explore", "--weights", "best"])
     sample.main()
     assert capsys.readouterr().out.startswith("images/one/explorer-best.html (")
-    page.write_page_of_files(
-        copy / "images" / "one", copy / "saved_models" / "one", dcgan.Hyperparameters
-    )
     assert data_in(copy / "images" / "one" / "index.html")["explorers"] == [
         ["explorer.html", "averaged weights"],
         ["explorer-best.html", "averaged weights at the best score"],

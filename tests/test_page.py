@@ -3,55 +3,50 @@
 from __future__ import annotations
 
 import base64
-import csv
 import hashlib
 import html
 import json
-import os
 import re
-import shlex
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-import dcgan
-import r3gan
-import wgan
-from tests.conftest import REPOSITORY, TINY, run_script
+from tests.conftest import REPOSITORY
 from utils.common.html import script_safe
-from utils.training.options import parse_command_line
-from utils.watching import page
+from utils.watching import outputs, page
 from utils.watching.alarms import Health
 from utils.watching.answers import Answers
+from utils.watching.contents import contents
 from utils.watching.history import History
 
 HOSTILE = "</script><img src=x onerror=alert(1)> <!-- & ' \" \u2028.h5"
 NAMES = ["d_loss", "d_real", "d_fake", "g_loss", "d_gradient_first", "f_score"]
+CONFIG = {
+    "method": "dcgan",
+    "hyperparameters": {
+        "latent_dim": 100, "data": HOSTILE, "generator_filters": (3, 4), "mirror": True,
+        "image_size": 64, "run_name": "a-run", "resume": "", "dry_run": False,
+        "of_another_version": 3,
+    },
+    "data_set": {"made_by": HOSTILE, "pictures": 20, "held_out": [1, 5], "fingerprint": 20 * "ab"},
+    "device": "tensorflow on 2 CPU cores",
+    "versions": {"keras": "3", "numpy": "2"},
+}  # fmt: skip
+DEFAULTS = {
+    "latent_dim": 100, "data": "mechas", "generator_filters": (32,), "mirror": False,
+    "image_size": 64, "run_name": "",
+}  # fmt: skip
 
 
-def config_of(*arguments: str, options=dcgan.Hyperparameters) -> dict:
-    """What ``config.json`` would say of a run with these options."""
-    h, _ = parse_command_line(options, "", list(arguments))
-    return {
-        "method": h.METHOD,
-        "hyperparameters": {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in vars(h).items()
-        },
-        "data_set": {"made_by": HOSTILE, "pictures": 20, "held_out": [1, 5], "fingerprint": "ab"},
-        "device": "tensorflow on 2 CPU cores",
-        "versions": {"keras": "3"},
-    }
+def shown(folder, **tables) -> dict:
+    return contents(folder, CONFIG, DEFAULTS, f"python dcgan.py --data {HOSTILE}", **tables)
 
 
-def history_of(folder, rows) -> History:
-    """Rows of step, epoch, seconds and the scalars in NAMES."""
-    history = History(folder / "history.csv", NAMES)
-    history.resume(0)
-    history.append(rows)
+def history_of(rows) -> History:
+    """Rows of step, epoch, seconds and the scalars in NAMES; they are in no file."""
+    history = History(None, NAMES)
+    history.rows = [list(row) for row in rows]
     return history
 
 
@@ -65,28 +60,22 @@ def many_rows(count: int) -> np.ndarray:
     return np.column_stack([steps, steps / 40, seconds, values])
 
 
-def answers_of(folder, steps) -> Answers:
-    answers = Answers(folder / "answers.csv")
-    answers.resume(-1)
+def answers_of(steps) -> Answers:
+    answers = Answers(None)
     for step in steps:
-        answers.add(
-            step,
-            {
-                "training": np.array([1.0, 2.0, 3.0]),
-                "held out": np.array([0.0, 1.0, 2.0]),
-                "generated": np.array([-2.0, -1.0, 0.0]),
-            },
-        )
+        for kind, middle in (("training", 2.0), ("held out", 1.0), ("generated", -1.0)):
+            around = [middle - 0.9, middle - 0.5, middle, middle + 0.5, middle + 0.9]
+            answers.rows.append([step, kind, 3, middle, 0.8, *around])
     return answers
 
 
-def save_grids(folder, steps) -> None:
-    """Grids whose colour tells which of them it is."""
+def save_grids(folder, steps, *more: str) -> None:
+    """The same grid at every step, and under more names."""
     folder.mkdir(parents=True, exist_ok=True)
-    for number, step in enumerate(steps):
-        colour = (number % 256, 90, 160)
-        Image.new("RGB", (90, 60), colour).save(folder / f"step_{step:07d}.png")
-    Image.new("RGB", (90, 60), "white").save(folder / "reals.png")
+    Image.new("RGB", (90, 60), "white").save(folder / "step_0000000.png")
+    picture = (folder / "step_0000000.png").read_bytes()
+    for name in (*(f"step_{step:07d}.png" for step in steps), *more):
+        (folder / name).write_bytes(picture)
 
 
 def data_in(path) -> dict:
@@ -101,16 +90,15 @@ def data_in(path) -> dict:
 
 
 def test_grids_curves_and_answers_are_on_one_clock(tmp_path):
-    save_grids(tmp_path, [0, 15, 40, 99])
+    save_grids(tmp_path, [0, 15, 40, 99], "reals.png")
     rows = [
         [10, 0.5, 4.0, 0.123456789, 0.5, 0.5, np.nan, 0.0, np.nan],
         [20, 1.0, 6.0, 1234567.0, 0.6, 0.4, 1.0, 1e-9, 0.25],
         [40, 2.0, 7.0, 1.0, 0.7, 0.3, 2.0, 1e-3, np.nan],
     ]
-    history, answers = history_of(tmp_path, rows), answers_of(tmp_path, [0, 40])
-    found = page.contents(
-        tmp_path, config_of(), dcgan.Hyperparameters, history, answers,
-        {"step": 20.0, "f_score": 0.25, "kid": float("nan")},
+    found = shown(
+        tmp_path, history=history_of(rows), answers=answers_of([0, 40]),
+        best={"step": 20.0, "f_score": 0.25, "kid": float("nan")},
     )  # fmt: skip
     # Between rows, and before the first, time passes evenly; after the last none is known.
     assert found["grids"] == {
@@ -128,7 +116,7 @@ def test_grids_curves_and_answers_are_on_one_clock(tmp_path):
         {"name": "g_loss", "values": [None, 1, 2]},
     ]
     assert plots["mean answer"]["limits"] == [0, 1]
-    # A logarithm of 0 there is not.
+    # A logarithmic axis has no 0.
     assert plots["gradient norm"]["is_logarithmic"] is True
     assert plots["gradient norm"]["series"][0]["values"] == [None, 1e-9, 1e-3]
     assert (plots["f_score"]["steps"], plots["f_score"]["seconds"]) == ([20], [6])
@@ -141,28 +129,35 @@ def test_grids_curves_and_answers_are_on_one_clock(tmp_path):
     assert plots["overfitting"]["series"][0]["values"] == [0.33333, 0.33333]
     assert found["best"] == {"step": 20, "f_score": 0.25}
     assert found["alarms"] is None
-    assert found["pictures"] == {"reals": True, "best_worst": False}
-    Image.new("RGB", (8, 8)).save(tmp_path / "best-worst.png")
-    found = page.contents(tmp_path, config_of(), dcgan.Hyperparameters)
-    assert found["pictures"]["best_worst"]
+    assert found["pictures"] == {"reals": "reals.png", "best_worst": None}
     json.dumps(found, allow_nan=False)
 
+    # A run that was never scored has no plot of it.
+    never = shown(tmp_path, history=history_of([[*row[:-1], np.nan] for row in rows]))
+    assert [plot["label"] for plot in never["plots"]] == ["loss", "mean answer", "gradient norm"]
 
-def test_health_is_drawn_and_its_alarms_are_told(tmp_path):
-    history = history_of(tmp_path, [[4000, 8.0, 80.0, 1.0, 0.5, 0.5, 1.0, 1.0, 0.0]])
-    health = Health(tmp_path / "health.csv", ["--batch-size"])
-    health.resume(0)
-    health.add(0, {"generator_weights": 0.02, "judge_weights": 0.02})
-    for step, alikeness in ((1000, 0.1), (2000, 0.5), (3000, 0.5), (4000, 0.0)):
+
+def test_health_is_drawn_and_its_alarms_are_shown(tmp_path):
+    history = history_of([[4000, 8.0, 80.0, 1.0, 0.5, 0.5, 1.0, 1.0, 0.0]])
+    health = Health(tmp_path / "health.csv", ["--batch-size"], discriminator="critic")
+    assert shown(tmp_path, health=health)["alarms"] is None
+    health.add(0, {"generator_weights": 0.02, "judge_weights": 0.03})
+    for step, alikeness in ((1000, 0.1), (2000, 0.5), (3000, 0.5)):
         health.add(step, {"alikeness": alikeness, "kid": -1.0 if step < 3000 else 50.0})
-    found = page.contents(tmp_path, config_of(), dcgan.Hyperparameters, history, health=health)
+    assert [alarm["level"] for alarm in shown(tmp_path, health=health)["alarms"]] == ["error"]
+    health.add(4000, {"alikeness": 0.0, "kid": 50.0})
+    found = shown(tmp_path, history=history, health=health)
     plots = {plot["label"]: plot for plot in found["plots"]}
     alike = plots["alikeness: 0 as reals, 1 all the same"]
     assert (alike["steps"], alike["seconds"]) == ([1000, 2000, 3000, 4000], [20, 40, 60, 80])
     assert alike["series"] == [{"name": "alikeness", "values": [0.1, 0.5, 0.5, 0]}]
     assert plots["KID: distance to held-out reals"]["series"][0]["values"] == [None, None, 50, 50]
-    assert plots["weights: root mean square"]["steps"] == [0]
-    assert "closeness to training images, beside reals'" not in plots
+    weights = plots["weights: root mean square"]
+    assert weights["steps"] == [0]
+    assert weights["series"] == [
+        {"name": "generator", "values": [0.02]}, {"name": "critic", "values": [0.03]},
+    ]  # fmt: skip
+    assert "closeness to training images, relative to reals'" not in plots
     assert found["alarms"] == [
         {
             "step": 2000, "level": "warning", "advice": "Try a larger --batch-size",
@@ -170,130 +165,80 @@ def test_health_is_drawn_and_its_alarms_are_told(tmp_path):
             " ones; over at step 4000",
         }
     ]  # fmt: skip
-    # Nobody looked.
-    assert page.contents(tmp_path, config_of(), dcgan.Hyperparameters)["alarms"] is None
 
 
 def test_options_that_differ_and_facts(tmp_path):
-    config = config_of("--data", "a b", "--generator-filters", "3", "4", "--mirror")
-    config["hyperparameters"]["of_another_version"] = 3
-    del config["hyperparameters"]["max_filters"]
-    found = page.contents(tmp_path, config, dcgan.Hyperparameters)
+    found = shown(tmp_path)
+    assert (found["name"], found["resumed"]) == ("a-run", False)
     differing = {x["option"]: (x["value"], x["default"]) for x in found["options"] if x["differs"]}
     assert differing == {
-        "--data": ("a b", "mechas"),
+        "--data": (HOSTILE, "mechas"),
         "--generator-filters": ("3 4", "32"),
         "--mirror": ("yes", "no"),
     }
-    rest = {x["option"]: x["value"] for x in found["options"] if not x["differs"]}
-    assert rest["--of-another-version"] == "3"
-    assert rest["--latent-dim"] == "100"
-    assert not {"--resume", "--run-name", "--dry-run"} & set(rest)
-    facts = dict(found["facts"])
-    assert facts["pictures"] == "18, and 2 held out, 0 px, with mirror images"
-    assert facts["device"] == "tensorflow on 2 CPU cores"
-    assert facts["made by"] == HOSTILE
+    rest = {x["option"]: (x["value"], x["default"]) for x in found["options"] if not x["differs"]}
+    assert rest == {
+        "--latent-dim": ("100", "100"), "--image-size": ("64", "64"),
+        "--of-another-version": ("3", None),
+    }  # fmt: skip
+    assert dict(found["facts"]) == {
+        "data set": HOSTILE, "made by": HOSTILE,
+        "pictures": "18, and 2 held out, 64 px, with mirror images",
+        "fingerprint": 8 * "ab", "device": "tensorflow on 2 CPU cores",
+        "versions": "keras 3, numpy 2",
+    }  # fmt: skip
+    # As they come back from config.json.
+    again = contents(tmp_path, json.loads(json.dumps(CONFIG)), DEFAULTS, "")
+    assert again["options"] == found["options"]
 
 
-@pytest.mark.parametrize(
-    ("options", "arguments"),
-    [
-        (dcgan.Hyperparameters, []),
-        (dcgan.Hyperparameters, ["--data", HOSTILE, "--no-deterministic", "--mirror"]),
-        (dcgan.Hyperparameters, ["--generator-filters", "3", "4", "--holdout", "0.1"]),
-        (dcgan.Hyperparameters, ["--preset", "edouard99-64", "--latent-dim", "7"]),
-        (wgan.Hyperparameters, ["--preset", "arjovsky", "--n-critic", "2", "--epochs", "3"]),
-        (r3gan.Hyperparameters, ["--learning-rate", "0.0001", "1e-05", "--shared-pass"]),
-    ],
-)
-def test_the_command_repeats_the_options(options, arguments):
-    config = config_of(*arguments, "--run-name", "a", options=options)
-    words = shlex.split(page.command(config, options))
-    assert words[:2] == ["python", f"{options.METHOD}.py"]
-    again, _ = parse_command_line(options, "", words[2:])
-    expected, _ = parse_command_line(options, "", arguments)
-    assert again == expected
-    # No more than what is wanted.
-    assert len(words) == 2 + len(arguments)
-
-
-def test_the_command_of_a_run_on_a_gpu_says_what_the_gpu_decided():
-    config = config_of("--batch-size", "16") | {"device": "jax 0.10.2 on NVIDIA L4"}
-    words = shlex.split(page.command(config, dcgan.Hyperparameters))
-    again, _ = parse_command_line(dcgan.Hyperparameters, "", words[2:], has_accelerator=True)
-    assert again == dcgan.Hyperparameters()
-    assert {"--batch-size", "--generator-filters", "--discriminator-filters"} <= set(words)
-
-
-def test_a_preset_of_another_version_is_spelled_out():
-    config = config_of("--latent-dim", "7")
-    config["hyperparameters"]["preset"] = "forgotten"
-    found = page.command(config, dcgan.Hyperparameters)
-    assert found == "python dcgan.py --latent-dim 7"
-
-
-def test_a_run_without_anything_yet(tmp_path):
+def test_files_that_are_there_are_shown_and_linked(tmp_path):
     path = tmp_path / "new" / "index.html"
-    page.write_page(path, config_of(), dcgan.Hyperparameters, is_running=True)
-    data = data_in(path)
-    assert (data["name"], data["is_running"]) == ("new", True)
-    assert data["grids"] == {"steps": [], "seconds": [], "epochs": []}
-    assert (data["plots"], data["best"], data["links"]) == ([], None, [])
+    data = shown(path.parent, is_running=True)
+    page.write_page(path, data)
     assert [each.name for each in path.parent.iterdir()] == ["index.html"]
+    assert data_in(path)["is_running"]
+    assert data["grids"] == {"steps": [], "seconds": [], "epochs": []}
+    assert (data["plots"], data["best"], data["links"], data["explorers"]) == ([], None, [], [])
+    for name in ("history.csv", "best-worst.png", "explorer-best.html", "training.gif", "a.txt"):
+        (path.parent / name).touch()
+    page.refresh_page(path)
+    again = data_in(path)
+    assert again["pictures"] == {"reals": None, "best_worst": "best-worst.png"}
+    assert [name for name, _ in again["links"]] == ["history.csv", "training.gif"]
+    assert again["explorers"] == [["explorer-best.html", "averaged weights at the best score"]]
+    changed = ("pictures", "links", "explorers")
+    assert all(again[name] == data[name] for name in ("is_running", "written", "options"))
+    assert again.keys() - changed == data.keys() - changed
 
-
-def test_a_run_that_was_never_scored_has_no_plot_of_it(tmp_path):
-    rows = many_rows(100)
-    rows[:, -1] = np.nan
-    found = page.contents(tmp_path, config_of(), dcgan.Hyperparameters, history_of(tmp_path, rows))
-    assert [plot["label"] for plot in found["plots"]] == ["loss", "mean answer", "gradient norm"]
-
-
-def test_alarms_are_handed_on(tmp_path):
-    alarm = page.Alarm(step=40, level="warning", message=HOSTILE, advice="--label-noise 0.1")
-    path = tmp_path / "index.html"
-    page.write_page(path, config_of(), dcgan.Hyperparameters, alarms=[alarm])
-    assert data_in(path)["alarms"] == [alarm]
-
-
-def test_a_damaged_page_stays_as_it_is(tmp_path):
-    path = tmp_path / "index.html"
     path.write_text('<script id="data" type="application/json">{"name": </script>')
     before = path.read_text()
     page.refresh_page(path)
     assert path.read_text() == before
 
 
+def test_the_documentation_names_every_file():
+    text = (REPOSITORY / "docs" / "outputs.md").read_text()
+    names = [value for name, value in vars(outputs).items() if name.isupper()]
+    files = [name for name in names if isinstance(name, str)]
+    files += [name for name, _ in outputs.EXPLORERS.values()]
+    assert len(files) == 16
+    assert [name for name in files if f"`{name}" not in text] == []
+    assert set(outputs.LINKS) <= set(files)
+
+
 # What it is made of ---------------------------------------------------------------------------
 
 
-def test_no_name_leaves_its_place(tmp_path):
-    config = config_of("--data", HOSTILE)
+def test_no_name_leaves_its_place_and_only_its_two_scripts_may_run(tmp_path):
     path = tmp_path / "index.html"
-    page.write_page(path, config, dcgan.Hyperparameters)
-    text = path.read_text(encoding="utf-8")
+    data = shown(tmp_path)
+    page.write_page(path, data)
+    text = path.read_bytes().decode()
     assert "onerror=alert" in text
     assert "<img src=x" not in text
     assert text.count("</script>") == 3
-    assert data_in(path)["options"][2]["value"] == HOSTILE
-    # Marks of the template are nothing special in a name.
-    page.write_page(path, config_of("--data", "@SCRIPT@@DATA@"), dcgan.Hyperparameters)
-    assert "@SCRIPT@@DATA@" in page.command(
-        config_of("--data", "@SCRIPT@@DATA@"), dcgan.Hyperparameters
-    )
-    assert data_in(path)["command"] == "python dcgan.py --data @SCRIPT@@DATA@"
-
-
-def test_json_in_a_script():
-    assert script_safe({"a": "</script><!--&"}) == (r'{"a": "\u003c/script\u003e\u003c!--\u0026"}')
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        script_safe([float("nan")])
-
-
-def test_only_the_two_scripts_of_the_page_may_run(tmp_path):
-    path = tmp_path / "index.html"
-    page.write_page(path, config_of(), dcgan.Hyperparameters)
-    text = path.read_bytes().decode()
+    assert data_in(path)["facts"][0] == ["data set", HOSTILE]
     policy = html.unescape(re.search(r'Content-Security-Policy" content="([^"]+)"', text)[1])
     scripts = re.findall(r"<script>(.*?)</script>", text, re.S)
     assert len(scripts) == 2
@@ -306,9 +251,6 @@ def test_only_the_two_scripts_of_the_page_may_run(tmp_path):
     assert re.findall(r"https?://[^\s\"')]+", text.replace("http-equiv", "")) == [
         "https://github.com/leeoniya/uPlot"
     ]
-
-
-def test_the_library_is_whole_and_unchanged(tmp_path):
     digests = {
         each.name: hashlib.sha256(each.read_bytes()).hexdigest() for each in page.LIBRARY.iterdir()
     }
@@ -318,125 +260,65 @@ def test_the_library_is_whole_and_unchanged(tmp_path):
         "uPlot.min.css": "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04",
         "LICENSE": "8f989229699b4fe2f1a0432d0e9edc338a8a911e250e2d1b01ecd770a5f5b1bd",
     }
-    path = tmp_path / "index.html"
-    page.write_page(path, config_of(), dcgan.Hyperparameters)
     for name in digests:
-        assert (page.LIBRARY / name).read_text() in path.read_text()
+        assert (page.LIBRARY / name).read_text() in text
+    # Marks of the template are nothing special in a name.
+    page.write_page(path, data | {"command": "@SCRIPT@@DATA@"})
+    assert data_in(path)["command"] == "@SCRIPT@@DATA@"
+
+
+def test_json_in_a_script():
+    assert script_safe({"a": "</script><!--&"}) == (r'{"a": "\u003c/script\u003e\u003c!--\u0026"}')
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        script_safe([float("nan")])
 
 
 def test_a_long_run_makes_no_long_page(tmp_path):
-    steps = range(0, 100_001, 200)
-    save_grids(tmp_path, steps)
-    history = history_of(tmp_path, many_rows(10_000))
-    path = tmp_path / "index.html"
-    page.write_page(path, config_of(), dcgan.Hyperparameters, history, answers_of(tmp_path, steps))
-    assert path.stat().st_size < 500_000
-    data = data_in(path)
-    assert len(data["grids"]["steps"]) == 501
+    rows = many_rows(10_000)
+    data = shown(tmp_path, history=history_of(rows), answers=answers_of(range(0, 100_001, 200)))
+    assert len(script_safe(data)) < 400_000
     loss = data["plots"][0]
     assert len(loss["steps"]) == len(loss["series"][0]["values"]) == 2000
     # Means of five rows each.
     assert loss["steps"][:2] == [30, 80]
-    rows = many_rows(10_000)
     assert loss["series"][0]["values"][0] == pytest.approx(rows[:5, 3].mean(), rel=1e-4)
     assert loss["steps"][-1] == 99_980
-
-
-# Of a training ----------------------------------------------------------------------------------
-
-
-def test_a_training_writes_it_and_so_does_a_resumed_one(tmp_path, data_file):
-    common = ("--sample-interval", 10, "--history-interval", 5, "--checkpoint-interval", 10)
-    result = run_script(
-        "dcgan.py", *TINY, "--data", data_file, "--steps", 20, *common, "--run-name", "one",
-        folder=tmp_path,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    path = tmp_path / "images" / "one" / "index.html"
-    data = data_in(path)
-    assert (data["name"], data["method"], data["is_running"]) == ("one", "dcgan", False)
-    assert data["grids"]["steps"] == [0, 10, 20]
-    with open(path.parent / "history.csv", newline="") as file:
-        rows = {row["step"]: row for row in csv.DictReader(file)}
-    assert data["grids"]["seconds"][1:] == [float(rows[x]["seconds"]) for x in ("10", "20")]
-    assert data["plots"][0]["steps"] == [5, 10, 15, 20]
-    losses = [float(row["d_loss"]) for row in rows.values()]
-    assert data["plots"][0]["series"][0]["values"] == pytest.approx(losses, rel=1e-4)
-    assert "answer: median, 5-95 %" in [plot["label"] for plot in data["plots"]]
-    assert {name for name, _ in data["links"]} == {
-        "answers.png", "answers.csv", "augmented.png", "health.csv", "history.png", "history.csv",
-        "architecture.png", "training.gif",
-    }  # fmt: skip
-    config = json.loads((tmp_path / "saved_models" / "one" / "config.json").read_text())
-    assert ["device", config["device"]] in data["facts"]
-    assert "CPU cores" in config["device"]
-    assert not data["resumed"]
-
-    # Stopped before its first step, a resumed run leaves the page as complete as it was.
-    code = (
-        "import os, signal, sys, dcgan\n"
-        "from utils.training.loop import Trainer\n"
-        "save = Trainer._save_augmented\n"
-        "def stop(self):\n    save(self)\n    os.kill(os.getpid(), signal.SIGTERM)\n"
-        "Trainer._save_augmented = stop\n"
-        "sys.argv = ['dcgan.py', '--resume', 'one', '--steps', '40']\ndcgan.main()\n"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True,
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
-    )  # fmt: skip
-    assert "stopped by SIGTERM at step 20" in result.stdout, result.stderr
-    stopped = data_in(path)
-    assert stopped["plots"] == data["plots"]
-    assert stopped["grids"] == data["grids"]
-
-    # The same page can be made of the files alone.
-    path.unlink()
-    page.write_page_of_files(path.parent, tmp_path / "saved_models" / "one", dcgan.Hyperparameters)
-    from_files = data_in(path)
-    for part in ("grids", "last", "options", "command", "facts", "links", "alarms"):
-        assert from_files[part] == data[part]
-    assert [plot["label"] for plot in from_files["plots"]] == [x["label"] for x in data["plots"]]
-
-    result = run_script("dcgan.py", "--resume", "one", "--steps", 30, folder=tmp_path)
-    assert result.returncode == 0, result.stderr
-    data = data_in(path)
-    assert data["grids"]["steps"] == [0, 10, 20, 30]
-    assert data["plots"][0]["steps"] == [5, 10, 15, 20, 25, 30]
-    assert data["resumed"]
-    assert "--steps 30" in data["command"]
 
 
 # In a browser -----------------------------------------------------------------------------------
 
 GRIDS = range(0, 4001, 100)
+BACK = (
+    "stop(); scrollTo(0, 0); zoom = 0; resize(); hovered = false; document.activeElement.blur();"
+    "setAxis('steps'); go(last)"
+)
+"""Undoes what a test has done, without loading the page again."""
 
 
 @pytest.fixture(scope="module")
-def run_folder(tmp_path_factory):
-    """A run of 4,000 steps with hostile names, alarms and everything else there is."""
-    folder = tmp_path_factory.mktemp("page") / "a-run"
-    save_grids(folder, GRIDS)
-    Image.new("RGB", (60, 40), "red").save(folder / "best-worst.png")
-    alarms = [page.Alarm(step=1200, level="warning", message=HOSTILE, advice=HOSTILE)]
-    config = config_of("--data", HOSTILE, "--run-name", "a-run")
-    page.write_page(
-        folder / "index.html", config, dcgan.Hyperparameters, history_of(folder, many_rows(400)),
-        answers_of(folder, GRIDS), {"step": 3000.0, "f_score": 0.7, "kid": 0.01}, alarms,
+def loaded(browser, tmp_path_factory):
+    """The page of a run of 4,000 steps with hostile names, alarms and everything else there is."""
+    folder = tmp_path_factory.mktemp("page")
+    save_grids(folder, GRIDS, "reals.png", "best-worst.png", "history.csv")
+    data = shown(
+        folder, history=history_of(many_rows(400)), answers=answers_of(GRIDS),
+        best={"step": 3000.0, "f_score": 0.7, "kid": 0.01},
     )  # fmt: skip
-    return folder
+    data["alarms"] = [{"step": 1200, "level": "warning", "message": HOSTILE, "advice": HOSTILE}]
+    page.write_page(folder / "index.html", data)
+    for log in ("performance", "browser"):
+        browser.get_log(log)  # of another file's tests
+    browser.get((folder / "index.html").as_uri())
+    return browser
 
 
 @pytest.fixture
-def opened(browser, run_folder):
-    browser.get_log("performance")
-    # The same address with other words behind # would not be loaded anew.
-    browser.get("about:blank")
-    browser.get((run_folder / "index.html").as_uri())
-    wait_until(browser, "document.getElementById('grid').naturalWidth > 0")
-    yield browser
-    assert not [each for each in browser.get_log("browser") if each["level"] == "SEVERE"]
-    assert not asked_of_a_network(browser)
+def opened(loaded):
+    loaded.execute_script(BACK)
+    wait_until(loaded, "document.getElementById('grid').naturalWidth > 0")
+    yield loaded
+    assert not [each for each in loaded.get_log("browser") if each["level"] == "SEVERE"]
+    assert not asked_of_a_network(loaded)
 
 
 def asked_of_a_network(browser) -> list[str]:
@@ -488,7 +370,7 @@ def test_it_opens_at_the_newest_grid(opened):
     assert places(opened) == pytest.approx([1.0] * 6, abs=0.01)
     assert opened.execute_script(
         "return [...document.querySelectorAll('.picture img')].map(each => each.naturalWidth)"
-    ) == [90, 90, 60]
+    ) == [90, 90, 90]
     assert "step 3,000: f_score 0.7, kid 0.01." in text(opened, "best-score")
     assert opened.find_element("css selector", "#links a").get_attribute("href").endswith(".csv")
 
@@ -627,8 +509,8 @@ def test_on_a_phone_in_the_dark(opened):
         opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
         wait_until(opened, "plots[0].width < 360")
         assert opened.execute_script("return document.documentElement.scrollWidth") == 360
-        ground = "return getComputedStyle(document.body).backgroundColor"
-        assert opened.execute_script(ground) == "rgb(22, 24, 27)"
+        background = "return getComputedStyle(document.body).backgroundColor"
+        assert opened.execute_script(background) == "rgb(22, 24, 27)"
         # A finger on a plot.
         spot = opened.execute_script(
             "const over = plots[0].over; over.scrollIntoView({block: 'center'});"
@@ -651,10 +533,10 @@ def test_five_hundred_grids_are_not_loaded_at_once(browser, tmp_path):
     save_grids(tmp_path, range(0, 50_000, 100))
     (tmp_path / "step_0049800.png").write_bytes(b"no picture")
     (tmp_path / "step_0000100.png").unlink()
-    page.write_page(tmp_path / "index.html", config_of(), dcgan.Hyperparameters)
+    page.write_page(tmp_path / "index.html", shown(tmp_path))
     browser.get((tmp_path / "index.html").as_uri())
     shown_grid(browser, 49_900)
-    assert text(browser, "no-curves") == "The first numbers have not been written yet."
+    assert text(browser, "no-curves") == "No numbers have been written yet."
     assert browser.execute_script("return loaded.size") <= 5
     for number in range(0, 400, 8):
         browser.execute_script(f"go({number})")
@@ -670,12 +552,9 @@ def test_five_hundred_grids_are_not_loaded_at_once(browser, tmp_path):
 
 
 def test_a_run_without_anything_opens(browser, tmp_path):
-    page.write_page(
-        tmp_path / "index.html", config_of("--run-name", "empty"), dcgan.Hyperparameters,
-        is_running=True,
-    )  # fmt: skip
+    page.write_page(tmp_path / "index.html", shown(tmp_path, is_running=True))
     browser.get((tmp_path / "index.html").as_uri())
-    assert text(browser, "name") == "empty"
+    assert text(browser, "name") == "a-run"
     assert "in training at step 0" in text(browser, "state")
     assert browser.find_element("id", "follow").is_displayed()
     browser.execute_script("go(3); play()")

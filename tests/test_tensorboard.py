@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,9 +14,9 @@ import pytest
 from PIL import Image
 
 import dcgan
-from tests.conftest import REPOSITORY, TINY, run_script, start_script
+from tests.conftest import TINY, run_script, start_script
 from tests.test_runs import wait_for
-from utils.watching.tensorboard import EventLog, _read_records, tag
+from utils.watching.tensorboard import EventLog, tag
 
 event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 pytest.importorskip("tensorboardX")
@@ -140,74 +138,41 @@ def test_a_run_without_events_gets_its_past_when_it_asks_for_them(data_file, tmp
     assert times == sorted(times)
 
 
-def test_scores_have_points_only_where_they_were_taken(tmp_path):
-    log = EventLog(tmp_path / "tensorboard")
-    log.begin(0, [], {})
-    log.add_row({"step": 10, "epoch": 0.5, "f_score": math.nan})
-    log.add_row({"step": 20, "epoch": 1.0, "f_score": 0.25})
-    log.close()
-    assert curves(tmp_path) == {
-        "run/epoch": [(10, np.float32(0.5)), (20, np.float32(1.0))],
-        "run/f_score": [(20, np.float32(0.25))],
-    }
+def rows_of(folder: Path) -> list[tuple[int, float]]:
+    return [(step, float(value)) for step, value in curves(folder)["run/epoch"]]
 
 
-def test_files_of_the_same_second_do_not_overwrite_each_other(tmp_path):
-    for step in range(3):
-        log = EventLog(tmp_path / "tensorboard")
-        log.begin(10 * step, [], {})
-        log.add_row({"step": 10 * step + 5, "epoch": step})
-        log.close()
-    assert [step for step, _ in curves(tmp_path)["run/epoch"]] == [5, 15, 25]
-
-
-def test_what_is_behind_the_checkpoint_is_hidden(tmp_path):
-    log = EventLog(tmp_path / "tensorboard")
-    log.begin(0, [], {})
-    for step in (5, 10, 15):
-        log.add_row({"step": step, "epoch": 1})
-    log.close()
-    log.begin(10, [{"step": 5, "seconds": 0}], {})  # there are files: no past is written
-    log.add_row({"step": 20, "epoch": 2})
-    log.close()
-    assert curves(tmp_path) == {"run/epoch": [(5, 1), (10, 1), (20, 2)]}
-
-
-def test_the_files_themselves_say_nothing_twice(tmp_path):
-    """TensorBoard's fast reader does not know the mark of a restart, only what files hold."""
+def test_a_resumed_run_drops_what_is_behind_its_checkpoint(tmp_path):
     folder = tmp_path / "tensorboard"
     log = EventLog(folder)
-    log.begin(0, [], {})
-    for step in (5, 10, 15):
-        log.add_row({"step": step, "epoch": 1})
-    log.close()
-    first = folder / "events.out.tfevents.000001"
-    whole = first.read_bytes()
-    with open(first, "ab") as file:  # a record that a kill cut short
-        file.write(whole[-30:-5])
-    (folder / "notes.txt").write_text("a person's own")
-    log.begin(10, [], {})
-    log.close()
-    assert first.read_bytes() == whole[: len(first.read_bytes())]
-    assert [step for step, _ in _read_records(first)] == [0, 0, 5, 10]
-    second = first.with_suffix(".000002")
-    assert [step for step, _ in _read_records(second)] == [0, 11]
-    log.begin(10, [], {})
-    log.close()
-    assert [step for step, _ in _read_records(second)] == [0]
-    log.begin(0, [], {})
-    log.close()
-    assert sorted(path.name for path in folder.iterdir()) == [first.name, "notes.txt"]
-    assert [step for step, _ in _read_records(first)] == [0, 0]
 
-
-def test_a_run_that_begins_again_at_step_0_hides_everything(tmp_path):
-    for value in (1.0, 2.0):
-        log = EventLog(tmp_path / "tensorboard")
-        log.begin(0, [], {})
-        log.add_row({"step": 5, "epoch": value})
+    def write(begin: int, *steps: int, epoch: float) -> None:
+        log.begin(begin, [{"step": 5, "seconds": 0}], {})
+        for step in steps:
+            # A score has points only where it was taken.
+            log.add_row({"step": step, "epoch": epoch, "f_score": 0.5 if step == 10 else math.nan})
         log.close()
-    assert curves(tmp_path) == {"run/epoch": [(5, np.float32(2.0))]}
+
+    write(0, 5, 10, 15, epoch=1)
+    assert curves(tmp_path)["run/f_score"] == [(10, np.float32(0.5))]
+    (folder / "events.out.tfevents.notes").write_text("a person's own")
+    (folder / "events.out.tfevents.notes").rename(folder / "notes.txt")
+    first = folder / "events.out.tfevents.000001"
+    with open(first, "ab") as file:  # a record that a kill cut short
+        file.write(first.read_bytes()[-30:-5])
+    before = first.read_bytes()
+    # There are files: no past is written. All of it in one second: none is written over another.
+    write(10, 20, epoch=2)
+    assert rows_of(tmp_path) == [(5, 1), (10, 1), (20, 2)]
+    write(10, epoch=3)
+    assert rows_of(tmp_path) == [(5, 1), (10, 1)]
+    write(10, 11, 15, epoch=4)
+    assert rows_of(tmp_path) == [(5, 1), (10, 1), (11, 4), (15, 4)]
+    assert first.read_bytes() == before
+    assert len(list(folder.iterdir())) == 5
+    # Without any checkpoint, it begins again.
+    write(0, 5, epoch=5)
+    assert rows_of(tmp_path) == [(5, 5)]
 
 
 def test_a_missing_package_is_told_before_anything_is_made(tmp_path, monkeypatch, capsys):
@@ -225,26 +190,3 @@ def test_a_missing_package_is_told_before_anything_is_made(tmp_path, monkeypatch
         "comes with: pip install tensorboardX tensorboard\n"
     )
     assert not (tmp_path / "images").exists()
-
-
-NO_BACKEND = """
-import sys
-from pathlib import Path
-from utils.watching.tensorboard import EventLog, require_tensorboard
-require_tensorboard()
-log = EventLog(Path("tensorboard"))
-log.begin(0, [], {})
-log.add_row({"step": 1, "epoch": 0.5})
-log.close()
-assert not {"tensorflow", "torch", "jax", "keras"} & set(sys.modules)
-"""
-
-
-def test_event_files_need_no_backend(tmp_path):
-    subprocess.run(
-        [sys.executable, "-c", NO_BACKEND],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
-        check=True,
-    )
-    assert curves(tmp_path) == {"run/epoch": [(1, np.float32(0.5))]}

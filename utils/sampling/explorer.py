@@ -24,6 +24,7 @@ from utils.common.files import atomic_path
 from utils.common.html import content_policy, fill_template, script_safe
 from utils.sampling.export import to_onnx
 from utils.sampling.runs import to_float32
+from utils.watching.outputs import PAGE
 from utils.watching.page import STYLE
 
 TEMPLATE = Path(__file__).with_name("explorer.html")
@@ -86,7 +87,7 @@ def write_explorer(
         "width": generator.output_shape[2],
         "latent_dim": generator.input_shape[1],
         "dimensions": [[number, round(change, 2)] for number, change in dimensions],
-        "page": "index.html" if (path.parent / "index.html").exists() else None,
+        "page": PAGE if (path.parent / PAGE).exists() else None,
     }
     parts = {
         "@POLICY@": content_policy(

@@ -14,6 +14,7 @@ from utils.common.files import FolderLock, files_by_step, remove_leftovers
 from utils.data.folders import Folder
 from utils.data.opening import source_of
 from utils.training.options import RunOptions
+from utils.watching import outputs
 
 
 def check_folders(h: RunOptions) -> None:
@@ -104,15 +105,15 @@ class Folders:
         self.checkpoints = self.models / "checkpoints"
         self.best = self.models / "best"
         self.config = self.models / "config.json"
-        self.history = self.images / "history.csv"
-        self.answers = self.images / "answers.csv"
-        self.health = self.images / "health.csv"
-        self.architecture = self.images / "architecture.png"
-        self.events = self.images / "tensorboard"
-        self.reals = self.images / "reals.png"
-        self.augmented = self.images / "augmented.png"
-        self.best_and_worst = self.images / "best-worst.png"
-        self.page = self.images / "index.html"
+        self.history = self.images / outputs.HISTORY
+        self.answers = self.images / outputs.ANSWERS
+        self.health = self.images / outputs.HEALTH
+        self.architecture = self.images / outputs.ARCHITECTURE
+        self.events = self.images / outputs.EVENTS
+        self.reals = self.images / outputs.REALS
+        self.augmented = self.images / outputs.AUGMENTED
+        self.best_and_worst = self.images / outputs.BEST_AND_WORST
+        self.page = self.images / outputs.PAGE
 
     def _make(self, is_new: bool) -> None:
         # The same folder twice, under whatever names, is one.

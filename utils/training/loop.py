@@ -33,13 +33,17 @@ from utils.scoring.scorer import Scorer
 from utils.training import checkpoints
 from utils.training.folders import Folders
 from utils.training.options import RunOptions
+from utils.training.repeat import repeat_command
 from utils.training.signals import StopRequest
 from utils.training.writer import BackgroundWriter, Job, Waiting
-from utils.watching import architecture, page
-from utils.watching.alarms import MEASURED, Health
+from utils.watching import architecture, outputs
+from utils.watching.alarms import Health
 from utils.watching.answers import Answers, overfitting
+from utils.watching.contents import contents
 from utils.watching.history import History, is_for_history_only, read_rows
+from utils.watching.page import write_page
 from utils.watching.probe import MOST_ASKED, Probe, best_and_worst, number_asked
+from utils.watching.rules import MEASURED
 from utils.watching.tensorboard import EventLog
 
 # isort: split
@@ -382,9 +386,11 @@ class Trainer:
                 self.answers = Answers(folders.answers)
                 # Without a checkpoint, the sample of step 0 is still to be made.
                 self.answers.resume(self.step or -1)
+            networks = [name for name in self.trained_networks() if name != "generator"]
             self.health = Health(
-                folders.health, option_names(type(h)), self.origin.get("pictures_since", 0)
-            )
+                folders.health, option_names(type(h)), self.origin.get("pictures_since", 0),
+                *networks[:1],
+            )  # fmt: skip
             self.health.resume(self.step or -1)
             if not folders.architecture.exists():
                 self._draw_architecture()
@@ -682,9 +688,9 @@ class Trainer:
 
     def _plot_history(self) -> None:
         if self.history is not None and self.history.rows:
-            self.history.plot(self.folders.images / "history.png", self.h.run_name)
+            self.history.plot(self.folders.images / outputs.HISTORY_PLOT, self.h.run_name)
         if self.answers is not None and self.answers.latest:
-            self.answers.plot(self.folders.images / "answers.png", self.h.run_name)
+            self.answers.plot(self.folders.images / outputs.ANSWERS_PLOT, self.h.run_name)
 
     def _draw_architecture(self) -> None:
         networks = {
@@ -698,16 +704,19 @@ class Trainer:
             self.history = History.of_file(self.folders.history)
         self._plot_history()
         frames = list(self.folders.samples().values())
-        films.save_gif(self.folders.images / "training.gif", frames)
+        films.save_gif(self.folders.images / outputs.FILM, frames)
         self._write_page(is_running=False)
 
     def _write_page(self, is_running: bool = True) -> None:
         config = self._config()
         config["hyperparameters"]["resume"] = self.h.resume
-        page.write_page(
-            self.folders.page, config, type(self.h), self.history, self.answers, self.best,
-            health=self.health, is_running=is_running,
+        defaults = dataclasses.asdict(type(self.h)())
+        command = repeat_command(self.h, backend.has_accelerator())
+        shown = contents(
+            self.folders.images, config, defaults, command,
+            self.history, self.answers, self.health, self.best, is_running,
         )  # fmt: skip
+        write_page(self.folders.page, shown)
 
     # --------------------------------------------------------------------------------------------
 

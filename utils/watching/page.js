@@ -3,13 +3,13 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const element = id => document.getElementById(id);
 const grids = data.grids;
 const last = grids.steps.length - 1;
-const AHEAD = 4;  // grids loaded on both sides of the one that is shown
-const FRAME = 140;  // milliseconds of a grid while playing
+const AHEAD = 4;  // grids loaded on both sides of the current one
+const FRAME = 140;  // milliseconds a grid while playing
 const RELOAD = 20000;
 
-let number = Math.max(0, last);  // of the grid that is shown
+let number = Math.max(0, last);  // the grid on the screen
 let axis = "steps";  // or "seconds"
-let playing = 0;  // counts up: what an earlier play had planned is void
+let playing = 0;  // counts up, which cancels an earlier play
 let zoom = 0;
 let plots = [];
 let hovered = false;
@@ -54,26 +54,26 @@ function load(index) {
 }
 
 async function show() {
-  const wanted = number;
+  const current = number;
   let image = null;
   try {
-    image = await load(wanted);
+    image = await load(current);
   } catch {
-    loaded.delete(wanted);
+    loaded.delete(current);
   }
-  if (wanted !== number) return;  // the slider has gone on
+  if (current !== number) return;  // the slider has moved on
   element("missing").hidden = image !== null;
-  element("missing").textContent = file(wanted) + " cannot be read.";
+  element("missing").textContent = file(current) + " cannot be read.";
   element("grid").style.visibility = image ? "" : "hidden";
   if (image) {
     element("grid").src = image.src;
     resize();
   }
-  for (let other = wanted - AHEAD; other <= wanted + AHEAD; other++) {
+  for (let other = current - AHEAD; other <= current + AHEAD; other++) {
     if (other >= 0 && other <= last) load(other).catch(() => loaded.delete(other));
   }
   for (const other of loaded.keys()) {
-    if (Math.abs(other - wanted) > 3 * AHEAD) loaded.delete(other);
+    if (Math.abs(other - current) > 3 * AHEAD) loaded.delete(other);
   }
 }
 
@@ -117,7 +117,7 @@ function setPlaying(is) {
 
 const isPlaying = () => element("play").getAttribute("aria-pressed") === "true";
 
-// The size of the pictures: as wide as there is room, one pixel a pixel, or two.
+// The size of the pictures: as wide as there is room, or one or two screen pixels a pixel.
 const ZOOMS = ["fit", "1x", "2x"];
 
 function resize() {
@@ -152,7 +152,7 @@ function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
-// A tick of a logarithmic axis; of those between powers of ten the library gives none.
+// A tick of a logarithmic axis; between powers of ten the library gives null.
 function power(value) {
   if (value == null) return "";
   return value >= 0.001 && value < 1e5 ? count(value) : value.toExponential(0).replace("+", "");
@@ -174,17 +174,17 @@ function options(plot, width) {
   });
   plot.series.forEach((each, index) => {
     if (!each.low) return;
-    // Between two curves of its own, which are not seen.
+    // The band lies between two invisible curves.
     const edge = { show: true, width: 0, points: { show: false }, spanGaps: true, class: "edge" };
     series.push({ ...edge, label: each.name + " 95 %" }, { ...edge, label: each.name + " 5 %" });
     const fill = colours[index] + "26";
     bands.push({ series: [series.length - 2, series.length - 1], fill });
   });
-  let whole = true;  // the time that is shown
+  let whole = true;  // whether the whole run is shown
   const x = {
     time: false,
     range: (_, low, high) => {
-      // All of this plot is all of the run, so that the same time is everywhere in the same place.
+      // Zoomed out, every plot spans the whole run, so that times line up.
       whole = low == null || low === plot[axis][0] && high === plot[axis].at(-1)
         || low <= 0 && high >= end();
       return whole ? [0, end()] : [low, high];
@@ -231,7 +231,7 @@ function draw() {
     over.addEventListener("pointerenter", event => { hovered = event.pointerType === "mouse"; });
     over.addEventListener("pointerleave", () => {
       hovered = false;
-      requestAnimationFrame(mark);  // after the library has taken its cursor away
+      requestAnimationFrame(mark);  // after the library has removed its cursor
     });
     return made;
   });
@@ -244,7 +244,7 @@ function line(plot, name) {
   return made;
 }
 
-// Puts the line of the slider into every plot, and the numbers there into the legends.
+// Moves the slider's line in every plot, and shows the numbers there in the legends.
 function mark() {
   if (last < 0) return;
   for (const plot of plots) {
@@ -272,7 +272,7 @@ function setAxis(name) {
   remember();
 }
 
-// What an address keeps over a reload -----------------------------------------------------------
+// What the address keeps over a reload -----------------------------------------------------------
 
 let planned = 0;
 
@@ -283,9 +283,9 @@ function remember() {
     if (number !== last) kept.set("step", grids.steps[number]);
     if (axis !== "steps") kept.set("axis", axis);
     if (element("follow").firstChild.checked) kept.set("follow", 1);
-    // Not an empty one, which would lead to the top of the page.
-    const wanted = "#" + (kept.toString() || "newest");
-    if (location.hash !== wanted && (location.hash || kept.size)) location.replace(wanted);
+    // An empty one would jump to the top of the page.
+    const hash = "#" + (kept.toString() || "newest");
+    if (location.hash !== hash && (location.hash || kept.size)) location.replace(hash);
   }, 400);
 }
 
@@ -335,13 +335,13 @@ function describe() {
     element(id).querySelector("img").addEventListener("load", resize);
     element(id).querySelector("img").src = source;
   };
-  if (data.pictures.reals) picture("reals", "reals.png");
-  if (data.pictures.best_worst) picture("best-worst", "best-worst.png");
+  if (data.pictures.reals) picture("reals", data.pictures.reals);
+  if (data.pictures.best_worst) picture("best-worst", data.pictures.best_worst);
   element("best").hidden = !data.best && !data.pictures.best_worst;
   if (data.best) {
     const { step, ...scores } = data.best;
     element("best-score").hidden = false;
-    element("best-score").append("The best checkpoint so far is of ");
+    element("best-score").append("The best networks so far are of ");
     const button = make("button", "step " + count(step), element("best-score"));
     button.addEventListener("click", () => { stop(); go(nearest(grids.steps, step)); });
     const texts = Object.entries(scores).map(([name, value]) => name + " " + +value.toPrecision(4));
@@ -352,8 +352,8 @@ function describe() {
   for (const [name, text] of data.explorers) {
     const item = make("li", "", element("explorer").querySelector("ul"));
     make("a", text, item).href = name;
-    // Only when it is wanted: it is far larger than this page.
-    make("button", "open it here", item).addEventListener("click", () => {
+    // Only on request: it is far larger than this page.
+    make("button", "open here", item).addEventListener("click", () => {
       const frame = element("explorer").querySelector("iframe");
       frame.hidden = false;
       frame.src = name;
@@ -368,7 +368,7 @@ function describe() {
   element("differing").hidden = !differing.length;
   rows(element("differing").querySelector("table"),
     differing.map(each => [each.option, each.value, "(" + each.default + ")"]));
-  element("defaults").querySelector("summary").textContent = others.length + " options as by default";
+  element("defaults").querySelector("summary").textContent = others.length + " options at their defaults";
   rows(element("defaults").querySelector("table"), others.map(each => [each.option, each.value]));
   for (const [name, text] of data.links) {
     const link = make("a", text, element("links"));
@@ -393,7 +393,7 @@ function listen() {
   document.addEventListener("keydown", event => {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
     const on = event.target;
-    // A button or a choice has a use of its own for these keys.
+    // Buttons and choices use these keys themselves.
     if (on.name === "axis" || event.key === " " && on.matches("button, summary, [type=checkbox]")) return;
     const steps = event.shiftKey ? 10 : 1;
     const places = { ArrowLeft: number - steps, ArrowRight: number + steps, Home: 0, End: last };
