@@ -2,7 +2,7 @@
 
     python benchmarks/prepare.py                 # 1,500 JPEGs of 400 px, three rounds
     python benchmarks/prepare.py --memory        # 2,000 of them, and 20,000
-    python benchmarks/prepare.py --orientation   # how many of the built-in robots it turns right
+    python benchmarks/prepare.py --orientation   # share of the built-in robots on one side
     python benchmarks/prepare.py --framing docs/framing.png   # the choices side by side
 
 The pictures are the built-in robots, enlarged; the script runs as a person runs it, its start and
@@ -135,8 +135,8 @@ def draw_framings(folder: Path, path: Path) -> None:
     for index, each in enumerate(drawn):
         # Some small, some off the centre, as collected pictures are.
         side, left = 256 + 40 * (index % 4), 40 * (index % 3)
-        ground = tuple(int(channel) for channel in each[0, 0])
-        canvas = Image.new("RGB", (side + 60, side), ground)
+        background = tuple(int(channel) for channel in each[0, 0])
+        canvas = Image.new("RGB", (side + 60, side), background)
         canvas.paste(Image.fromarray(each), (left, (side - 256) // 2))
         canvas.save(pictures / f"{index}.png")
     rows = []
