@@ -1,11 +1,13 @@
-"""The explorer: the file, its generator in a real browser beside Keras, and what a person does."""
+"""The explorer: the file, its generator in a real browser and in Keras, and what a person does."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import hashlib
 import html
+import io
 import json
 import math
 import re
@@ -15,9 +17,8 @@ import sys
 import numpy as np
 import pytest
 
-from tests.conftest import run_script
 from tests.test_page import HOSTILE, asked_of_a_network, data_in, text, wait_until
-from tests.test_sample import generated, write_run
+from tests.test_sample import generated, load, write_run
 from utils import backend  # noqa: F401 - before Keras: it keeps its start quiet
 
 # isort: split
@@ -27,7 +28,7 @@ from keras import layers
 import dcgan
 import sample
 from utils.common.errors import UserError
-from utils.sampling import explorer, latents
+from utils.sampling import explorer, latents, search
 from utils.watching.contents import contents
 from utils.watching.page import write_page
 
@@ -58,11 +59,22 @@ def folder(tmp_path_factory):
     images = folder / "images" / "one"
     data = contents(images, config, {}, "python dcgan.py", is_running=True)
     write_page(images / "index.html", data | {"alarms": [{"step": 3}]})
-    result = run_script("sample.py", "one", "--explore", folder=folder)
-    path = folder / "images" / "one" / "explorer.html"
-    size = path.stat().st_size / 1e6
-    assert (result.returncode, result.stdout) == (0, f"images/one/explorer.html ({size:.1f} MB)\n")
+    printed = run_sample(folder, "--explore")
+    size = (images / "explorer.html").stat().st_size / 1e6
+    assert printed == f"images/one/explorer.html ({size:.1f} MB)\n"
     return folder
+
+
+def run_sample(folder, *arguments: str) -> str:
+    """What sample.py prints."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(io.StringIO()) as printed,
+    ):
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["sample.py", "one", *arguments])
+        sample.main()
+    return printed.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -125,16 +137,23 @@ def test_the_sliders_are_those_of_the_search(path, folder):
         "name": "one", "what": "averaged weights", "height": SIZE, "width": SIZE,
         "latent_dim": LATENT_DIM, "page": "index.html",
     }  # fmt: skip
-    lines = run_script("sample.py", "one", "--search", folder=folder).stdout.splitlines()
-    table = [line.split() for line in lines[3:11]]
-    assert [row[1] for row in table] == [str(number) for number, _ in dimensions]
-    assert [float(row[2]) for row in table] == [found for _, found in dimensions]
+    changes = search.changes(load(folder / "saved_models" / "one" / "generator.keras"))
+    assert [round(changes[number], 2) for number, _ in dimensions] == [x for _, x in dimensions]
+    rest = np.delete(changes, [number for number, _ in dimensions])
+    assert len(rest) == LATENT_DIM - explorer.DIMENSIONS
+    assert sorted(changes)[::-1] == [*changes[[n for n, _ in dimensions]], *sorted(rest)[::-1]]
 
 
+@pytest.fixture
+def _light(monkeypatch):
+    """Without the library, whose packing takes a second."""
+    monkeypatch.setattr(explorer, "_packed", lambda content: "")
+
+
+@pytest.mark.usefixtures("_light")
 def test_no_name_leaves_its_place(tmp_path, small):
-    model = explorer.export(small)
     path = tmp_path / "a.html"
-    explorer.write_explorer(path, small, model, [(0, 1.0)], HOSTILE, "@SCRIPT@ @MODEL@")
+    explorer.write_explorer(path, small, HOSTILE, "@SCRIPT@ @MODEL@")
     assert "<img src=x" not in read(path)
     data = data_in(path)
     assert (data["name"], data["what"], data["page"]) == (HOSTILE, "@SCRIPT@ @MODEL@", None)
@@ -147,7 +166,8 @@ def small():
     return keras.Model(inputs, layers.Reshape((2, 2, 3))(layers.Dense(12)(inputs)))
 
 
-def test_a_page_leads_to_what_is_there(folder, path, tmp_path, monkeypatch, capsys):
+@pytest.mark.usefixtures("_light")
+def test_a_page_leads_to_what_is_there(folder, path, tmp_path):
     data = data_in(path.with_name("index.html"))
     assert data["explorers"] == [["explorer.html", "averaged weights"]]
     # What no file but the page knows has stayed.
@@ -156,30 +176,32 @@ def test_a_page_leads_to_what_is_there(folder, path, tmp_path, monkeypatch, caps
 
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
-    monkeypatch.chdir(copy)
-    monkeypatch.setattr(sys, "argv", ["sample.py", "one", "--explore", "--weights", "best"])
-    sample.main()
-    assert capsys.readouterr().out.startswith("images/one/explorer-best.html (")
+    printed = run_sample(copy, "--explore", "--weights", "best")
+    assert printed.startswith("images/one/explorer-best.html (")
     assert data_in(copy / "images" / "one" / "index.html")["explorers"] == [
         ["explorer.html", "averaged weights"],
         ["explorer-best.html", "averaged weights at the best score"],
     ]
     # In another folder, under the name of the run, and without a way back.
-    monkeypatch.setattr(sys, "argv", ["sample.py", "one", "--explore", "--output", "here"])
-    sample.main()
+    run_sample(copy, "--explore", "--output", "here")
     assert data_in(copy / "here" / "one-explorer.html")["page"] is None
 
 
-def test_what_cannot_be_explored(monkeypatch, small):
+@pytest.mark.usefixtures("_light")
+def test_what_cannot_be_explored(monkeypatch, small, tmp_path):
+    def explore(generator: keras.Model) -> None:
+        explorer.write_explorer(tmp_path / "a.html", generator, "a", "b")
+
     inputs = keras.Input((4,))
     odd = keras.Model(inputs, layers.Reshape((2, 2, 1))(layers.PReLU(name="odd")(inputs)))
     with pytest.raises(UserError, match="--explore: layer odd is a PReLU, which it does not know"):
-        explorer.export(odd)
-    monkeypatch.setattr(explorer, "MAX_MEGABYTES", 4 * 60 / 1e6)  # 4 * 12 + 12 parameters
-    explorer.export(small)
-    monkeypatch.setattr(explorer, "MAX_MEGABYTES", 4 * 59 / 1e6)
+        explore(odd)
+    monkeypatch.setattr(explorer, "MAX_MEGABYTES", 4 * 59 / 1e6)  # 4 * 12 + 12 parameters
     with pytest.raises(UserError, match="--explore: the generator has 0 MB of weights in float32"):
-        explorer.export(small)
+        explore(small)
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(explorer, "MAX_MEGABYTES", 4 * 60 / 1e6)
+    explore(small)
 
 
 # In a browser -----------------------------------------------------------------------------------
@@ -187,9 +209,16 @@ def test_what_cannot_be_explored(monkeypatch, small):
 
 @pytest.fixture
 def opened(browser, path):
-    browser.get_log("performance")
-    browser.get_log("browser")
-    open_page(browser, path)
+    """The page as it opens. It is loaded once: for each test, that would take most of the time."""
+    for log in ("performance", "browser"):
+        browser.get_log(log)
+    if not browser.current_url.startswith(path.as_uri()):
+        open_page(browser, path)
+    browser.execute_script(
+        "favourites.length = kept = 0; ends.fill(null); list(); element('share').value = 0;"
+        "element('truncation').value = 0; showSeed(0)"
+    )
+    drawn(browser)
     yield browser
     assert not [each for each in browser.get_log("browser") if each["level"] == "SEVERE"]
     assert not asked_of_a_network(browser)
@@ -435,12 +464,12 @@ def test_a_way_leads_from_one_favourite_to_the_other(opened, folder):
 
 def test_what_is_wanted_while_drawing_is_drawn_once_and_last(opened, folder):
     opened.execute_script(
-        "window.made = 0; const plain = generate;"
+        "window.made = 0; window.plain = generate;"
         "generate = latent => { made++; return plain(latent); };"
         "for (let seed = 1; seed <= 50; seed++) showSeed(seed)"
     )
     drawn(opened)
-    assert opened.execute_script("return made") == 2
+    assert opened.execute_script("generate = plain; return made") == 2
     np.testing.assert_allclose(latent(opened), of_seed(50, LATENT_DIM), rtol=1e-5, atol=1e-6)
     assert np.abs(canvas(opened) - of_keras(folder, latent(opened))).max() <= 1
 
@@ -450,8 +479,22 @@ def test_the_address_keeps_the_latent_vector(opened, path):
     wait_until(opened, "location.hash === '#seed=77&truncation=1.5'")
     drawn(opened)
     truncated = latent(opened)
-    open_page(opened, path, "#seed=77&truncation=1.5")
+
+    def go_to(address: str, seed: int) -> None:
+        """Typed by hand, while the page is open."""
+        opened.execute_script("location.hash = arguments[0]", address)
+        wait_until(opened, f"element('seed').value === '{seed}' && location.hash === written")
+        drawn(opened)
+
+    go_to("#seed=5", 5)
+    assert text(opened, "origin") == "seed 5"
+    assert not np.array_equal(latent(opened), truncated)
+    go_to("#seed=77&truncation=1.5", 77)
     assert np.array_equal(latent(opened), truncated)
+    nan = base64.urlsafe_b64encode(np.full(LATENT_DIM, np.nan, np.float32).tobytes()).decode()
+    for seed, wrong in enumerate(("AAAA", "%3Cimg%3E", "x", nan)):
+        go_to(f"#seed={seed}&truncation=9&latent={wrong}", seed)
+        assert text(opened, "origin") == f"seed {seed}"
 
     number = data_in(path)["dimensions"][3][0]
     move(opened, f"dimension-{number}", 1.05)
@@ -463,16 +506,7 @@ def test_the_address_keeps_the_latent_vector(opened, path):
     open_page(opened, path, address)
     assert np.array_equal(latent(opened), changed)
     assert np.array_equal(canvas(opened), image)
-    # Typed by hand, while the page is open.
-    opened.execute_script("location.hash = '#seed=5'")
-    wait_until(opened, "element('seed').value === '5'")
-    drawn(opened)
-    assert text(opened, "origin") == "seed 5"
-
-    nan = base64.urlsafe_b64encode(np.full(LATENT_DIM, np.nan, np.float32).tobytes()).decode()
-    for wrong in ("AAAA", "%3Cimg%3E", "x", nan):
-        open_page(opened, path, f"#seed=6&truncation=9&latent={wrong}")
-        assert text(opened, "origin") == "seed 6"
+    assert text(opened, "origin") == "the address"
 
 
 def test_everything_has_a_name_and_licences_can_be_read(opened):
@@ -519,8 +553,8 @@ def test_on_a_phone_in_the_dark(opened):
         wait_until(opened, "innerWidth === 390")
         opened.execute_async_script("keep().then(keep).then(keep).then(keep).then(arguments[0])")
         assert opened.execute_script("return document.documentElement.scrollWidth") == 390
-        ground = "return getComputedStyle(document.body).backgroundColor"
-        assert opened.execute_script(ground) == "rgb(22, 24, 27)"
+        background = "return getComputedStyle(document.body).backgroundColor"
+        assert opened.execute_script(background) == "rgb(22, 24, 27)"
         # A finger on the last slider, a quarter of its way; the picture is still in view.
         before, first = canvas(opened), latent(opened)
         spot = opened.execute_script(
@@ -563,20 +597,23 @@ def test_the_page_of_the_run_opens_it(opened, path):
         opened.switch_to.default_content()
 
 
-@pytest.mark.parametrize("missing", ["WebAssembly", "DecompressionStream"])
-def test_a_browser_that_lacks_something_is_told(opened, path, missing):
-    source = {"source": f"delete globalThis.{missing}"}
-    found = opened.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", source)
+def test_a_browser_that_lacks_something_is_told(browser, path):
+    names = ["WebAssembly", "DecompressionStream"]
+    source = {"source": "".join(f"delete globalThis.{name};" for name in names)}
+    found = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", source)
+    browser.get_log("browser")
     try:
-        opened.get("about:blank")
-        opened.get(path.as_uri())
-        wait_until(opened, "!element('problem').hidden")
+        browser.get("about:blank")
+        browser.get(path.as_uri())
+        wait_until(browser, "!element('problem').hidden")
     finally:
-        opened.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", found)
-    message = f"This browser lacks {missing}, with which the generator runs."
-    assert text(opened, "problem").startswith(message)
-    opened.execute_script("keep(); showSeed(3)")  # nothing to be done, and no error
-    assert text(opened, "origin") == ""
+        browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", found)
+    message = f"This browser lacks {' and '.join(names)}, with which the generator runs."
+    assert text(browser, "problem").startswith(message)
+    browser.execute_script("keep(); showSeed(3)")  # nothing to be done, and no error
+    assert text(browser, "origin") == ""
+    assert not [each for each in browser.get_log("browser") if each["level"] == "SEVERE"]
+    browser.get("about:blank")
 
 
 def test_a_damaged_file_says_so(browser, path, tmp_path):

@@ -1,20 +1,18 @@
-"""``explorer.html``: a page in which a generator draws, in the browser, what it is asked for.
+"""``explorer.html``: a page in which a generator draws samples in the browser.
 
-It is one file that needs no server and asks nothing of any network. A page from the file system
-cannot read its neighbours, so that everything is inside: the generator as an ONNX graph, and ONNX
-Runtime's web build, which computes it, as its authors compiled it. What is not text is packed with
-gzip and spelled in base64.
+It is one file that needs no server and makes no request. A page from the file system cannot read
+other files, so that everything is inside: the generator as an ONNX graph, and ONNX Runtime's web
+build, unchanged, which computes it. Binary parts are packed with gzip and spelled in base64.
 
 The content security policy lets the library and the page's own script run, by their hashes. The
-library fetches its loader and its code in WebAssembly from addresses: the page makes them, of the
-scheme ``blob:``, for what it has inside. Only a script that runs already can do that.
+library fetches its loader and its WebAssembly code from addresses of the scheme ``blob:``, which
+the page makes of its own parts. Only a script that runs already can do that.
 """
 
 from __future__ import annotations
 
 import base64
 import gzip
-from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -22,6 +20,7 @@ import keras
 from utils.common.errors import UserError
 from utils.common.files import atomic_path
 from utils.common.html import content_policy, fill_template, script_safe
+from utils.sampling import search
 from utils.sampling.export import to_onnx
 from utils.sampling.runs import to_float32
 from utils.watching.outputs import PAGE
@@ -37,11 +36,18 @@ DIMENSIONS = 8
 """Latent dimensions that get a slider."""
 
 
-def export(generator: keras.Model) -> bytes:
-    """A generator as the bytes of an ONNX model, in float32.
+def write_explorer(path: Path, generator: keras.Model, name: str, what: str) -> None:
+    """Write the explorer of a generator, whole, in place of the one before.
+
+    Args:
+        path: the file; the run's page is looked for in its folder.
+        generator: latent vectors (N, latent_dim) to images (N, H, W, 3) in [-1, 1].
+        name: of the run.
+        what: which weights these are.
 
     Raises:
         UserError: its weights are larger than ``MAX_MEGABYTES``, or see `to_onnx`.
+        OSError: the folder cannot be written, or the disk is full.
     """
     megabytes = 4 * generator.count_params() / 1e6
     if megabytes > MAX_MEGABYTES:
@@ -49,37 +55,9 @@ def export(generator: keras.Model) -> bytes:
             f"--explore: the generator has {megabytes:.0f} MB of weights in float32, and a page "
             f"takes {MAX_MEGABYTES} MB at most; --export knows no such limit"
         )
-    try:
-        return to_onnx(to_float32(generator)).SerializeToString(deterministic=True)
-    except UserError as error:
-        # What it says names its own option.
-        raise UserError(str(error).replace("--export", "--explore", 1)) from None
-
-
-def write_explorer(
-    path: Path,
-    generator: keras.Model,
-    model: bytes,
-    dimensions: Sequence[tuple[int, float]],
-    name: str,
-    what: str,
-) -> None:
-    """Write the explorer of a generator, whole, in place of the one before.
-
-    Args:
-        path: the file; a run's page is looked for in its folder.
-        generator: latent vectors (N, latent_dim) to images (N, H, W, 3) in [-1, 1].
-        model: what `export` makes of it.
-        dimensions: the latent dimensions that get a slider, and how much each changes a pixel, in
-            shades of 255.
-        name: of the run.
-        what: which weights these are.
-
-    Raises:
-        OSError: the folder cannot be written, or the disk is full.
-    """
-    library = _read("ort.wasm.min.js")
-    script = SCRIPT.read_text(encoding="utf-8")
+    model = to_onnx(to_float32(generator), "--explore")
+    dimensions = search.strongest(search.changes(generator), DIMENSIONS)
+    library, script = _read("ort.wasm.min.js"), SCRIPT.read_text(encoding="utf-8")
     data = {
         "name": name,
         "what": what,
@@ -99,7 +77,7 @@ def write_explorer(
         "@NOTICES@": _packed((LIBRARY / "ThirdPartyNotices.txt").read_bytes()),
         "@LOADER@": _packed((LIBRARY / "ort-wasm-simd-threaded.mjs").read_bytes()),
         "@RUNTIME@": _packed((LIBRARY / "ort-wasm-simd-threaded.wasm").read_bytes()),
-        "@MODEL@": _packed(model),
+        "@MODEL@": _packed(model.SerializeToString(deterministic=True)),
         "@LIBRARY@": library,
         "@SCRIPT@": script,
     }

@@ -1,20 +1,20 @@
 """A generator for use elsewhere: plain Keras in float32, and ONNX.
 
 The ONNX graph is written here, layer by layer, from the weights: the same file on every backend,
-and the only thing it needs is the ``onnx`` package. Keras' own export goes through the running
-backend, each of which wants another converter.
+with no other package than ``onnx``. Keras' own export goes through the running backend, and each
+backend needs another converter.
 
-In ONNX, maps are (N, C, H, W); Keras' are (N, H, W, C). The graph changes over at the first
-convolution and back at its end. A layer may be read by several others and brought together with
-them in a sum, as in residual blocks, but in nothing else. What training alone does is left out:
-dropout, and the statistics of a batch, in whose place batch normalisation has its moving ones.
+Maps are (N, C, H, W) in ONNX and (N, H, W, C) in Keras. The graph changes over at the first
+convolution and back at its end. Several layers may read one layer; a layer that reads several must
+be a sum, as in residual blocks. Dropout is left out, and batch normalisation uses its moving
+statistics.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -22,321 +22,19 @@ from keras import layers, ops
 
 from utils.common.errors import UserError
 from utils.common.files import atomic_path
+from utils.sampling.graph import Graph, Value
 from utils.sampling.runs import to_float32
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-OPSET = 17
-"""Of the operators in the graph; ONNX Runtime knows it since version 1.12, of 2022."""
-IR_VERSION = 8
-"""Of the file format, which came with that."""
 ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
 """Activations by their Keras names, and as ONNX operators."""
 
-
-def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Zeros before and after a side that "same" padding adds; the odd one goes to the end.
-
-    Args:
-        size: of the side, of the larger map: what a convolution takes, or what a transposed one,
-            which is its gradient, makes.
-        kernel: its side.
-        stride: how far it moves.
-    """
-    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-    return total // 2, total - total // 2
-
-
-class _Value(NamedTuple):
-    """What an operator gives."""
-
-    name: str
-    shape: tuple[int, ...]
-    """As in Keras, without the batch."""
-    channels_first: bool
-
-
-class _Graph:
-    """An ONNX graph under construction: operators, each behind those it reads, and their weights.
-
-    The output that the next operator takes is the last one made, until `go_to` chooses another.
-    """
-
-    def __init__(self, latent_dim: int) -> None:
-        from onnx import helper, numpy_helper
-
-        self._make_node = helper.make_node
-        self._from_array = numpy_helper.from_array
-        self.nodes: list[Any] = []
-        self.weights: list[Any] = []
-        self.output = "latents"
-        """Name of what the last operator gives."""
-        self.shape: tuple[int, ...] = (latent_dim,)
-        """Its shape as in Keras, without the batch."""
-        self.channels_first = False
-        self._turned: dict[tuple[str, bool], str] = {}
-
-    def constant(self, name: str, array: np.ndarray) -> str:
-        """Keep an array in the file, numbers as float32; returns its name."""
-        self.weights.append(self._from_array(np.ascontiguousarray(array), name))
-        return name
-
-    def add(self, operator: str, name: str, *inputs: str, **attributes: Any) -> None:
-        """Append an operator that takes the output so far, and these."""
-        output = f"{name}/output"  # a layer can have the name of the graph's input or output
-        self.nodes.append(
-            self._make_node(operator, [self.output, *inputs], [output], name=name, **attributes)
-        )
-        self.output = output
-
-    def value(self) -> _Value:
-        """The output so far, to come back to."""
-        return _Value(self.output, self.shape, self.channels_first)
-
-    def go_to(self, value: _Value) -> None:
-        """Let the next operator take this."""
-        self.output, self.shape, self.channels_first = value
-
-    def put_channels(self, first: bool) -> None:
-        """Turn maps so that their channels come first, or last, where they do not yet."""
-        if len(self.shape) == 3 and self.channels_first != first:
-            known = (self.output, first)
-            if known in self._turned:  # for another layer that reads the same
-                self.output = self._turned[known]
-            else:
-                order = [0, 3, 1, 2] if first else [0, 2, 3, 1]
-                self.add("Transpose", f"{self.output}_{'nchw' if first else 'nhwc'}", perm=order)
-                self._turned[known] = self.output
-            self.channels_first = first
-
-    # --------------------------------------------------------------------------------------------
-    # Keras layers
-    # --------------------------------------------------------------------------------------------
-
-    def add_layer(self, layer: layers.Layer, inputs: Sequence[_Value]) -> None:
-        """Append what a Keras layer does in inference.
-
-        Args:
-            layer: is called once in the network.
-            inputs: what it reads; several only if it is a sum.
-
-        Raises:
-            UserError: no operator is known for it.
-        """
-        kind = type(layer)
-        if kind not in _LAYERS and kind is not layers.Add:
-            raise UserError(
-                f"--export: layer {layer.name} is a {kind.__name__}, which it does not know"
-            )
-        if kind is layers.Add:
-            self.sum(layer, inputs)
-        else:
-            self.go_to(inputs[0])
-            _LAYERS[kind](self, layer)
-        self.shape = tuple(layer.output.shape[1:])
-
-    def sum(self, layer: layers.Add, inputs: Sequence[_Value]) -> None:
-        """Of maps or vectors of one shape."""
-        _refuse_if(layer, len({value.shape for value in inputs}) > 1, "inputs of several shapes")
-        # As the last one is: behind a convolution, with channels first.
-        first = inputs[-1].channels_first
-        names = []
-        for value in inputs:
-            self.go_to(value)
-            self.put_channels(first)
-            names.append(self.output)
-        self.output = names[0]
-        self.add("Sum", layer.name, *names[1:])
-
-    def nothing(self, layer: layers.Layer) -> None:
-        """What only training does."""
-
-    def dense(self, layer: layers.Dense) -> None:
-        """A product with the kernel, and the offset."""
-        _refuse_if(layer, len(self.shape) != 1, "maps as inputs")
-        self.add("MatMul", layer.name, self.constant(f"{layer.name}_kernel", _array(layer.kernel)))
-        if layer.use_bias:
-            bias = self.constant(f"{layer.name}_bias", _array(layer.bias))
-            self.add("Add", f"{layer.name}_with_bias", bias)
-        self.activate(layer)
-
-    def einsum(self, layer: layers.EinsumDense) -> None:
-        """A product with the kernel, over the axes that the equation names."""
-        _refuse_if(layer, layer.bias is not None, "an offset")
-        _refuse_if(layer, "..." in layer.equation, f"the equation {layer.equation}")
-        self.put_channels(first=False)
-        kernel = self.constant(f"{layer.name}_kernel", _array(layer.kernel))
-        self.add("Einsum", layer.name, kernel, equation=layer.equation)
-        self.channels_first = False
-        self.activate(layer)
-
-    def reshape(self, layer: layers.Reshape) -> None:
-        """From Keras' order of numbers, whatever the order was."""
-        self.put_channels(first=False)
-        shape = np.array([-1, *layer.output.shape[1:]], np.int64)
-        self.add("Reshape", layer.name, self.constant(f"{layer.name}_shape", shape))
-        self.channels_first = False
-
-    def normalize(self, layer: layers.BatchNormalization) -> None:
-        """With the moving statistics."""
-        _refuse_if(
-            layer, layer.axis not in (-1, len(self.shape)), "another axis than the channels'"
-        )
-        self.put_channels(first=True)
-        channels = self.shape[-1]
-        mean, variance = _array(layer.moving_mean), _array(layer.moving_variance)
-        scale = _array(layer.gamma) if layer.scale else np.ones(channels, np.float32)
-        offset = _array(layer.beta) if layer.center else np.zeros(channels, np.float32)
-        self.add(
-            "BatchNormalization",
-            layer.name,
-            self.constant(f"{layer.name}_scale", scale),
-            self.constant(f"{layer.name}_offset", offset),
-            self.constant(f"{layer.name}_mean", mean),
-            self.constant(f"{layer.name}_variance", variance),
-            epsilon=float(layer.epsilon),
-        )
-
-    def activation(self, layer: layers.Activation) -> None:
-        """One of those in ``ACTIVATIONS``."""
-        self.activate(layer)
-
-    def relu(self, layer: layers.ReLU) -> None:
-        """max(x, 0)."""
-        plain = (layer.max_value, layer.negative_slope, layer.threshold) == (None, 0, 0)
-        _refuse_if(layer, not plain, "a bound, slope or threshold")
-        self.add("Relu", layer.name)
-
-    def leaky_relu(self, layer: layers.LeakyReLU) -> None:
-        """x where x > 0, elsewhere its slope times x."""
-        self.add("LeakyRelu", layer.name, alpha=float(layer.negative_slope))
-
-    def upsample(self, layer: layers.UpSampling2D) -> None:
-        """Every pixel repeated, or bilinear interpolation between the pixels' centres."""
-        mode = {"nearest": "nearest", "bilinear": "linear"}.get(layer.interpolation)
-        _refuse_if(layer, mode is None, f"interpolation {layer.interpolation}")
-        places = {"nearest": "asymmetric", "linear": "half_pixel"}
-        self.put_channels(first=True)
-        scales = self.constant(f"{layer.name}_scales", np.array([1, 1, *layer.size], np.float32))
-        self.add(
-            "Resize", layer.name, "", scales, mode=mode,
-            coordinate_transformation_mode=places[mode], nearest_mode="floor",
-        )  # fmt: skip
-
-    def convolve(self, layer: layers.Conv2D) -> None:
-        """Keras' kernel is (rows, columns, in, out), ONNX' (out, in, rows, columns)."""
-        self._convolve(layer, "Conv", self.shape)
-
-    def convolve_transposed(self, layer: layers.Conv2DTranspose) -> None:
-        """Keras' kernel is (rows, columns, out, in), ONNX' (in, out, rows, columns)."""
-        _refuse_if(layer, layer.output_padding is not None, "an output padding")
-        self._convolve(layer, "ConvTranspose", tuple(layer.output.shape[1:]))
-
-    def _convolve(
-        self, layer: layers.Conv2D | layers.Conv2DTranspose, operator: str, larger: tuple[int, ...]
-    ) -> None:
-        _refuse_if(layer, tuple(layer.dilation_rate) != (1, 1), "dilation")
-        _refuse_if(layer, layer.data_format != "channels_last", "channels first")
-        self.put_channels(first=True)
-        inputs = [self.constant(f"{layer.name}_kernel", _array(layer.kernel).transpose(3, 2, 0, 1))]
-        if layer.use_bias:
-            inputs.append(self.constant(f"{layer.name}_bias", _array(layer.bias)))
-        sides = list(zip(larger[:2], layer.kernel_size, layer.strides, strict=True))
-        padding = [(0, 0)] * 2
-        attributes: dict[str, Any] = {"strides": list(layer.strides)}
-        if layer.padding == "same":
-            padding = [same_padding(*side) for side in sides]
-        if operator == "Conv":
-            attributes["group"] = layer.groups
-        if operator == "ConvTranspose":
-            # What a kernel smaller than the stride never reaches.
-            attributes["output_padding"] = [max(stride - kernel, 0) for _, kernel, stride in sides]
-        attributes["pads"] = [before for before, _ in padding] + [after for _, after in padding]
-        self.add(operator, layer.name, *inputs, **attributes)
-        self.activate(layer)
-
-    def activate(self, layer: layers.Layer) -> None:
-        """The activation that a layer has of its own."""
-        name = getattr(layer.activation, "__name__", "linear")
-        _refuse_if(layer, name not in ("linear", *ACTIVATIONS), f"activation {name}")
-        if name != "linear":
-            self.add(ACTIVATIONS[name], f"{layer.name}_{name}")
-
-
-_LAYERS: dict[type[layers.Layer], Callable[[_Graph, Any], None]] = {
-    layers.Dropout: _Graph.nothing,
-    layers.Identity: _Graph.nothing,
-    layers.Dense: _Graph.dense,
-    layers.EinsumDense: _Graph.einsum,
-    layers.Reshape: _Graph.reshape,
-    layers.BatchNormalization: _Graph.normalize,
-    layers.Activation: _Graph.activation,
-    layers.ReLU: _Graph.relu,
-    layers.LeakyReLU: _Graph.leaky_relu,
-    layers.UpSampling2D: _Graph.upsample,
-    layers.Conv2D: _Graph.convolve,
-    layers.Conv2DTranspose: _Graph.convolve_transposed,
-}
-
-
-def _array(variable: keras.Variable) -> np.ndarray:
-    return ops.convert_to_numpy(variable).astype(np.float32)
-
-
-def _refuse_if(layer: layers.Layer, condition: bool, what: str) -> None:
-    if condition:
-        raise UserError(f"--export: layer {layer.name} has {what}, which it does not know")
-
-
-def to_onnx(generator: keras.Model) -> ModelProto:
-    """A generator as an ONNX model, in float32.
-
-    Its input is ``latents``, float32 (N, latent_dim), any N; its output ``images``, float32
-    (N, H, W, 3), meant to be drawn from [-1, 1]: a network without a tanh can be beyond.
-
-    Raises:
-        UserError: the onnx package is not installed, a layer reads something else than one earlier
-            layer (a sum: several), or no operator is known for it.
-    """
-    try:
-        import onnx
-        from onnx import TensorProto, helper
-    except ImportError:
-        raise UserError("--export: the onnx package is not here: pip install onnx") from None
-    graph = _Graph(generator.input_shape[1])
-    made = {id(generator.inputs[0]): graph.value()}
-    for layer in generator.layers:  # each behind those it reads
-        if isinstance(layer, layers.InputLayer):
-            continue
-        sources = keras.tree.flatten(layer.input)
-        if any(id(source) not in made for source in sources) or (
-            len(sources) > 1 and type(layer) is not layers.Add
-        ):
-            raise UserError(f"--export: layer {layer.name} does not read one earlier layer alone")
-        graph.add_layer(layer, [made[id(source)] for source in sources])
-        made[id(layer.output)] = graph.value()
-    graph.go_to(made[id(generator.outputs[0])])
-    graph.put_channels(first=False)
-    graph.nodes.append(helper.make_node("Identity", [graph.output], ["images"], name="output"))
-    model = helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            "generator",
-            [
-                helper.make_tensor_value_info(
-                    "latents", TensorProto.FLOAT, ["N", *generator.input_shape[1:]]
-                )
-            ],
-            [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["N", *graph.shape])],
-            graph.weights,
-        ),
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-        producer_name="GANdam",
-    )
-    onnx.checker.check_model(model, full_check=True)
-    return model
+Writer = Callable[[Graph, Any], None]
+"""Appends the operators of a Keras layer in inference to a graph."""
+WRITERS: dict[type[layers.Layer], Writer] = {}
+"""By kind of layer. A sum, which reads several layers, is `write_sum`."""
 
 
 def export(generator: keras.Model, keras_path: Path, onnx_path: Path) -> None:
@@ -347,7 +45,244 @@ def export(generator: keras.Model, keras_path: Path, onnx_path: Path) -> None:
         OSError: the folder cannot be written, or the disk is full.
     """
     generator = to_float32(generator)
-    model = to_onnx(generator)
+    model = to_onnx(generator, "--export")
     with atomic_path(keras_path) as keras_file, atomic_path(onnx_path) as onnx_file:
         generator.save(keras_file)
         onnx_file.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def to_onnx(generator: keras.Model, option: str) -> ModelProto:
+    """A generator as an ONNX model, in float32.
+
+    Its input is ``latents``, float32 (N, latent_dim), any N. Its output is ``images``, float32
+    (N, H, W, 3); clip them to [-1, 1], which a network without a tanh can exceed.
+
+    Args:
+        generator: latent vectors (N, latent_dim) to images (N, H, W, 3).
+        option: named in errors.
+
+    Raises:
+        UserError: the onnx package is not installed, or a layer cannot be exported.
+    """
+    try:
+        graph = Graph(generator.input_shape[1])
+    except ImportError:
+        raise UserError(f"{option}: the onnx package is not here: pip install onnx") from None
+    made = {id(generator.inputs[0]): graph.value()}
+    try:
+        for layer in generator.layers:  # each after those it reads
+            if isinstance(layer, layers.InputLayer):
+                continue
+            sources = [made.get(id(source)) for source in keras.tree.flatten(layer.input)]
+            write(graph, layer, sources)
+            made[id(layer.output)] = graph.value()
+    except _NotExportableError as error:
+        raise UserError(f"{option}: {error}") from None
+    graph.go_to(made[id(generator.outputs[0])])
+    return graph.model()
+
+
+# ------------------------------------------------------------------------------------------------
+# Keras layers
+# ------------------------------------------------------------------------------------------------
+
+
+class _NotExportableError(Exception):
+    """A layer, or an option of it, that this module does not know."""
+
+
+def _refuse_if(layer: layers.Layer, condition: bool, what: str) -> None:
+    if condition:
+        raise _NotExportableError(f"layer {layer.name} {what}")
+
+
+def _refuse_option_if(layer: layers.Layer, condition: bool, what: str) -> None:
+    _refuse_if(layer, condition, f"has {what}, which it does not know")
+
+
+def _array(variable: keras.Variable) -> np.ndarray:
+    return ops.convert_to_numpy(variable).astype(np.float32)
+
+
+def write(graph: Graph, layer: layers.Layer, sources: Sequence[Value | None]) -> None:
+    """Append a layer, which is called once in its network, and reads these values.
+
+    Raises:
+        _NotExportableError: it is of another kind, or reads something else than earlier layers.
+    """
+    kind = type(layer)
+    is_sum = kind is layers.Add
+    alone = None not in sources and (len(sources) == 1 or is_sum)
+    _refuse_if(layer, not alone, "does not read one earlier layer alone")
+    known = kind in WRITERS or is_sum
+    _refuse_if(layer, not known, f"is a {kind.__name__}, which it does not know")
+    if is_sum:
+        write_sum(graph, layer, sources)
+    else:
+        graph.go_to(sources[0])
+        WRITERS[kind](graph, layer)
+    graph.shape = tuple(layer.output.shape[1:])
+
+
+def write_sum(graph: Graph, layer: layers.Add, sources: Sequence[Value]) -> None:
+    """Append a sum of maps or vectors of one shape."""
+    shapes = {source.shape for source in sources}
+    _refuse_option_if(layer, len(shapes) > 1, "inputs of several shapes")
+    # As the last one is: after a convolution, with channels first.
+    first = sources[-1].channels_first
+    names = []
+    for source in sources:
+        graph.go_to(source)
+        graph.put_channels(first)
+        names.append(graph.output)
+    graph.output = names[0]
+    graph.add("Sum", layer.name, *names[1:])
+
+
+def writes(*kinds: type[layers.Layer]) -> Callable[[Writer], Writer]:
+    """Register the writer of these kinds of layers."""
+
+    def register(writer: Writer) -> Writer:
+        WRITERS.update(dict.fromkeys(kinds, writer))
+        return writer
+
+    return register
+
+
+@writes(layers.Dropout, layers.Identity)
+def _nothing(graph: Graph, layer: layers.Layer) -> None:
+    pass
+
+
+@writes(layers.Dense)
+def _dense(graph: Graph, layer: layers.Dense) -> None:
+    _refuse_option_if(layer, len(graph.shape) != 1, "maps as inputs")
+    graph.add("MatMul", layer.name, graph.constant(f"{layer.name}_kernel", _array(layer.kernel)))
+    if layer.use_bias:
+        bias = graph.constant(f"{layer.name}_bias", _array(layer.bias))
+        graph.add("Add", f"{layer.name}_with_bias", bias)
+    _activation(graph, layer)
+
+
+@writes(layers.EinsumDense)
+def _einsum(graph: Graph, layer: layers.EinsumDense) -> None:
+    _refuse_option_if(layer, layer.bias is not None, "an offset")
+    _refuse_option_if(layer, "..." in layer.equation, f"the equation {layer.equation}")
+    graph.put_channels(first=False)
+    kernel = graph.constant(f"{layer.name}_kernel", _array(layer.kernel))
+    graph.add("Einsum", layer.name, kernel, equation=layer.equation)
+    graph.channels_first = False
+    _activation(graph, layer)
+
+
+@writes(layers.Reshape)
+def _reshape(graph: Graph, layer: layers.Reshape) -> None:
+    graph.put_channels(first=False)  # the order of numbers that Keras reshapes
+    shape = np.array([-1, *layer.output.shape[1:]], np.int64)
+    graph.add("Reshape", layer.name, graph.constant(f"{layer.name}_shape", shape))
+    graph.channels_first = False
+
+
+@writes(layers.BatchNormalization)
+def _normalization(graph: Graph, layer: layers.BatchNormalization) -> None:
+    is_of_channels = layer.axis in (-1, len(graph.shape))
+    _refuse_option_if(layer, not is_of_channels, "another axis than the channels'")
+    graph.put_channels(first=True)
+    channels = graph.shape[-1]
+    arrays = {
+        "scale": _array(layer.gamma) if layer.scale else np.ones(channels, np.float32),
+        "offset": _array(layer.beta) if layer.center else np.zeros(channels, np.float32),
+        "mean": _array(layer.moving_mean),
+        "variance": _array(layer.moving_variance),
+    }
+    inputs = [graph.constant(f"{layer.name}_{name}", array) for name, array in arrays.items()]
+    graph.add("BatchNormalization", layer.name, *inputs, epsilon=float(layer.epsilon))
+
+
+@writes(layers.Activation)
+def _activation(graph: Graph, layer: layers.Layer) -> None:
+    """Append the activation that a layer is, or has after its own operator."""
+    name = getattr(layer.activation, "__name__", "linear")
+    _refuse_option_if(layer, name not in ("linear", *ACTIVATIONS), f"activation {name}")
+    if name != "linear":
+        graph.add(ACTIVATIONS[name], f"{layer.name}_{name}")
+
+
+@writes(layers.ReLU)
+def _relu(graph: Graph, layer: layers.ReLU) -> None:
+    is_plain = (layer.max_value, layer.negative_slope, layer.threshold) == (None, 0, 0)
+    _refuse_option_if(layer, not is_plain, "a bound, slope or threshold")
+    graph.add("Relu", layer.name)
+
+
+@writes(layers.LeakyReLU)
+def _leaky_relu(graph: Graph, layer: layers.LeakyReLU) -> None:
+    graph.add("LeakyRelu", layer.name, alpha=float(layer.negative_slope))
+
+
+@writes(layers.UpSampling2D)
+def _upsampling(graph: Graph, layer: layers.UpSampling2D) -> None:
+    """Append a repetition of pixels, or bilinear interpolation between the pixels' centres."""
+    modes = {"nearest": ("nearest", "asymmetric"), "bilinear": ("linear", "half_pixel")}
+    is_known = layer.interpolation in modes
+    _refuse_option_if(layer, not is_known, f"interpolation {layer.interpolation}")
+    mode, places = modes[layer.interpolation]
+    graph.put_channels(first=True)
+    scales = graph.constant(f"{layer.name}_scales", np.array([1, 1, *layer.size], np.float32))
+    graph.add(
+        "Resize", layer.name, "", scales, mode=mode,
+        coordinate_transformation_mode=places, nearest_mode="floor",
+    )  # fmt: skip
+
+
+@writes(layers.Conv2D)
+def _convolution(graph: Graph, layer: layers.Conv2D) -> None:
+    # Keras' kernel is (rows, columns, in, out), ONNX' (out, in, rows, columns).
+    _convolve(graph, layer, "Conv", graph.shape, group=layer.groups)
+
+
+@writes(layers.Conv2DTranspose)
+def _transposed_convolution(graph: Graph, layer: layers.Conv2DTranspose) -> None:
+    # Keras' kernel is (rows, columns, out, in), ONNX' (in, out, rows, columns).
+    _refuse_option_if(layer, layer.output_padding is not None, "an output padding")
+    # What a kernel smaller than the stride never reaches.
+    sides = zip(layer.kernel_size, layer.strides, strict=True)
+    beyond = [max(stride - kernel, 0) for kernel, stride in sides]
+    shape = tuple(layer.output.shape[1:])
+    _convolve(graph, layer, "ConvTranspose", shape, output_padding=beyond)
+
+
+def _convolve(
+    graph: Graph,
+    layer: layers.Conv2D | layers.Conv2DTranspose,
+    operator: str,
+    larger: tuple[int, ...],
+    **attributes: Any,
+) -> None:
+    _refuse_option_if(layer, tuple(layer.dilation_rate) != (1, 1), "dilation")
+    _refuse_option_if(layer, layer.data_format != "channels_last", "channels first")
+    graph.put_channels(first=True)
+    kernel = _array(layer.kernel).transpose(3, 2, 0, 1)
+    inputs = [graph.constant(f"{layer.name}_kernel", kernel)]
+    if layer.use_bias:
+        inputs.append(graph.constant(f"{layer.name}_bias", _array(layer.bias)))
+    padding = [(0, 0)] * 2
+    if layer.padding == "same":
+        sides = zip(larger[:2], layer.kernel_size, layer.strides, strict=True)
+        padding = [same_padding(*side) for side in sides]
+    pads = [before for before, _ in padding] + [after for _, after in padding]
+    graph.add(operator, layer.name, *inputs, strides=list(layer.strides), pads=pads, **attributes)
+    _activation(graph, layer)
+
+
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Zeros before and after a side that "same" padding adds; the odd one goes to the end.
+
+    Args:
+        size: of the side, of the larger map: the input of a convolution, or the output of a
+            transposed one, which is its gradient.
+        kernel: its side.
+        stride: how far it moves.
+    """
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2

@@ -88,24 +88,20 @@ def slerp(start: np.ndarray, end: np.ndarray, shares: Sequence[float] | np.ndarr
     return found.astype(np.float32)
 
 
-def loop(points: np.ndarray, frames: int) -> np.ndarray:
-    """A closed way through points, each arc in ``frames`` even steps, for a film without a seam.
+def loop(points: np.ndarray, shares: Sequence[float] | np.ndarray) -> np.ndarray:
+    """A closed way through points: an arc from each to the next, and from the last to the first.
 
     Args:
         points: (P, latent_dim), at least two.
-        frames: of each arc: its first point and those on the way, not its last, which begins the
-            next arc.
+        shares: t on each arc, as in `slerp`, (N,). For a film without a seam, without 1: the end of
+            an arc begins the next one.
 
     Returns:
-        float32 (P * frames, latent_dim): frame ``p * frames`` is point p.
+        float32 (P * N, latent_dim), arc by arc.
     """
-    shares = np.arange(frames) / frames
-    return np.concatenate(
-        [
-            slerp(start, end, shares)
-            for start, end in zip(points, np.roll(points, -1, axis=0), strict=True)
-        ]
-    )
+    following = np.roll(points, -1, axis=0)
+    arcs = [slerp(start, end, shares) for start, end in zip(points, following, strict=True)]
+    return np.concatenate(arcs)
 
 
 def walk(latents: np.ndarray, dimension: int, values: Sequence[float] | np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Opening a run that has been trained: its folders, its ``config.json``, its networks."""
+"""A trained run: its folders, its ``config.json``, its networks."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from utils.common import grids
 from utils.common.errors import UserError
 from utils.common.files import files_by_step
+from utils.models import layers  # noqa: F401 - saved networks have some of these
 from utils.training import checkpoints
 from utils.training.options import RunOptions, check_run_name
 
@@ -23,8 +24,8 @@ GENERATORS = {
     "best, current": "best/generator-current.keras",
 }
 """The generators that a run saves, and their files."""
-JUDGES = ("discriminator", "critic")
-"""What methods call the network that judges; its file has that name."""
+WEIGHTS = {"average": "last, averaged", "current": "last, current", "best": "best, averaged"}
+"""What ``sample.py --weights`` calls three of them."""
 BATCH_SIZE = 64
 """Images that a generator makes at a time."""
 
@@ -35,17 +36,17 @@ class Run:
 
     name: str
     config: dict[str, Any]
-    """What its ``config.json`` says."""
+    """Of its ``config.json``."""
     images: Path
-    """The folder of its pictures; may not exist."""
+    """Folder of its pictures; may not exist."""
     models: Path
-    """The folder of its networks."""
+    """Folder of its networks."""
 
     def hyperparameter(self, name: str) -> Any:
         """The value of a hyperparameter.
 
         Raises:
-            UserError: its ``config.json`` does not say.
+            UserError: its ``config.json`` lacks it.
         """
         try:
             return self.config["hyperparameters"][name]
@@ -58,11 +59,11 @@ def open_run(
     images_dir: str = RunOptions.images_dir,
     models_dir: str = RunOptions.models_dir,
 ) -> Run:
-    """Open a run by its name, or by the folder of its networks or pictures.
+    """A run by its name, or by the folder of its networks or pictures.
 
-    Of a folder ``PARENT/images/RUN`` or ``PARENT/saved_models/RUN``, the other one is looked for
-    beside it, under the last part of ``models_dir`` or ``images_dir``. If the latter is not given
-    and nothing is there, the folder that the run itself was told counts.
+    Next to a folder ``PARENT/images/RUN`` or ``PARENT/saved_models/RUN``, the other one is called
+    after the last part of ``models_dir`` or ``images_dir``. Where there are no pictures in the
+    default folder, those in the folder of the run's own ``--images-dir`` count.
 
     Raises:
         UserError: there is no such run, or its ``config.json`` is damaged.
@@ -86,8 +87,45 @@ def open_run(
     return Run(name, config, images, models)
 
 
+def load_generator(run: Run, weights: str) -> keras.Model:
+    """A generator of a run, in float32.
+
+    Args:
+        run: the run.
+        weights: one of `WEIGHTS`.
+
+    Raises:
+        UserError: it is not there or damaged.
+    """
+    path = _generator_path(run, weights)
+    if not path.exists():
+        reason = "the run has saved no network yet"
+        if weights == "best":
+            reason = "the run has no best networks, which it keeps when it scores itself"
+        raise UserError(f"--weights {weights}: {path} does not exist; {reason}")
+    return to_float32(load_network(path))
+
+
+def load_discriminator(run: Run, weights: str) -> tuple[keras.Model, str]:
+    """The discriminator (or critic) saved with a generator, and what the method calls it.
+
+    Raises:
+        UserError: it is not there or damaged.
+    """
+    folder = _generator_path(run, weights).parent
+    # Named as the method names it; a file with a dot in front is one half-written.
+    found = [path for path in folder.glob("[a-z]*.keras") if "generator" not in path.stem]
+    if not found:
+        raise UserError(f"--best-worst: no discriminator (or critic) is in {folder}")
+    return load_network(found[0]), found[0].stem
+
+
+def _generator_path(run: Run, weights: str) -> Path:
+    return run.models / GENERATORS[WEIGHTS[weights]]
+
+
 def load_network(path: Path) -> keras.Model:
-    """Load a saved network; those with layers of ours want ``import utils.layers`` first.
+    """A saved network.
 
     Raises:
         UserError: the file is not there or damaged.
@@ -102,14 +140,14 @@ def load_network(path: Path) -> keras.Model:
 
 
 def to_float32(network: keras.Model) -> keras.Model:
-    """Let a network compute in float32, whatever it was trained in; weights are that already."""
+    """The network, computing in float32 whatever it was trained in; weights are that already."""
     for layer in network.layers:
         layer.dtype_policy = keras.DTypePolicy("float32")
     return network
 
 
 def trained_steps(folder: Path, name: str) -> int:
-    """How many steps a generator had been trained when it was saved; 0 if that is not known.
+    """Steps of the training when a generator was saved; 0 if that is unknown.
 
     Args:
         folder: of the run's networks.
@@ -122,9 +160,9 @@ def trained_steps(folder: Path, name: str) -> int:
 
 
 def generate(generator: keras.Model, latents: np.ndarray) -> np.ndarray:
-    """What a generator makes of latent vectors (N, latent_dim): uint8 (N, H, W, 3)."""
+    """Images of latent vectors (N, latent_dim): uint8 (N, H, W, 3)."""
     batches = [
-        # Always a whole batch: another shape would be compiled anew.
+        # Always a whole batch: another shape would be compiled again.
         grids.to_uint8(
             generator.predict_on_batch(
                 np.resize(latents[start : start + BATCH_SIZE], (BATCH_SIZE, latents.shape[1]))
