@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from utils.data import IMAGE_SIZES, mechas
+from utils.data.mechas.catalogue import CATALOGUE, COMMON, POSES
 
 COUNT = 240
 
@@ -72,21 +73,21 @@ def test_without_workers_this_process_draws(drawn, monkeypatch):
     def no_pool(*arguments):
         raise OSError("no semaphores here")
 
-    monkeypatch.setattr(mechas, "ProcessPoolExecutor", no_pool)
+    monkeypatch.setattr("utils.common.processes.ProcessPoolExecutor", no_pool)
     images, _, _ = mechas.draw_dataset(40, size=32, processes=2, progress=False)
     np.testing.assert_array_equal(images, drawn[0][:40])
 
 
-def test_when_the_workers_die_this_process_draws_the_rest(drawn, monkeypatch):
+def test_what_a_dead_worker_has_left_is_drawn_by_this_process(drawn, monkeypatch):
     class Dying(ThreadPoolExecutor):
         def __init__(self, workers, context, initializer):
             super().__init__(workers)
 
-        def map(self, function, designs, chunksize):
-            yield from (function(design) for design in designs[:10])
-            raise BrokenExecutor("a worker was killed")
+        def submit(self, function, *arguments):
+            if function is not len:
+                raise BrokenExecutor("a worker was killed")
 
-    monkeypatch.setattr(mechas, "ProcessPoolExecutor", Dying)
+    monkeypatch.setattr("utils.common.processes.ProcessPoolExecutor", Dying)
     images, _, _ = mechas.draw_dataset(40, size=32, processes=2, progress=False)
     np.testing.assert_array_equal(images, drawn[0][:40])
 
@@ -253,22 +254,19 @@ def test_every_kind_of_every_part_can_be_drawn():
     base = mechas.design(0)
     plain = mechas.draw(base, 32)
     kinds = {
-        (part, kind)
-        for school in mechas.CATALOGUE.values()
-        for part in school
-        for kind in school[part]
+        (part, kind) for school in CATALOGUE.values() for part in school for kind in school[part]
     }
-    kinds |= {(part, kind) for part in mechas.COMMON for kind in mechas.COMMON[part]}
+    kinds |= {(part, kind) for part in COMMON for kind in COMMON[part]}
     changed = 0
     for part, kind in sorted(kinds):
         options = {part: kind}
         if part == "weapon":
-            options["weapon_pose"] = next(iter(mechas.POSES[kind]))
+            options["weapon_pose"] = next(iter(POSES[kind]))
             options["weapon_side"] = "none" if kind == "none" else "left"
         picture = mechas.draw(dataclasses.replace(base, **options), 32)
         assert (border(picture) == base.background).all()
         changed += not np.array_equal(picture, plain)
-    assert changed >= len(kinds) - 2 * len(mechas.CATALOGUE["mono"])
+    assert changed >= len(kinds) - 2 * len(CATALOGUE["mono"])
 
 
 # --- Errors ---

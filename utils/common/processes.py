@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import TypeVar
 
@@ -39,7 +39,7 @@ def ordered_map(
     """Yield ``function(item)`` for each item, in order, worked out by several processes.
 
     Items are drawn only a little ahead of the results that have been taken, so that neither pile
-    up. Close the iterator to end the processes.
+    up. Close the iterator to end the processes. Where none can be started, this one does the work.
 
     Args:
         function: can be imported from a module; what it takes and gives can be pickled.
@@ -47,13 +47,16 @@ def ordered_map(
         processes: 1 works in this process.
         died: what to yield for an item on which a process died.
     """
-    if processes == 1 or multiprocessing.current_process().daemon:
+    pool = _Pool(processes)
+    if processes > 1 and not multiprocessing.current_process().daemon:
+        with suppress(OSError, ImportError, NotImplementedError):
+            pool.start()
+    if pool.executor is None:
         yield from map(function, items)
         return
     iterator = iter(items)
     chunks = iter(lambda: list(itertools.islice(iterator, CHUNK)), [])
     waiting: collections.deque[tuple[list[Item], Future[list[Result]]]] = collections.deque()
-    pool = _Pool(processes)
     try:
         for chunk in chunks:
             waiting.append((chunk, pool.submit(function, chunk)))
@@ -93,21 +96,26 @@ def _first(
 
 
 class _Pool:
-    """Processes that start when there is work, and again after they have been ended."""
+    """Processes, which start again where there is work after they have been ended."""
 
     def __init__(self, processes: int) -> None:
         self.processes = processes
         self.executor: ProcessPoolExecutor | None = None
 
+    def start(self) -> None:
+        # Not fork: it does not copy threads, and numerical libraries have some.
+        context = multiprocessing.get_context("spawn")
+        executor = ProcessPoolExecutor(self.processes, context, _leave_interrupts_to_parent)
+        with _light_start():
+            executor.submit(len, ())  # a process starts with a task
+        self.executor = executor
+
     def submit(self, function: Callable[[Item], Result], chunk: list[Item]) -> Future[list[Result]]:
         if self.executor is None:
-            # Not fork: it does not copy threads, and numerical libraries have some.
-            context = multiprocessing.get_context("spawn")
-            self.executor = ProcessPoolExecutor(self.processes, context, ignore_interrupts)
-            with light_start():
-                return self.executor.submit(_each, function, chunk)
+            self.start()
         try:
-            return self.executor.submit(_each, function, chunk)
+            with _light_start():  # any task may start a process
+                return self.executor.submit(_each, function, chunk)
         except BrokenExecutor as error:
             future: Future[list[Result]] = Future()
             future.set_exception(error)
@@ -124,7 +132,7 @@ def _each(function: Callable[[Item], Result], chunk: list[Item]) -> list[Result]
 
 
 @contextmanager
-def light_start() -> Iterator[None]:
+def _light_start() -> Iterator[None]:
     """Let processes that start in this block ignore Ctrl-C at once and not import the script.
 
     A new process would first import the script that runs here, and TensorFlow with it, although
@@ -142,7 +150,7 @@ def light_start() -> Iterator[None]:
             signal.signal(signal.SIGINT, before)
 
 
-def ignore_interrupts() -> None:
+def _leave_interrupts_to_parent() -> None:
     """Leave Ctrl-C to the parent process, which ends its workers; end if that is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from utils.common import pictures
 from utils.common.errors import UserError, printable
+from utils.common.processes import cores
 from utils.data import DEFAULT_IMAGE_SIZE
 from utils.data.dataset import Dataset, check_memory
 
@@ -46,7 +47,7 @@ def _read_folder(folder: Path, data: str, size: int, limit: int | None, seed: in
         # Each reading sets the warnings of the whole process for a moment, and those of several
         # threads are not undone in order: what stood before them is brought back here.
         warnings.catch_warnings(),
-        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as executor,
+        ThreadPoolExecutor(min(8, cores())) as executor,
         tqdm(total=wanted, desc=f"reading {printable(data)}", unit="pictures") as progress,
     ):
         warnings.simplefilter("ignore")

@@ -15,6 +15,7 @@ import numpy as np
 
 from utils.common.errors import UserError, printable
 from utils.common.files import atomic_path
+from utils.common.processes import cores
 from utils.data import ANY_SIZE, IMAGE_SIZES
 from utils.data.dataset import Dataset, check_memory, picture_bytes
 from utils.data.streaming import ImagesOnDisk
@@ -145,7 +146,7 @@ def _compressed(pictures_in_order: Iterable[np.ndarray], shape: tuple[int, ...])
         return zlib.compress(np.ascontiguousarray(picture), GZIP_LEVEL)
 
     waiting: collections.deque[Future[bytes]] = collections.deque()
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as executor:
+    with ThreadPoolExecutor(min(8, cores())) as executor:
         for picture in pictures_in_order:
             waiting.append(executor.submit(compress, picture))
             if len(waiting) == 32:
