@@ -8,8 +8,8 @@ import time
 import pytest
 from PIL import Image
 
+from tests.preparing import prepare, report_of
 from tests.test_pictures import encode
-from tests.test_prepare_dataset import prepare, report_of
 from utils.data import mechas
 from utils.preparing.decisions import Picture
 from utils.preparing.examine import Examined
