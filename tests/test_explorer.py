@@ -125,9 +125,9 @@ def test_it_holds_the_exported_generator(path, folder):
     session = onnxruntime.InferenceSession(unpacked(path, "model"))
     vectors = latents.draw(2, LATENT_DIM, 0)
     (images,) = session.run(["images"], {"latents": vectors})
-    wanted = generated(folder, vectors)
-    assert wanted.std() > 20
-    assert np.abs((images + 1) * 127.5 - wanted).max() <= 1
+    expected = generated(folder, vectors)
+    assert expected.std() > 20
+    assert np.abs((images + 1) * 127.5 - expected).max() <= 1
 
 
 def test_the_sliders_are_those_of_the_search(path, folder):
@@ -233,8 +233,8 @@ def open_page(browser, path, hash: str = "") -> None:
 
 
 def drawn(browser) -> None:
-    """Wait until what is wanted is on the canvas."""
-    wait_until(browser, "shown === wanted")
+    """Wait until the requested image is on the canvas."""
+    wait_until(browser, "shown === requested")
 
 
 def canvas(browser, selector: str = "#canvas") -> np.ndarray:
@@ -251,7 +251,7 @@ def canvas(browser, selector: str = "#canvas") -> np.ndarray:
 
 
 def latent(browser) -> np.ndarray:
-    return np.array(browser.execute_script("return Array.from(wanted)"), np.float32)
+    return np.array(browser.execute_script("return Array.from(requested)"), np.float32)
 
 
 def of_keras(folder, vector: np.ndarray) -> np.ndarray:
@@ -300,11 +300,11 @@ def test_the_first_picture_is_the_one_keras_gives(opened, folder):
     assert text(opened, "origin") == "seed 0"
     assert re.fullmatch(r"drawn in \d+(\.\d)? ms", text(opened, "took"))
     np.testing.assert_allclose(latent(opened), of_seed(0, LATENT_DIM), rtol=1e-6)
-    wanted = of_keras(folder, latent(opened))
-    assert wanted.std() > 20
-    assert np.abs(canvas(opened) - wanted).max() <= 1
+    expected = of_keras(folder, latent(opened))
+    assert expected.std() > 20
+    assert np.abs(canvas(opened) - expected).max() <= 1
     name = "return element('canvas').getAttribute('aria-label')"
-    assert opened.execute_script(name) == "what the generator makes of seed 0"
+    assert opened.execute_script(name) == "generated from seed 0"
     rendering = "return getComputedStyle(element('canvas')).imageRendering"
     assert opened.execute_script(rendering) == "pixelated"
     # What has been unpacked is not kept twice.
@@ -366,7 +366,7 @@ def test_a_random_picture_comes_back_by_its_seed(opened, folder):
 
 
 def test_random_numbers_are_normal(opened):
-    draw = "return Array.from(normal(arguments[0], arguments[1], 50000))"
+    draw = "return Array.from(normal(50000, arguments[0], arguments[1]))"
     plain, other = (np.array(opened.execute_script(draw, seed, 0)) for seed in (1, 2))
     for numbers in (plain, other):
         # Five standard errors of 50,000 numbers.
@@ -413,8 +413,8 @@ def test_ways_are_those_of_python(opened):
             "return shares.map(t => Array.from(slerp(start, end, t)))",
             start.tolist(), end.tolist(), shares,
         )  # fmt: skip
-        wanted = latents.slerp(start, end, shares)
-        np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6, err_msg=name)
+        expected = latents.slerp(start, end, shares)
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6, err_msg=name)
         assert np.array_equal(np.float32(found[0]), np.float32(start)), name
         assert np.array_equal(np.float32(found[-1]), np.float32(end)), name
 
@@ -462,7 +462,7 @@ def test_a_way_leads_from_one_favourite_to_the_other(opened, folder):
     assert not opened.find_element("id", "way").is_displayed()
 
 
-def test_what_is_wanted_while_drawing_is_drawn_once_and_last(opened, folder):
+def test_of_several_requests_while_drawing_only_the_last_is_drawn(opened, folder):
     opened.execute_script(
         "window.made = 0; window.plain = generate;"
         "generate = latent => { made++; return plain(latent); };"

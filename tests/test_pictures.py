@@ -127,7 +127,7 @@ def test_broken_exif_is_tolerated():
     image = Image.new("RGB", (16, 8), RED)
     nonsense = encode(image, "PNG", exif=b"Exif\0\0nonsense nonsense")
     assert read_picture(nonsense).size == (16, 8)
-    # A sound orientation (6) beside a tag that Pillow can read and not write.
+    # A sound orientation (6) next to a tag that Pillow can read and not write.
     tags = struct.pack(">HHHIHHHHI4s", 2, 0x0112, 3, 1, 6, 0, 0xA005, 1, 1, b"\0\1\0\0")
     half_broken = encode(image, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08" + tags + bytes(4))
     assert read_picture(half_broken).size == (8, 16)
@@ -247,7 +247,7 @@ def test_background_colour_is_that_of_the_border():
     assert background_colour(Image.fromarray(image)) == (10, 200, 30)
 
 
-def test_fit_square_pads_on_the_own_ground_and_centres():
+def test_fit_square_pads_with_the_background_and_centres():
     picture = Image.new("RGB", (40, 20), BLUE)
     picture.paste(RED, (10, 5, 30, 15))
     square = np.asarray(fit_square(picture, 80))
@@ -301,7 +301,7 @@ def test_tile_places_pictures_row_by_row():
 
 
 def test_tile_refuses_other_arrays():
-    with pytest.raises(ValueError, match=r"wanted uint8 \(N, H, W, 3\), found float64"):
+    with pytest.raises(ValueError, match=r"expected uint8 \(N, H, W, 3\), found float64"):
         tile(np.zeros((1, 2, 2, 3)), 1)
     with pytest.raises(ValueError, match="columns must be at least 1, found 0"):
         tile(np.zeros((1, 2, 2, 3), np.uint8), 0)

@@ -26,17 +26,17 @@ def parse(
     arguments: list[str] | None = None,
     default: Options | None = None,
 ) -> Options:
-    """Make a dataclass from the command line.
+    """A dataclass filled from the command line.
 
     Args:
         dataclass_type: each field is an option, with the sentence under it as its help.
-        program: the name of the script, for its help.
-        description: stands at the top of its help.
+        program: the name of the script, for ``--help``.
+        description: stands at the top of ``--help``.
         arguments: the command line; None takes that of this process.
-        default: what is left out is as in this one; None takes the defaults of the fields.
+        default: its values replace the defaults of the fields.
 
     Raises:
-        UserError: an option that does not exist, or a value it cannot take.
+        UserError: an option that does not exist, or a value that its type excludes.
         SystemExit: after ``--help``, with code 0.
     """
     arguments = [with_hyphens(each) for each in (sys.argv[1:] if arguments is None else arguments)]
@@ -69,42 +69,41 @@ def option_name(field: str) -> str:
 
 
 def option_names(dataclass_type: type) -> list[str]:
-    """The options of a dataclass, as they are written on the command line."""
+    """The options of a dataclass, such as ``--latent-dim``."""
     return [option_name(field.name) for field in dataclasses.fields(dataclass_type)]
 
 
 def require_between(options: object, lowest: float, highest: float, *fields: str) -> None:
-    """Refuse values out of range; None is no value, and of a tuple each item counts.
+    """Raise UserError for the first field whose value, or an item of it, is out of range.
 
-    Raises:
-        UserError: names the option of the first field whose value is outside, and the range.
+    None is in every range.
     """
-    wanted = f"{lowest:g} or more" if highest == math.inf else f"from {lowest:g} to {highest:.10g}"
+    span = f"{lowest:g} or more" if highest == math.inf else f"from {lowest:g} to {highest:.10g}"
     for field in fields:
         value = getattr(options, field)
         for number in value if isinstance(value, tuple) else (value,):
             if number is not None and not lowest <= number <= highest:  # true for a NaN as well
-                raise UserError(f"{option_name(field)} {number}: must be {wanted}")
+                raise UserError(f"{option_name(field)} {number}: must be {span}")
 
 
 def positive(text: str) -> int:
     """A whole number from 1 up, for argparse.
 
     Raises:
-        argparse.ArgumentTypeError: it is none.
+        argparse.ArgumentTypeError: it is something else.
     """
     if not re.fullmatch(r"0*[1-9][0-9]{0,11}", text):
-        raise argparse.ArgumentTypeError(f"{text!r}: wanted is a whole number, 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number, 1 or more")
     return int(text)
 
 
 def with_hyphens(argument: str) -> str:
-    """The argument as it is, but ``--latent_dim`` is as good as ``--latent-dim``."""
+    """The argument, with ``--latent_dim`` spelled ``--latent-dim``."""
     return re.sub(r"^--[^=]+", lambda found: found[0].replace("_", "-"), argument)
 
 
 def _one_line(message: str) -> str:
-    """The sentence in the message that tyro prints, without its frame, headline and help."""
+    """The sentence in a message of tyro, without frame, headline and help."""
     parts = re.split(r"[-─]{4,}", re.sub(r"[│╭╮╰╯|]", " ", message))
     parts = [" ".join(part.strip(" -─\n").split()) for part in parts]
     headline_and_sentence = [part for part in parts if part][:2]

@@ -15,7 +15,7 @@ from utils.common.pictures import UnreadablePicture, read_picture
 
 Frame = TypeVar("Frame")
 Read = Callable[[Frame], Image.Image]
-"""How a frame becomes a picture; it raises UnreadablePicture for one to be left out."""
+"""Makes a picture of a frame, or raises UnreadablePicture to leave it out."""
 
 
 def save_gif(
@@ -27,17 +27,17 @@ def save_gif(
     last_frame_seconds: float = 2.0,
     read: Read = read_picture,
 ) -> None:
-    """Make an endless GIF of frames, whole or not at all.
+    """Write an endless GIF of frames, whole or not at all.
 
-    More than ``max_frames`` are thinned evenly; the first and the last always stay. All frames take
-    the size of the last, reduced to ``max_side`` where that is larger; the last is held longer. All
-    share one palette, drawn from frames along the whole film and used without dithering, so
-    that areas which do not change do not flicker. A frame that cannot be read is left out.
+    More than ``max_frames`` are thinned evenly; the first and the last always stay. All frames have
+    the size of the last, reduced to ``max_side``; the last is shown longer. They share one palette,
+    taken from frames along the whole film and used without dithering, so that areas which do not
+    change do not flicker. A frame that cannot be read is left out.
 
     Args:
         path: the file.
-        frames: picture files, or whatever ``read`` makes a picture of. They are read one by one, so
-            that a film needs no more memory than a few frames.
+        frames: picture files, or what ``read`` takes. They are read one by one, so that a film
+            needs the memory of a few frames.
         max_frames: at least 2.
         seconds_per_frame: a multiple of 0.01; players refuse less than 0.02.
         max_side: in pixels, or None.
@@ -55,7 +55,7 @@ def save_gif(
         for number, picture in _readable(enumerate(chosen), read):
             frame = _resized(picture, size).quantize(palette=palette, dither=Image.Dither.NONE)
             seconds = last_frame_seconds if number == last else seconds_per_frame
-            # Pillow adds the time of a frame that equals the one before to that one's.
+            # Pillow merges equal neighbours and adds up their times.
             frame.info["duration"] = 1000 * seconds
             yield frame
 
@@ -73,10 +73,10 @@ def save_mp4(
     last_frame_seconds: float = 2.0,
     read: Read = read_picture,
 ) -> None:
-    """Make an MP4 (H.264) of frames, whole or not at all; `save_gif` says which and how large.
+    """Write an MP4 (H.264) of frames, whole or not at all, thinned and sized as in `save_gif`.
 
     Raises:
-        UserError: PyAV, which brings what writes MP4, is not installed.
+        UserError: the av package is not installed.
         ValueError: no frame, or none that can be read, or ``max_frames`` below 2.
         OSError: the folder cannot be written, or the disk is full.
     """
@@ -141,5 +141,5 @@ def _shared_palette(frames: list[Frame], size: tuple[int, ...], read: Read) -> I
         ],
         axis=1,
     )
-    # Maximum coverage keeps rare colours, which median cut would trade for shades of the ground.
+    # Maximum coverage keeps rare colours; median cut would spend them on the background.
     return Image.fromarray(pixels).quantize(255, Image.Quantize.MAXCOVERAGE, kmeans=1)

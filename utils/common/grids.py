@@ -1,4 +1,4 @@
-"""Images of a network as pictures: 8 bits, side by side, captioned, in a PNG."""
+"""Grids of images, with captions, as PNG files."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
 def tile(
     images: np.ndarray, columns: int, padding: int = PADDING, colour: Colour = WHITE
 ) -> np.ndarray:
-    """Lay pictures out in a grid, row by row, with ``padding`` pixels around and between them.
+    """A grid of pictures, row by row, with ``padding`` pixels around and between them.
 
     Args:
         images: uint8 (N, H, W, 3), N at least 1.
-        columns: pictures in a row; cells that stay empty are filled with ``colour``.
+        columns: pictures in a row.
         padding: pixels between two pictures and around the grid.
         colour: of padding and empty cells.
 
@@ -39,7 +39,7 @@ def tile(
         ValueError: the array is of another kind, or ``columns`` is below 1.
     """
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or not len(images):
-        raise ValueError(f"wanted uint8 (N, H, W, 3), found {images.dtype} {images.shape}")
+        raise ValueError(f"expected uint8 (N, H, W, 3), found {images.dtype} {images.shape}")
     if columns < 1:
         raise ValueError(f"columns must be at least 1, found {columns}")
     count, height, width, _ = images.shape
@@ -72,9 +72,9 @@ def caption(
 
     Args:
         image: uint8 (H, W, 3).
-        texts: the strip is shared out evenly among them. What is too long for its share is set
-            smaller, down to half the size, and then cut off.
-        centred: in the middle of their shares, not at the left.
+        texts: each gets an equal share of the strip. A text too long for its share is set smaller,
+            down to half the size, and then cut off.
+        centred: in the middle of its share, not at the left.
         size: of the letters in pixels.
 
     Returns:
@@ -99,7 +99,7 @@ def caption(
 
 
 def stack(images: Sequence[np.ndarray]) -> np.ndarray:
-    """Pictures uint8 (H, W, 3) below each other, narrower ones filled up with white."""
+    """Pictures uint8 (H, W, 3) below each other, narrower ones padded with white."""
     width = max(image.shape[1] for image in images)
     filled = [
         np.pad(image, ((0, 0), (0, width - image.shape[1]), (0, 0)), constant_values=255)

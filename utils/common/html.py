@@ -1,4 +1,4 @@
-"""Pages of one file that ask nothing of any network."""
+"""Web pages in one file that make no request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 def fill_template(template: Path, parts: Mapping[str, str]) -> str:
     """A template with a text in place of each mark; the marks come in the order of ``parts``."""
-    # From the front to the back: what has been filled in is not looked at again.
+    # From front to back, so that marks in a text that has been filled in stay.
     filled, rest = [], template.read_text(encoding="utf-8")
     for mark, text in parts.items():
         before, rest = rest.split(mark, 1)
@@ -20,10 +20,10 @@ def fill_template(template: Path, parts: Mapping[str, str]) -> str:
 
 
 def content_policy(scripts: Iterable[str], *more: str, also: str = "") -> str:
-    """A content security policy that lets these scripts run and no other, and no request out.
+    """A content security policy that allows these scripts, and no request.
 
     Args:
-        scripts: the text of each, as it stands in its element.
+        scripts: the text of each script element.
         more: whole directives.
         also: further sources of scripts.
     """
@@ -42,10 +42,10 @@ def content_policy(scripts: Iterable[str], *more: str, also: str = "") -> str:
 
 
 def script_safe(value: object) -> str:
-    """JSON that can stand in a script element of a page, whatever names it holds.
+    """JSON for a script element, whatever strings the value holds.
 
     Raises:
-        ValueError: it holds a NaN or an infinity, which JSON has not.
+        ValueError: it holds a NaN or an infinity, which JSON lacks.
     """
     text = json.dumps(value, allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

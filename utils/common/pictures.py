@@ -1,4 +1,4 @@
-"""One picture that nobody vouches for: read it safely, find its figure, fit it into a square."""
+"""One picture from anywhere: read it safely, find its figure, fit it into a square."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ Colour = tuple[int, int, int]
 
 WHITE: Colour = (255, 255, 255)
 
-# What collections of pictures hold, and nothing else that Pillow would try: EPS starts Ghostscript
+# The usual formats of collections, and nothing else that Pillow would try: EPS starts Ghostscript
 # on a program hidden in the file, WMF, HDF5, GRIB and BUFR are stubs for code of other people, TGA
-# has no signature (so any file may pass for one), and each of the others is one more decoder that
-# hostile bytes can reach for no picture gained.
+# has no signature (so any file may pass for one), and each of the others is one more decoder within
+# reach of hostile bytes.
 FORMATS = (
     "PNG", "JPEG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "PSD", "ICO", "AVIF", "JPEG2000",
 )  # fmt: skip
 
-# Suffixes that promise a picture, some of them a kind that cannot be read: who has such a file
-# among the pictures wants to hear that it was left out.
+# Suffixes of pictures, some of them of formats that cannot be read: such a file is reported, not
+# passed over.
 SUFFIXES = (
     ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".gif", ".webp", ".avif", ".bmp",
     ".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".psd", ".ico", ".jp2", ".j2k",
@@ -36,7 +36,7 @@ SIGNATURES = (
     b"II*\0", b"MM\0*", b"8BPS", b"\0\0\0\x0cjP  \r\n\x87\n",
 )  # fmt: skip
 
-# What brings a picture of each EXIF orientation upright.
+# By EXIF orientation, what turns the picture upright.
 ORIENTATIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -49,22 +49,22 @@ ORIENTATIONS = {
 
 MAX_FILE_BYTES = 256 * 2**20
 MAX_PIXELS = 64_000_000
-"""Of a picture that is read, where nobody wants more."""
+"""The default limit on a picture."""
 
 
 class UnreadablePicture(Exception):  # noqa: N818 - it names what was found, like KeyboardInterrupt
-    """These bytes do not become a picture; the message is the reason in one line, without path."""
+    """Not a picture that can be read; the message is the reason in one line, without path."""
 
 
 def looks_like_picture(path: Path) -> bool:
-    """Whether the suffix of a file, or else its first bytes, promise a picture.
+    """Whether the suffix of a file, or else its first bytes, are those of a picture.
 
     Raises:
         OSError: the file cannot be opened.
     """
     if path.suffix.lower() in SUFFIXES:
         return True
-    if not stat.S_ISREG(path.stat().st_mode):  # opening a named pipe would wait for ever
+    if not stat.S_ISREG(path.stat().st_mode):  # opening a named pipe would block
         return False
     with open(path, "rb") as file:
         return is_picture_signature(file.read(12))
@@ -80,19 +80,19 @@ def is_picture_signature(head: bytes) -> bool:
 def read_picture(
     source: str | Path | bytes, background: Colour = WHITE, max_pixels: int = MAX_PIXELS
 ) -> Image.Image:
-    """Read one picture, whatever it is and wherever it comes from, as 8-bit RGB.
+    """A picture as 8-bit RGB.
 
-    The format is sniffed from the bytes, never taken from the suffix. The EXIF orientation is
-    applied, transparency of every kind is composited on ``background``, 16-bit and floating point
-    greys are scaled to 8 bits, CMYK is converted, and an animation gives its first frame.
+    The bytes decide the format, not the suffix. The EXIF orientation is applied, transparency is
+    composited on ``background``, 16-bit and floating point greys are scaled to 8 bits, CMYK is
+    converted, and an animation gives its first frame.
 
     Args:
-        source: a path, or the bytes of the file themselves.
+        source: a path, or the bytes of the file.
         background: the colour under transparent pixels.
         max_pixels: a picture of more pixels (width x height) is refused before it is decoded.
 
     Raises:
-        UnreadablePicture: nothing there, no picture, a broken one, or one that is too large.
+        UnreadablePicture: no file, no picture, a broken one, or one that is too large.
     """
     data = source if isinstance(source, bytes) else read_file(Path(source))
     if not data:
@@ -101,22 +101,22 @@ def read_picture(
         raise UnreadablePicture(f"more than {MAX_FILE_BYTES // 2**20} MB")
     try:
         with warnings.catch_warnings():
-            # Pillow warns of odd metadata, and of sizes that are refused below anyway.
+            # Pillow warns of odd metadata, and of sizes that `_decode` refuses.
             warnings.simplefilter("ignore")
             return _decode(data, background, max_pixels)
     except UnreadablePicture:
         raise
     except Exception as error:
-        # Hostile bytes make Pillow's decoders raise nearly anything: OSError, SyntaxError,
-        # ValueError, struct.error, EOFError, OverflowError, MemoryError, ZeroDivisionError, ...
+        # Pillow's decoders raise nearly anything: OSError, SyntaxError, ValueError, struct.error,
+        # EOFError, OverflowError, MemoryError, ZeroDivisionError, ...
         raise UnreadablePicture(_reason(error, data)) from error
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of a file, or at least as many as are too many.
+    """The bytes of a file; of one that is too large, one byte more than the limit.
 
     Raises:
-        UnreadablePicture: nothing there, or nothing that can be read.
+        UnreadablePicture: no file, or one that cannot be read.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -155,10 +155,10 @@ def _decode(data: bytes, background: Colour, max_pixels: int) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation.
+    """The picture with its EXIF orientation applied.
 
-    Not by ``ImageOps.exif_transpose``, which also writes the EXIF anew and fails if any other part
-    of it is broken: that is common, and takes nothing from the pixels.
+    ``ImageOps.exif_transpose`` also rewrites the EXIF and fails if any other part of it is broken,
+    which is common and does not matter here.
     """
     try:
         method = ORIENTATIONS.get(image.getexif().get(0x0112))
@@ -181,7 +181,7 @@ def _transparent_sample(sample: object, raw_mode: object) -> object:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Scale the modes of more than 8 bits a channel; Pillow would clip them to white."""
+    """The picture with 8 bits a channel, scaled; Pillow would clip wider ones to white."""
     if image.mode != "F" and not image.mode.startswith("I"):
         return image
     values = np.asarray(image)
@@ -190,7 +190,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     values = np.nan_to_num(values.astype(np.float32))
     white = 65535.0
     if not image.mode.startswith("I;16"):
-        # Wide integers and floats do not say where white is: take the smallest usual range.
+        # The white of wide integers and floats is unknown: take the smallest usual range.
         peak = float(values.max())
         ranges = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)
         white = next((top for top in ranges if peak <= top), peak)
@@ -206,12 +206,12 @@ def _composite(image: Image.Image, background: Colour) -> Image.Image:
     if image.mode == "La":
         image = image.convert("LA")
     rgba = image.convert("RGBA")
-    ground = Image.new("RGBA", rgba.size, (*background, 255))
-    return Image.alpha_composite(ground, rgba).convert("RGB")
+    below = Image.new("RGBA", rgba.size, (*background, 255))
+    return Image.alpha_composite(below, rgba).convert("RGB")
 
 
 def background_colour(image: Image.Image) -> Colour:
-    """The picture's own ground: the median of its border pixels, channel by channel."""
+    """The median of the picture's border pixels, channel by channel."""
     pixels = np.asarray(image.convert("RGB"))
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     red, green, blue = (int(channel) for channel in np.median(border, axis=0))
@@ -219,7 +219,7 @@ def background_colour(image: Image.Image) -> Colour:
 
 
 def figure_mask(pixels: np.ndarray, colour: Colour, tolerance: int = 24) -> np.ndarray:
-    """Where a picture, uint8 (H, W, 3), differs from its ground in any channel, bool (H, W)."""
+    """Where a picture, uint8 (H, W, 3), differs from a colour in any channel, bool (H, W)."""
     different = np.zeros(pixels.shape[:2], bool)
     for channel, value in enumerate(colour):
         plane = pixels[..., channel]
@@ -229,10 +229,10 @@ def figure_mask(pixels: np.ndarray, colour: Colour, tolerance: int = 24) -> np.n
 
 
 def figure_box(image: Image.Image, colour: Colour | None = None) -> tuple[int, int, int, int]:
-    """The box (left, top, right, bottom) in pixels of all that differs from the ground.
+    """The box (left, top, right, bottom) in pixels of all that differs from the background.
 
     Specks are left out: a row or column counts where at least 0.4 % of it, and two pixels, are
-    figure. A picture that is all ground, or has none, gives its whole self.
+    figure. Without a figure, or without a background, it is the box of the whole picture.
     """
     pixels = np.asarray(image.convert("RGB"))
     figure = figure_mask(pixels, background_colour(image) if colour is None else colour)
@@ -250,7 +250,7 @@ def fit_square(image: Image.Image, size: int, colour: Colour | None = None) -> I
     """The whole picture, centred in a square of ``size`` x ``size`` pixels, as RGB.
 
     Nothing is cropped or stretched: the longer side becomes ``size`` and the rest is padded with
-    ``colour``, by default the picture's own :func:`background_colour`. Small pictures are enlarged.
+    ``colour``, by default the picture's `background_colour`. Small pictures are enlarged.
     """
     image = image.convert("RGB")
     return place(image, (0, 0, *image.size), size, size, colour or background_colour(image))

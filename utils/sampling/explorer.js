@@ -2,7 +2,6 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const element = id => document.getElementById(id);
 const SEEDS = 2 ** 32;
-const PARALLEL = 1e-7;  // sine of an angle below which two directions count as one, or as opposite
 
 function make(tag, text, parent) {
   const made = document.createElement(tag);
@@ -11,76 +10,15 @@ function make(tag, text, parent) {
   return made;
 }
 
-// Latent vectors --------------------------------------------------------------------------------
+// Latent vectors as text ------------------------------------------------------------------------
 
-// Random numbers in [0, 1) of a seed: SplitMix (Steele et al. 2014) in 32 bits, whose numbers are
-// those of a counter, mixed as MurmurHash3 does it at its end.
-function uniform(seed) {
-  const mix = x => {
-    x = Math.imul(x ^ x >>> 16, 0x85ebca6b);
-    x = Math.imul(x ^ x >>> 13, 0xc2b2ae35);
-    return (x ^ x >>> 16) >>> 0;
-  };
-  // Mixed first: of seeds that follow one another, counters would otherwise overlap.
-  let counter = mix(seed);
-  return () => {
-    counter = counter + 0x9e3779b9 | 0;
-    return mix(counter) / 2 ** 32;
-  };
-}
-
-// A latent vector of N(0, 1) (Box and Muller 1958). Numbers beyond the truncation, where it is not
-// 0, are drawn again; the others stay as they are without it.
-function normal(seed, truncation = 0, size = data.latent_dim) {
-  const random = uniform(seed);
-  // 1 - u is never 0.
-  const next = () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
-  const found = Float32Array.from({ length: size }, next);
-  return truncation ? found.map(x => {
-    while (Math.abs(x) > truncation) x = next();
-    return x;
-  }) : found;
-}
-
-const dot = (a, b) => a.reduce((sum, x, i) => sum + x * b[i], 0);
-const norm = a => Math.sqrt(dot(a, a));
-
-// Spherical interpolation between vectors of any two lengths: utils/sampling/latents.py says how, and the
-// two give the same.
-function slerp(start, end, t) {
-  if (t === 0 || t === 1) return Float32Array.from(t ? end : start);
-  const [first, last] = [Array.from(start), Array.from(end)];
-  const lengths = [norm(first), norm(last)];
-  const u = lengths[0] ? first.map(x => x / lengths[0]) : last.map(x => x / (lengths[1] || 1));
-  const target = lengths[1] ? last.map(x => x / lengths[1]) : u;
-  const along = dot(u, target);
-  let across = target.map((x, i) => x - along * u[i]);
-  const sine = norm(across);
-  let scale = sine;
-  if (sine < PARALLEL) {
-    scale = 0;
-    if (along < 0 && u.length > 1) {
-      // Opposite: first towards the axis that the start has least of.
-      const sizes = u.map(Math.abs);
-      const axis = sizes.indexOf(Math.min(...sizes));
-      across = u.map((x, i) => (i === axis) - u[axis] * x);
-      scale = norm(across);
-    }
-  }
-  if (!scale) return Float32Array.from(first, (x, i) => (1 - t) * x + t * last[i]);
-  const angle = Math.atan2(sine, along);
-  const length = (1 - t) * lengths[0] + t * lengths[1];
-  const [by, beside] = [length * Math.cos(t * angle), length * Math.sin(t * angle) / scale];
-  return Float32Array.from(u, (x, i) => by * x + beside * across[i]);
-}
-
-// As text for an address: the bytes of its numbers, in base64 without what has a meaning there.
+// For an address: the bytes of the numbers, in base64 with letters that have no meaning there.
 function spell(latent) {
   const bytes = String.fromCharCode(...new Uint8Array(latent.buffer));
   return btoa(bytes).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 
-// The latent vector of such a text, or null.
+// The latent vector of such a text; null if it is damaged.
 function unspell(text) {
   try {
     const bytes = fromBase64(text.replaceAll("-", "+").replaceAll("_", "/"));
@@ -111,27 +49,27 @@ async function load() {
   const lacking = ["WebAssembly", "DecompressionStream"].filter(name => !(name in globalThis));
   if (lacking.length) {
     throw new Error("This browser lacks " + lacking.join(" and ") + ", with which the generator " +
-      "runs. Firefox 113, Safari 16.4, Chrome and Edge 97 and later versions have what it takes.");
+      "runs. Firefox 113, Safari 16.4, Chrome and Edge 97 and later versions have both.");
   }
   const parts = ["loader", "runtime", "model"].map(id => unpack(id).arrayBuffer());
   const [loader, runtime, model] = await Promise.all(parts);
   const address = (part, type) => URL.createObjectURL(new Blob([part], { type }));
   const [mjs, wasm] = [address(loader, "text/javascript"), address(runtime, "application/wasm")];
-  // Not env.wasm.wasmBinary, with which the loader looks for its own folder, and a blob has none.
+  // With env.wasm.wasmBinary, the loader would look for its own folder, which a blob lacks.
   ort.env.wasm.wasmPaths = { mjs, wasm };
-  // More threads would need headers that only a server can send.
+  // More threads need headers from a server.
   ort.env.wasm.numThreads = 1;
   session = await ort.InferenceSession.create(new Uint8Array(model), { executionProviders: ["wasm"] });
   [mjs, wasm].forEach(URL.revokeObjectURL);
   for (const id of ["loader", "runtime", "model"]) element(id).remove();
 }
 
-// What the generator makes of a latent vector, as an image for a canvas.
+// The image of a latent vector, for a canvas.
 async function generate(latent) {
   const tensor = new ort.Tensor("float32", latent, [1, data.latent_dim]);
   const { images } = await session.run({ latents: tensor });
   const image = new ImageData(data.width, data.height);
-  // Rounded and clipped where it is stored; NaN becomes grey.
+  // Storing rounds and clips; NaN becomes grey.
   for (let from = 0, to = 0; from < images.data.length; to++) {
     for (let channel = 0; channel < 3; channel++, from++, to++) {
       image.data[to] = ((images.data[from] || 0) + 1) * 127.5;
@@ -143,36 +81,35 @@ async function generate(latent) {
 
 // What is shown ---------------------------------------------------------------------------------
 
-let wanted = null;  // the latent vector to be drawn: another array for each
-let shown = null;  // the one on the canvas
-let origin = "";  // where the wanted one comes from, in words
+let requested = null;  // the latent vector to draw, a new array each time
+let shown = null;  // the latent vector on the canvas
+let origin = "";  // where the requested one comes from, in words
 let unchanged = null;  // what Reset goes back to
-let drawing = null;  // a promise while drawing is under way
+let drawing = null;  // a promise while drawing
 
-// Draws the wanted latent vector. What is wanted while drawing is under way waits for its end; of
-// several, only the latest is drawn.
+// Draws the requested latent vector. Of several requests while drawing, only the latest is drawn.
 function draw() {
-  if (session && !drawing && shown !== wanted) drawing = drawLatest();
+  if (session && !drawing && shown !== requested) drawing = drawLatest();
   return drawing;
 }
 
 async function drawLatest() {
   try {
-    while (shown !== wanted) await drawWanted();
+    while (shown !== requested) await drawRequested();
   } catch (error) {
     complain(error);
   } finally {
-    drawing = null;  // in the same turn as the last look at what is wanted
+    drawing = null;  // in the same turn as the last look at the request
   }
 }
 
-async function drawWanted() {
-  const [latent, words] = [wanted, origin];
+async function drawRequested() {
+  const [latent, words] = [requested, origin];
   const start = performance.now();
   const image = await generate(latent);
   const milliseconds = performance.now() - start;
   element("canvas").getContext("2d").putImageData(image, 0, 0);
-  element("canvas").setAttribute("aria-label", "what the generator makes of " + words);
+  element("canvas").setAttribute("aria-label", "generated from " + words);
   element("origin").textContent = words;
   element("took").textContent = "drawn in " + milliseconds.toFixed(milliseconds < 10 ? 1 : 0) + " ms";
   shown = latent;
@@ -185,9 +122,9 @@ function complain(error) {
   element("origin").textContent = "";
 }
 
-// Wants a latent vector, and puts the sliders where it is.
+// Requests a latent vector, and moves the sliders to it.
 function show(latent, words, isChange = false) {
-  wanted = latent;
+  requested = latent;
   origin = words;
   if (!isChange) unchanged = { latent, words };
   element("reset").disabled = !isChange;
@@ -199,17 +136,17 @@ function show(latent, words, isChange = false) {
 function showSeed(seed) {
   const truncation = +element("truncation").value;
   element("seed").value = seed;
-  return show(normal(seed, truncation), "seed " + seed + (truncation ? ", truncation " + truncation : ""));
+  return show(normal(data.latent_dim, seed, truncation), "seed " + seed + (truncation ? ", truncation " + truncation : ""));
 }
 
-// The seed of the field, a whole number of 32 bits whatever has been typed there.
+// The seed in the field as a whole number of 32 bits, whatever has been typed there.
 function seedInField() {
   const seed = Math.trunc(+element("seed").value);
   return Math.min(SEEDS - 1, Math.max(0, seed || 0));
 }
 
 function place(slider) {
-  const value = wanted[slider.dataset.dimension];
+  const value = requested[slider.dataset.dimension];
   slider.value = value;
   const text = value.toFixed(2);
   slider.setAttribute("aria-valuetext", text);
@@ -217,7 +154,7 @@ function place(slider) {
 }
 
 function change(slider) {
-  const latent = wanted.slice();
+  const latent = requested.slice();
   latent[slider.dataset.dimension] = slider.value;
   show(latent, unchanged.words + ", changed", true);
 }
@@ -229,7 +166,7 @@ const ends = [null, null];  // the favourites that the way leads from and to
 let kept = 0;
 
 async function keep() {
-  await draw();  // what is kept is what can be seen
+  await draw();  // keep what can be seen
   if (!shown) return;
   const canvas = document.createElement("canvas");
   copy(element("canvas"), canvas);
@@ -264,7 +201,7 @@ function list() {
     row.className = "row";
     ["A", "B"].forEach((letter, end) => {
       const choice = button(letter, name + " as " + letter, row, () => {
-        // Both ends at one favourite would be no way: they change places.
+        // Both ends at one favourite would be no way: swap them.
         if (ends[1 - end] === favourite) ends[1 - end] = ends[end];
         ends[end] = favourite;
         list();
@@ -301,10 +238,10 @@ function go() {
     "favourite " + ends[0].number + " to " + ends[1].number + ", " + percent);
 }
 
-// What an address keeps over a reload -----------------------------------------------------------
+// State in the address, which survives a reload -------------------------------------------------
 
 let planned = 0;
-let written = "";  // by this page itself, not by a person
+let written = "";  // by this page, not by a person
 
 function remember() {
   clearTimeout(planned);
@@ -312,9 +249,9 @@ function remember() {
     const kept = new URLSearchParams();
     kept.set("seed", seedInField());
     if (+element("truncation").value) kept.set("truncation", element("truncation").value);
-    const seeded = normal(seedInField(), +element("truncation").value);
-    if (wanted.some((x, i) => x !== seeded[i])) kept.set("latent", spell(wanted));
-    // Not into the history, where every movement of a slider would be a place to go back to.
+    const seeded = normal(data.latent_dim, seedInField(), +element("truncation").value);
+    if (requested.some((x, i) => x !== seeded[i])) kept.set("latent", spell(requested));
+    // Not into the history, where each move of a slider would be an entry.
     written = "#" + kept;
     if (location.hash !== written) location.replace(written);
   }, 400);
@@ -323,7 +260,7 @@ function remember() {
 function recall() {
   const kept = new URLSearchParams(location.hash.slice(1));
   element("truncation").value = kept.get("truncation");
-  element("truncation").value ||= "0";  // none of the choices
+  element("truncation").value ||= "0";  // it was none of the choices
   element("seed").value = kept.get("seed");
   element("seed").value = seedInField();
   const latent = unspell(kept.get("latent") ?? "");
@@ -368,7 +305,7 @@ function listen() {
   }, { once: true });
 }
 
-// What goes wrong inside the loader may reach nobody else.
+// Some errors inside the loader reach nobody else.
 addEventListener("unhandledrejection", event => complain(event.reason));
 describe();
 listen();

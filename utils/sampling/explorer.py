@@ -27,7 +27,7 @@ from utils.watching.outputs import PAGE
 from utils.watching.page import STYLE
 
 TEMPLATE = Path(__file__).with_name("explorer.html")
-SCRIPT = Path(__file__).with_name("explorer.js")
+SCRIPTS = [Path(__file__).with_name(name) for name in ("latents.js", "explorer.js")]
 LIBRARY = Path(__file__).parents[2] / "assets" / "onnxruntime-web"
 
 MAX_MEGABYTES = 100
@@ -57,7 +57,8 @@ def write_explorer(path: Path, generator: keras.Model, name: str, what: str) -> 
         )
     model = to_onnx(to_float32(generator), "--explore")
     dimensions = search.strongest(search.changes(generator), DIMENSIONS)
-    library, script = _read("ort.wasm.min.js"), SCRIPT.read_text(encoding="utf-8")
+    library = _read("ort.wasm.min.js")
+    script = "\n".join(path.read_text(encoding="utf-8") for path in SCRIPTS)
     data = {
         "name": name,
         "what": what,

@@ -1,8 +1,8 @@
-"""Latent vectors: drawing them, and ways between them. Plain NumPy.
+"""Latent vectors, and ways between them, in NumPy.
 
 A generator is trained on z ~ N(0, I). In many dimensions nearly all of these vectors have a length
-near sqrt(latent_dim), and next to none is as short as the middle of a straight line between two of
-them; that is why ways between samples go along arcs (White 2016, arXiv:1609.04468).
+near sqrt(latent_dim), and hardly any is as short as the middle of a straight line between two of
+them. That is why ways between samples are arcs (White 2016, arXiv:1609.04468).
 """
 
 from __future__ import annotations
@@ -12,19 +12,18 @@ from collections.abc import Sequence
 import numpy as np
 
 _PARALLEL = 1e-7
-"""Sine of an angle below which two directions count as one, or as opposite."""
+"""Sine of the angle below which two directions count as the same, or as opposite."""
 
 
 def draw(count: int, latent_dim: int, seed: int, truncation: float = 0.0) -> np.ndarray:
-    """Random latent vectors; the first ten of a hundred are those of ten.
+    """Random latent vectors; the first ten of a hundred are the same as ten.
 
     Args:
         count: how many.
         latent_dim: their length.
         seed: the same seed, the same vectors.
         truncation: numbers beyond it, in standard deviations, are drawn again until none is (Brock
-            et al. 2018, arXiv:1809.11096, section 3.1): better images, and more of the same. 0 is
-            off.
+            et al. 2018, arXiv:1809.11096, section 3.1): better images with less variety. 0 is off.
 
     Returns:
         float32 (count, latent_dim), N(0, 1), or N(0, 1) cut off at +-truncation.
@@ -33,7 +32,7 @@ def draw(count: int, latent_dim: int, seed: int, truncation: float = 0.0) -> np.
     latents = random.standard_normal((count, latent_dim), dtype=np.float32)
     if truncation:
         for number, latent in enumerate(latents):
-            # A generator for each vector: how many others there are must not change it.
+            # A generator for each vector, whose numbers do not depend on the others.
             random = np.random.default_rng((seed, number))
             while (beyond := np.abs(latent) > truncation).any():
                 latent[beyond] = random.standard_normal(beyond.sum(), dtype=np.float32)
@@ -47,13 +46,13 @@ def slerp(start: np.ndarray, end: np.ndarray, shares: Sequence[float] | np.ndarr
 
         direction(t) = cos(t w) u + sin(t w) v,
 
-    u the direction of the start, w the angle to the end's, v at right angles to u in the plane of
-    both: Shoemake's sin((1 - t) w) / sin(w) u + sin(t w) / sin(w) (direction of the end), without
-    a division by the sine of a small angle.
+    with u the direction of the start, w its angle to the direction of the end, and v orthogonal to
+    u in the plane of both. It equals Shoemake's sin((1 - t) w) / sin(w) u + sin(t w) / sin(w)
+    (direction of the end), without a division by the sine of a small angle.
 
     Vectors of one direction are joined by a straight line. Between opposite ones all arcs are
-    equally short, and the one taken turns first towards the axis that the start has least of. A
-    vector of length 0 has the other's direction.
+    equally short; this one turns first towards the axis that the start has least of. A vector of
+    length 0 has the other's direction.
 
     Args:
         start: (latent_dim,).
@@ -75,7 +74,7 @@ def slerp(start: np.ndarray, end: np.ndarray, shares: Sequence[float] | np.ndarr
         axis = np.zeros_like(u)
         axis[np.argmin(np.abs(u))] = 1.0
         across = axis - (axis @ u) * u
-        # A single dimension has no other way than through zero.
+        # A single dimension has only the way through zero.
         v = across / np.linalg.norm(across) if len(u) > 1 else np.zeros_like(u)
     else:
         v = across / sine if sine >= _PARALLEL else np.zeros_like(u)
@@ -105,7 +104,7 @@ def loop(points: np.ndarray, shares: Sequence[float] | np.ndarray) -> np.ndarray
 
 
 def walk(latents: np.ndarray, dimension: int, values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Each latent vector with one of its numbers replaced by each of these values.
+    """Latent vectors with one of their numbers replaced by each of these values.
 
     Args:
         latents: (N, latent_dim).
