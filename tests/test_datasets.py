@@ -70,7 +70,7 @@ def test_the_file_is_plain_hdf5_chunked_by_pictures(tmp_path):
             np.zeros((2, 32, 32, 3)),
             "ab",
             {},
-            r"images: found float64 \(2, 32, 32, 3\), wanted uint8",
+            r"images: found float64 \(2, 32, 32, 3\), expected uint8",
         ),
         (np.zeros((2, 32, 64, 3), np.uint8), "ab", {}, "images: found uint8"),
         (np.zeros((2, 48, 48, 3), np.uint8), "ab", {}, "H = W = 32, 64, 128 or 256$"),
@@ -193,12 +193,15 @@ def many_attributes(path):
 BAD_FILES = {
     "empty": (
         lambda path: path.touch(),
-        "an empty file; wanted a folder of pictures or a prepared .h5 file",
+        "an empty file; expected a folder of pictures or a prepared .h5 file",
     ),
-    "text": (text_file, "not an HDF5 file; wanted a folder"),
-    "zip": (lambda path: path.write_bytes(b"PK\3\4" + bytes(99)), "a zip archive; wanted a folder"),
-    "parquet": (lambda path: path.write_bytes(b"PAR1" + bytes(99)), "a parquet file; wanted"),
-    "folder": (lambda path: path.mkdir(), "not a file; wanted"),
+    "text": (text_file, "not an HDF5 file; expected a folder"),
+    "zip": (
+        lambda path: path.write_bytes(b"PK\3\4" + bytes(99)),
+        "a zip archive; expected a folder",
+    ),
+    "parquet": (lambda path: path.write_bytes(b"PAR1" + bytes(99)), "a parquet file; expected"),
+    "folder": (lambda path: path.mkdir(), "not a file; expected"),
     "missing": (lambda path: None, "no such file$"),
     "cut short": (cut_file, "damaged or cut short: .*truncated"),
     "damaged": (damaged_chunk, "damaged or cut short: "),
@@ -215,10 +218,13 @@ BAD_FILES = {
     "scalar": (lambda path: hdf5(path, np.uint8(3)), r"images: found uint8 \(\)"),
     "null": (lambda path: hdf5(path, h5py.Empty(np.uint8)), "images: found uint8 None"),
     "strings": (strings_for_images, "images: found object"),
-    "few names": (lambda path: hdf5(path, names=[b"a"]), "names: wanted 5 rows, one a picture"),
-    "odd names": (lambda path: hdf5(path, names=np.zeros(5, "c8")), "names: wanted numbers or str"),
-    "group": (lambda path: hdf5(path, **{"names/x": 1}), "names: wanted an HDF5 dataset"),
-    "no group": (lambda path: hdf5(path, attributes=1), "attributes: wanted an HDF5 group"),
+    "few names": (lambda path: hdf5(path, names=[b"a"]), "names: expected 5 rows, one a picture"),
+    "odd names": (
+        lambda path: hdf5(path, names=np.zeros(5, "c8")),
+        "names: expected numbers or str",
+    ),
+    "group": (lambda path: hdf5(path, **{"names/x": 1}), "names: expected an HDF5 dataset"),
+    "no group": (lambda path: hdf5(path, attributes=1), "attributes: expected an HDF5 group"),
     "wide": (lambda path: hdf5(path, names=np.zeros(5, "S60000000")), "names: more than 256 MB"),
     "many": (many_attributes, "300 attributes, more than 256"),
     "external link": (external_link, "images: a link to elsewhere, which is not followed"),
@@ -289,9 +295,9 @@ def test_open_file_checks_the_size(tmp_path, monkeypatch):
 
 
 def test_options_are_checked_first():
-    with pytest.raises(UserError, match=r"^--limit 0: wanted at least 1 picture$"):
+    with pytest.raises(UserError, match=r"^--limit 0: expected at least 1 picture$"):
         open_dataset("nothing", limit=0)
-    with pytest.raises(UserError, match=r"^--image-size 48: wanted 32, 64, 128 or 256$"):
+    with pytest.raises(UserError, match=r"^--image-size 48: expected 32, 64, 128 or 256$"):
         open_dataset("nothing", image_size=48)
 
 
@@ -362,7 +368,7 @@ def test_many_unreadable_pictures_are_counted(tmp_path, capsys):
     for number in range(14):
         (tmp_path / f"{number:02}.png").write_bytes(b"")
     (tmp_path / "notes.txt").touch()
-    problem = "^--data .*: found no readable picture among 15 files; wanted a folder of PNG, JPEG"
+    problem = "^--data .*: found no readable picture among 15 files; expected a folder of PNG, JPEG"
     with pytest.raises(UserError, match=problem):
         open_dataset(str(tmp_path))
     errors = capsys.readouterr().err
@@ -435,7 +441,7 @@ def test_a_damaged_cache_is_drawn_again(drawings, tmp_path, capsys):
 
 def test_a_cache_that_cannot_be_written(drawings, tmp_path, monkeypatch):
     (tmp_path / "data").touch()
-    with pytest.raises(UserError, match=r"^data: cannot be written; wanted a folder"):
+    with pytest.raises(UserError, match=r"^data: cannot be written; expected a folder"):
         open_dataset("mechas")
     assert drawings == []
     (tmp_path / "data").unlink()

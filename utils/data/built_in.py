@@ -42,7 +42,7 @@ class BuiltIn:
 def _read_cache(
     cache: Path, made_by: str, limit: int | None, seed: int, memory_budget: int
 ) -> Dataset | None:
-    """What the cache holds if that is what would be drawn; says so where it is not."""
+    """What the cache holds; None, with a line that says why, if that is not what would be drawn."""
     if not os.path.exists(cache):
         return None
     try:
@@ -67,7 +67,7 @@ def _draw_cache(cache: Path, made_by: str, size: int) -> None:
         writable = False
     if not writable:
         raise UserError(
-            f"{folder}: cannot be written; wanted a folder to keep the drawn data set in"
+            f"{folder}: cannot be written; expected a folder to keep the drawn data set in"
         )
     remove_leftovers(folder, cache.stem)
     drawn = mechas.draw_dataset(mechas.DEFAULT_COUNT, size, seed=0)

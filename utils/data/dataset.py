@@ -28,7 +28,7 @@ class Dataset:
     attributes: dict[str, np.ndarray] = field(default_factory=dict)
     """What is known of each picture, by attribute: arrays whose first axis is N."""
     source: str = ""
-    """What the person asked for: a built-in name, a file or a folder."""
+    """The value of ``--data``: a built-in name, a file or a folder."""
     made_by: str = ""
     """How the pictures were made."""
 
@@ -64,10 +64,10 @@ class Dataset:
         )
 
     def files(self) -> np.ndarray | None:
-        """What names the file that each picture was made of, (N,); None where nobody knows.
+        """A name of the file that each picture was made of, (N,); None if it is not known.
 
-        A prepared set says it, and both a picture and its mirror image are of one file. Otherwise
-        it is a hash of the pixels, unless the pictures are on disk.
+        A prepared set says it: a picture and its mirror image are of one file. Otherwise it is a
+        hash of the pixels, unless the pictures are on disk.
         """
         if "sha256" in self.attributes or self.is_streamed:
             return self.attributes.get("sha256")
@@ -81,10 +81,10 @@ class Dataset:
         return BatchOrder(len(self) * (2 if mirror else 1), seed, blocks, window)
 
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the pictures, so that a resumed run notices that they changed.
+        """SHA-256 (hex) of the shape and the pictures, so that a resumed run notices changes.
 
-        Of a set of more than 4,096, it is that of the shape and of 4,096 pictures, in runs that are
-        spread evenly: reading millions would take longer than many a training.
+        Of a set of more than 4,096, only as many are read, in runs that are spread evenly: reading
+        millions would take longer than many a training.
 
         Raises:
             RunError: they are on disk and cannot be read.
@@ -114,7 +114,7 @@ def machine_memory() -> int | None:
 
 
 def check_memory(count: int, size: int, shown: str, remedy: str = "") -> None:
-    """Refuse pictures that cannot be held in memory before the machine starts to swap."""
+    """Raise UserError for pictures that would make the machine swap."""
     memory, needed = machine_memory(), picture_bytes(count, size)
     if memory is not None and needed > 0.7 * memory:
         raise UserError(

@@ -29,54 +29,59 @@ class Folder:
     def open(
         self, data: str, image_size: int | None, limit: int | None, seed: int, memory_budget: int
     ) -> Dataset:
-        """All its pictures in memory, padded to squares."""
-        size = image_size or DEFAULT_IMAGE_SIZE
-        return _read_folder(Path(os.path.expanduser(data)), data, size, limit, seed)
+        """Its readable pictures in memory, padded to squares; prints which ones are not."""
+        folder, size = Path(os.path.expanduser(data)), image_size or DEFAULT_IMAGE_SIZE
+        found, paths, problems = find_pictures(folder)
+        shown = f"--data {printable(data)}"
+        number = len(paths) if limit is None else min(limit, len(paths))
+        check_memory(number, size, shown, ", or prepare an .h5 file, which is read as it is needed")
+        order = np.arange(len(paths))
+        if number < len(paths):
+            order = np.random.default_rng(seed).permutation(len(paths))
+        squares, unreadable = _read_squares(paths, order, number, size, printable(data))
+        _report([*problems, *unreadable])
+        if not squares:
+            raise UserError(
+                f"{shown}: found no readable picture among {found} files; expected a folder of "
+                "PNG, JPEG, WebP, GIF or other pictures"
+            )
+        chosen = sorted(squares)
+        count = len(chosen)
+        images = np.empty((count, size, size, 3), np.uint8)
+        for row, index in enumerate(chosen):
+            images[row] = squares.pop(index)
+        return Dataset(
+            images=images,
+            names=[printable(paths[index].relative_to(folder).as_posix()) for index in chosen],
+            source=data,
+            made_by=f"{count} pictures of a folder, padded to squares and resized to {size} px",
+        )
 
 
-def _read_folder(folder: Path, data: str, size: int, limit: int | None, seed: int) -> Dataset:
-    found, paths, problems = find_pictures(folder)
-    shown = f"--data {printable(data)}"
-    wanted = len(paths) if limit is None else min(limit, len(paths))
-    check_memory(wanted, size, shown, ", or prepare an .h5 file, which is read as it is needed")
-    order = np.arange(len(paths))
-    if wanted < len(paths):
-        order = np.random.default_rng(seed).permutation(len(paths))
-    read: dict[int, np.ndarray] = {}
+def _read_squares(
+    paths: list[Path], order: np.ndarray, number: int, size: int, shown: str
+) -> tuple[dict[int, np.ndarray], list[tuple[Path, str]]]:
+    """The first so many readable pictures in this order by their index, and the unreadable ones."""
+    squares: dict[int, np.ndarray] = {}
+    unreadable: list[tuple[Path, str]] = []
     with (
         # Each reading sets the warnings of the whole process for a moment, and those of several
         # threads are not undone in order: what stood before them is brought back here.
         warnings.catch_warnings(),
         ThreadPoolExecutor(min(8, cores())) as executor,
-        tqdm(total=wanted, desc=f"reading {printable(data)}", unit="pictures") as progress,
+        tqdm(total=number, desc=f"reading {shown}", unit="pictures") as progress,
     ):
         warnings.simplefilter("ignore")
-        # An unreadable picture makes place for the next, so that a limit is reached if it can be.
-        while len(read) < wanted and len(order):
-            batch, order = np.split(order, [wanted - len(read)])
+        while len(squares) < number and len(order):
+            batch, order = np.split(order, [number - len(squares)])
             results = executor.map(lambda index: _read_square(paths[index], size), batch)
-            for index, result in zip(batch, results, strict=True):
+            for index, result in zip(batch.tolist(), results, strict=True):
                 if isinstance(result, str):
-                    problems.append((paths[index], result))
+                    unreadable.append((paths[index], result))
                 else:
-                    read[int(index)] = result
+                    squares[index] = result
                     progress.update()
-    _report(problems)
-    if not read:
-        raise UserError(
-            f"{shown}: found no readable picture among {found} files; wanted a folder of PNG, "
-            "JPEG, WebP, GIF or other pictures"
-        )
-    chosen = sorted(read)
-    images = np.empty((len(chosen), size, size, 3), np.uint8)
-    for row, index in enumerate(chosen):
-        images[row] = read.pop(index)
-    return Dataset(
-        images=images,
-        names=[printable(paths[index].relative_to(folder).as_posix()) for index in chosen],
-        source=data,
-        made_by=f"{len(chosen)} pictures of a folder, padded to squares and resized to {size} px",
-    )
+    return squares, unreadable
 
 
 def find_pictures(folder: Path) -> tuple[int, list[Path], list[tuple[Path, str]]]:

@@ -23,12 +23,12 @@ from utils.data.streaming import ImagesOnDisk
 FORMAT_VERSION = 1
 GZIP_LEVEL = 1
 
-# Far above anything prepared here; a file that claims more wants memory, not to be read.
+# Far above anything prepared here: a file that claims more would only fill the memory.
 MAX_PICTURES = 10_000_000
 MAX_ATTRIBUTES = 256
 MAX_COLUMN_BYTES = 256 * 2**20
 
-WANTED = "wanted a folder of pictures or a prepared .h5 file"
+EXPECTED = "expected a folder of pictures or a prepared .h5 file"
 
 
 def write_dataset(
@@ -69,7 +69,7 @@ def write_pictures(
     attributes: Mapping[str, np.ndarray] | None = None,
     made_by: str = "",
 ) -> None:
-    """As :func:`write_dataset`, with pictures that come one by one and are never all in memory.
+    """As `write_dataset`, with pictures that come one by one and are never all in memory.
 
     The same arguments give the same bytes.
 
@@ -77,13 +77,10 @@ def write_pictures(
         path: the file, ``.h5`` by custom.
         pictures_in_order: N times uint8 (H, W, 3).
         shape: (N, H, W, 3).
-        names: N names.
-        attributes: an array of N rows for each attribute.
-        made_by: how the pictures were made, in one line.
+        names, attributes, made_by: as there.
 
     Raises:
-        ValueError: the arguments are not as described.
-        OSError: the folder cannot be written, or the disk is full.
+        ValueError, OSError: as there.
     """
     problem = _images_problem(shape, np.dtype(np.uint8))
     if problem:
@@ -111,7 +108,7 @@ def write_pictures(
                 images.id.write_direct_chunk((count, 0, 0, 0), compressed)
             count += 1
         if count != shape[0]:
-            raise ValueError(f"images: found {count}, wanted {shape[0]}")
+            raise ValueError(f"images: found {count}, expected {shape[0]}")
         file.create_dataset("names", data=[str(name) for name in names], dtype=text)
         group = file.create_group("attributes")
         for name, values in attributes.items():
@@ -123,7 +120,7 @@ def write_pictures(
 
 @contextlib.contextmanager
 def _new_file(path: Path) -> Iterator[h5py.File]:
-    """An HDF5 file to write; OSError also where a full disk is noticed when it is closed."""
+    """A new HDF5 file; raises OSError also where a full disk is noticed on closing."""
     file = h5py.File(path, "w")
     try:
         yield file
@@ -142,7 +139,9 @@ def _compressed(pictures_in_order: Iterable[np.ndarray], shape: tuple[int, ...])
 
     def compress(picture: np.ndarray) -> bytes:
         if picture.dtype != np.uint8 or picture.shape != shape:
-            raise ValueError(f"images: found {picture.dtype} {picture.shape}, wanted uint8 {shape}")
+            raise ValueError(
+                f"images: found {picture.dtype} {picture.shape}, expected uint8 {shape}"
+            )
         return zlib.compress(np.ascontiguousarray(picture), GZIP_LEVEL)
 
     waiting: collections.deque[Future[bytes]] = collections.deque()
@@ -165,7 +164,7 @@ class File:
     def open(
         self, data: str, image_size: int | None, limit: int | None, seed: int, memory_budget: int
     ) -> Dataset:
-        """Its pictures, in memory if they fit in the budget; they have the size they have."""
+        """Its pictures, in memory if they fit in the budget; ``image_size`` must be theirs."""
         dataset = read_dataset(os.path.expanduser(data), limit, seed, memory_budget)
         if image_size not in (None, dataset.image_size):
             raise UserError(
@@ -180,7 +179,7 @@ class File:
 def read_dataset(
     path: str | Path, limit: int | None = None, seed: int = 0, memory_budget: int | None = None
 ) -> Dataset:
-    """Read a data set file into memory, or open it where its pictures need more than the budget.
+    """The data set in a file; its pictures stay on disk where they need more than the budget.
 
     Files of other programs will do if they hold ``images`` of the right kind; without ``names`` the
     pictures are numbered. Nothing outside the file is read: links to other files, virtual data sets
@@ -214,7 +213,7 @@ def _check_is_hdf5(path: Path, shown: str) -> None:
     if not os.path.exists(path):
         raise UserError(f"{shown}: no such file")
     if not path.is_file():
-        raise UserError(f"{shown}: not a file; {WANTED}")
+        raise UserError(f"{shown}: not a file; {EXPECTED}")
     try:
         with open(path, "rb") as file:
             head = file.read(8)
@@ -224,14 +223,14 @@ def _check_is_hdf5(path: Path, shown: str) -> None:
         return
     kinds = {b"PK\x03\x04": "a zip archive", b"PAR1": "a parquet file"}
     kind = kinds.get(head[:4], "not an HDF5 file" if head else "an empty file")
-    raise UserError(f"{shown}: {kind}; {WANTED}")
+    raise UserError(f"{shown}: {kind}; {EXPECTED}")
 
 
 def _images_problem(shape: tuple[int, ...] | None, dtype: np.dtype) -> str | None:
     if dtype == np.uint8 and shape and shape[0] and shape[1:] in {(s, s, 3) for s in IMAGE_SIZES}:
         return None
     return (
-        f"found {dtype} {shape}, wanted uint8 (N, H, W, 3) with at least one picture and H = W = "
+        f"found {dtype} {shape}, expected uint8 (N, H, W, 3) with at least one picture and H = W = "
         f"{ANY_SIZE}"
     )
 
@@ -247,7 +246,7 @@ def _read_hdf5(
         )
     images = _own(file, "images", h5py.Dataset, shown)
     if images is None:
-        raise UserError(f"{shown}: an HDF5 file without the data set 'images'; {WANTED}")
+        raise UserError(f"{shown}: an HDF5 file without the data set 'images'; {EXPECTED}")
     problem = _images_problem(images.shape, images.dtype)
     if problem:
         raise UserError(f"{shown}: images: {problem}")
@@ -255,24 +254,6 @@ def _read_hdf5(
     if count > MAX_PICTURES:
         raise UserError(f"{shown}: images: {count} pictures, more than {MAX_PICTURES:,}")
     chosen = _choose(count, limit, seed)
-    pixels: np.ndarray | ImagesOnDisk
-    if memory_budget is not None and picture_bytes(len(chosen), images.shape[1]) > memory_budget:
-        try:
-            pixels = ImagesOnDisk(images, shown, chosen, memory_budget)
-        except ValueError as error:
-            raise UserError(
-                f"{shown}: {error}, too much for a budget of {memory_budget / 1e9:.3g} GB; raise "
-                "--memory-budget, or prepare the set again with a chunk for each picture"
-            ) from None
-    elif len(chosen) == count:
-        check_memory(count, images.shape[1], shown)
-        pixels = images[...]
-    else:
-        check_memory(len(chosen), images.shape[1], shown)
-        # Picture by picture: h5py takes ten times as long for a list of indices.
-        pixels = np.empty((len(chosen), *images.shape[1:]), np.uint8)
-        for row, index in enumerate(chosen):
-            pixels[row] = images[index]
     names = _read_column(file, "names", shown, count)
     names = chosen if names is None else names[chosen]
     group = _own(file, "attributes", h5py.Group, shown) or {}
@@ -280,12 +261,34 @@ def _read_hdf5(
         raise UserError(f"{shown}: {len(group)} attributes, more than {MAX_ATTRIBUTES}")
     made_by = file.attrs.get("made_by", "")
     return Dataset(
-        images=pixels,
+        images=_pixels(images, chosen, memory_budget, shown),
         names=[str(name) for name in names],
         attributes={name: _read_column(group, name, shown, count)[chosen] for name in group},
         source=shown,
         made_by=made_by if isinstance(made_by, str) else "",
     )
+
+
+def _pixels(
+    images: h5py.Dataset, chosen: np.ndarray, memory_budget: int | None, shown: str
+) -> np.ndarray | ImagesOnDisk:
+    size = images.shape[1]
+    if memory_budget is not None and picture_bytes(len(chosen), size) > memory_budget:
+        try:
+            return ImagesOnDisk(images, shown, chosen, memory_budget)
+        except ValueError as error:
+            raise UserError(
+                f"{shown}: {error}, too much for a budget of {memory_budget / 1e9:.3g} GB; raise "
+                "--memory-budget, or prepare the set again with a chunk for each picture"
+            ) from None
+    check_memory(len(chosen), size, shown)
+    if len(chosen) == len(images):
+        return images[...]
+    # Picture by picture: h5py takes ten times as long for a list of indices.
+    pixels = np.empty((len(chosen), *images.shape[1:]), np.uint8)
+    for row, index in enumerate(chosen):
+        pixels[row] = images[index]
+    return pixels
 
 
 def _own(
@@ -302,7 +305,7 @@ def _own(
         raise UserError(f"{shown}: {printable(name)}: a link to elsewhere, which is not followed")
     found = group[name]
     if not isinstance(found, kind):
-        raise UserError(f"{shown}: {printable(name)}: wanted an HDF5 {kind.__name__.lower()}")
+        raise UserError(f"{shown}: {printable(name)}: expected an HDF5 {kind.__name__.lower()}")
     if kind is h5py.Dataset and (found.is_virtual or found.external):
         raise UserError(f"{shown}: {printable(name)}: stored in other files, which are not read")
     return found
@@ -315,9 +318,11 @@ def _read_column(group: h5py.Group, name: str, shown: str, count: int) -> np.nda
     shown = f"{shown}: {printable(name)}"
     is_text = h5py.check_string_dtype(column.dtype) is not None
     if not is_text and column.dtype.kind not in "biuf":
-        raise UserError(f"{shown}: wanted numbers or strings, found {column.dtype}")
+        raise UserError(f"{shown}: expected numbers or strings, found {column.dtype}")
     if not column.shape or column.shape[0] != count:
-        raise UserError(f"{shown}: wanted {count} rows, one a picture, found shape {column.shape}")
+        raise UserError(
+            f"{shown}: expected {count} rows, one a picture, found shape {column.shape}"
+        )
     values = None
     if column.size * column.dtype.itemsize <= MAX_COLUMN_BYTES:
         values = column.asstr(errors="replace")[...] if is_text else column[...]

@@ -56,9 +56,9 @@ def open_dataset(
         RunError: the drawn data set cannot be kept because writing fails.
     """
     if image_size not in (None, *IMAGE_SIZES):
-        raise UserError(f"--image-size {image_size}: wanted {ANY_SIZE}")
+        raise UserError(f"--image-size {image_size}: expected {ANY_SIZE}")
     if limit is not None and limit < 1:
-        raise UserError(f"--limit {limit}: wanted at least 1 picture")
+        raise UserError(f"--limit {limit}: expected at least 1 picture")
     source = source_of(data)
     if source is None:
         raise UserError(

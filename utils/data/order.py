@@ -1,6 +1,8 @@
-"""Which picture comes when, and which ones are kept from training."""
+"""The order of the pictures in training, and which ones are held out of it."""
 
 from __future__ import annotations
+
+import functools
 
 import numpy as np
 
@@ -8,14 +10,13 @@ MOST_HELD_OUT = 10_000
 
 
 class BatchOrder:
-    """Which pictures come when: a pure function of the seed and of how many have been seen.
+    """An endless stream of pictures, one fresh permutation of ``range(count)`` after the other.
 
-    The stream of pictures is one fresh permutation of ``range(count)`` for each epoch, one after
-    the other, without end. Nothing but the place in it needs saving for a run to go on exactly.
+    It is a pure function of the seed: a run that resumes needs nothing but its place in it.
 
-    With blocks, pictures that are stored together, a permutation keeps to windows: the blocks are
-    shuffled and dealt out to windows, and within each the pictures are shuffled. So no more than a
-    window of blocks is needed at a time.
+    With blocks (pictures that are stored together), the blocks are shuffled and dealt out to
+    windows, and each window's pictures are shuffled. So only one window of blocks is needed at a
+    time.
     """
 
     def __init__(
@@ -26,7 +27,7 @@ class BatchOrder:
         Args:
             count: how many pictures there are, at least 1.
             seed: of the shuffling.
-            blocks: the number of each picture's block, (count,), if they are to stay together.
+            blocks: the number of each picture's block, (count,).
             window: blocks in a window.
         """
         if count < 1:
@@ -35,10 +36,10 @@ class BatchOrder:
         self.seed = seed
         self.blocks = blocks
         self.window = window
-        self._permutations: dict[int, np.ndarray] = {}
+        self._permutation = functools.lru_cache(maxsize=2)(self._permutation)
 
     def indices(self, start: int, length: int) -> np.ndarray:
-        """The pictures number ``start`` to ``start + length - 1`` of the stream, int32 (length,).
+        """The pictures ``start`` to ``start + length - 1`` of the stream, int32 (length,).
 
         Every picture comes exactly once an epoch; a batch may straddle epochs.
         """
@@ -52,31 +53,25 @@ class BatchOrder:
         return result
 
     def _permutation(self, epoch: int) -> np.ndarray:
-        if epoch not in self._permutations:
-            while len(self._permutations) >= 2:
-                del self._permutations[next(iter(self._permutations))]
-            generator = np.random.default_rng([self.seed, epoch])
-            permutation = generator.permutation(self.count).astype(np.int32)
-            if self.blocks is not None:
-                windows = generator.permutation(self.blocks.max() + 1) // self.window
-                by_window = np.argsort(windows[self.blocks[permutation]], kind="stable")
-                permutation = permutation[by_window]
-            self._permutations[epoch] = permutation
-        return self._permutations[epoch]
+        generator = np.random.default_rng([self.seed, epoch])
+        permutation = generator.permutation(self.count).astype(np.int32)
+        if self.blocks is None:
+            return permutation
+        windows = generator.permutation(self.blocks.max() + 1) // self.window
+        return permutation[np.argsort(windows[self.blocks[permutation]], kind="stable")]
 
 
 def held_out(count: int, share: float, files: np.ndarray | None = None) -> np.ndarray:
-    """Which pictures of ``count`` are kept from training to score with, ascending.
+    """The pictures of ``count`` that are held out of training to score with, ascending.
 
-    The same ones whatever the run and its seed, so that the scores of two runs can be compared.
-    Pictures of one file (twice the same, or an image and its mirror image) are kept or trained on
-    together.
+    They do not depend on the run or its seed, so that the scores of two runs can be compared.
+    Pictures of one file (twice the same, or an image and its mirror image) stay together.
 
     Args:
         count: pictures in the data set.
         share: how many of them, from 0 to 0.5; never more than MOST_HELD_OUT, since more would not
             make a score better.
-        files: what names the file that each was made of, (count,); "" is not known. None: each
+        files: a name of the file that each was made of, (count,); "" is not known. None: each
             picture is a file.
     """
     number = min(round(share * count), MOST_HELD_OUT)
@@ -84,7 +79,7 @@ def held_out(count: int, share: float, files: np.ndarray | None = None) -> np.nd
     if files is not None:
         known = np.array([str(name) or str(row) for row, name in enumerate(files)])
         _, first, file_of = np.unique(known[order], return_index=True, return_inverse=True)
-        # All pictures of a file come where the first of them was drawn.
+        # All pictures of a file come where its first one comes.
         places = first[file_of]
         by_file = np.argsort(places, kind="stable")
         order, places = order[by_file], places[by_file]

@@ -1,4 +1,4 @@
-"""Pictures that stay in their file: sets larger than memory, read while the training goes on."""
+"""Pictures that stay in their file: sets larger than memory, read while training goes on."""
 
 from __future__ import annotations
 
@@ -14,22 +14,21 @@ import numpy as np
 
 from utils.common.errors import RunError, printable
 
-MOST_AHEAD_BYTES = 64 * 2**20
-"""Of single pictures, more read ahead would smooth nothing."""
+MOST_AHEAD_BYTES = 64 * 2**20  # of single pictures: more read ahead would smooth nothing
 
 
 class ImagesOnDisk:
-    """What `Dataset.images` is where the pictures do not fit in memory; several threads may use it.
+    """The `Dataset.images` that do not fit in memory; several threads may use it.
 
-    Where a file's pictures can be had one by one, each is read when it is asked for. Where many of
-    them share a compressed chunk, a picture costs the whole chunk, so that a *window* of chunks is
-    kept, and `BatchOrder` shuffles within one window after the other.
+    A file that stores pictures one by one is read picture by picture. In one that stores many in a
+    compressed chunk, a picture costs the whole chunk: a *window* of chunks is kept in memory, and
+    `BatchOrder` shuffles within one window after the other.
     """
 
     dtype = np.dtype(np.uint8)
 
     def __init__(self, images: h5py.Dataset, shown: str, chosen: np.ndarray, budget: int) -> None:
-        """Take pictures over from an open file, which stays open until `close`.
+        """Take over pictures of an open file, which stays open until `close`.
 
         Args:
             images: uint8 (M, H, W, 3), checked: nothing outside its file is read.
@@ -51,8 +50,7 @@ class ImagesOnDisk:
         is_filtered = images.id.get_create_plist().get_nfilters() > 0
         rows = images.chunks[0] if images.chunks and is_filtered else 1
         self.blocks: np.ndarray | None = None
-        """Number of the block (chunk of the file) of each picture, (N,); None if each can be had by
-        itself."""
+        """Number of each picture's block (chunk of the file), (N,); None if each is by itself."""
         self.window = 0
         """How many blocks are held; 0 without blocks."""
         self.bytes_ahead = min(budget // 4, MOST_AHEAD_BYTES)
@@ -78,12 +76,12 @@ class ImagesOnDisk:
 
     @property
     def nbytes(self) -> int:
-        """What all pictures would take in memory."""
+        """Bytes that all pictures would take in memory."""
         return len(self) * self.picture_bytes
 
     @property
     def bytes_held(self) -> int:
-        """What streaming takes in memory at most: what is read ahead, and the window."""
+        """The most bytes that streaming takes: what is read ahead, and the window."""
         block = 0 if self.blocks is None else int(np.diff(self._starts).max()) * self.picture_bytes
         return self.bytes_ahead + self.window * block
 
@@ -95,15 +93,15 @@ class ImagesOnDisk:
             RunError: the file is damaged, or can no longer be read.
         """
         # In the order of the file, each once.
-        wanted, places = np.unique(indices, return_inverse=True)
-        if len(wanted) and not 0 <= wanted[0] <= wanted[-1] < len(self):
-            raise IndexError(f"pictures {wanted[0]} to {wanted[-1]} of {len(self)}")
+        asked, places = np.unique(indices, return_inverse=True)
+        if len(asked) and not 0 <= asked[0] <= asked[-1] < len(self):
+            raise IndexError(f"pictures {asked[0]} to {asked[-1]} of {len(self)}")
         with self._lock:
             try:
                 if self.blocks is None:
-                    found = self._by_rows(self._chosen[wanted])
+                    found = self._by_rows(self._chosen[asked])
                 else:
-                    found = self._by_blocks(wanted)
+                    found = self._by_blocks(asked)
             except (OSError, RuntimeError, ValueError) as error:
                 reason = printable(str(error))
                 raise RunError(f"{self.shown}: cannot be read any more: {reason}") from None
@@ -119,23 +117,23 @@ class ImagesOnDisk:
             self._images.file.close()
 
     def _by_rows(self, rows: np.ndarray) -> np.ndarray:
-        """Rows of the file, ascending; neighbours in one reading."""
+        """The pictures of these rows of the file, ascending; neighbours are read at once."""
         found = np.empty((len(rows), *self.shape[1:]), np.uint8)
         for part in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(rows) != 1) + 1):
             if len(part):
                 found[part[0] : part[-1] + 1] = self._read(rows[part[0]], rows[part[-1]] + 1)
         return found
 
-    def _by_blocks(self, wanted: np.ndarray) -> np.ndarray:
-        found = np.empty((len(wanted), *self.shape[1:]), np.uint8)
-        blocks, starts = np.unique(self.blocks[wanted], return_index=True)
-        for block, start, end in zip(blocks, starts, [*starts[1:], len(wanted)], strict=False):
-            places = wanted[start:end] - self._starts[block]
+    def _by_blocks(self, asked: np.ndarray) -> np.ndarray:
+        found = np.empty((len(asked), *self.shape[1:]), np.uint8)
+        blocks, starts = np.unique(self.blocks[asked], return_index=True)
+        for block, start, end in zip(blocks, starts, [*starts[1:], len(asked)], strict=False):
+            places = asked[start:end] - self._starts[block]
             found[start:end] = self._block(int(block))[places]
         return found
 
     def _block(self, block: int) -> np.ndarray:
-        """The chosen pictures of a block, from memory if it is held; then it is."""
+        """The chosen pictures of a block, which is held in memory from then on."""
         if block in self._held:
             self._held.move_to_end(block)
         else:
@@ -150,7 +148,7 @@ class ImagesOnDisk:
 
 
 class ReadAhead:
-    """Batches that a thread of its own reads before they are asked for.
+    """Batches that a thread reads before they are asked for.
 
     The thread begins with the first batch and ends with `close`, or where reading fails.
     """
@@ -176,7 +174,7 @@ class ReadAhead:
     def batch(self, start: int) -> np.ndarray:
         """The batch that begins at ``start``; waits where it has not been read yet.
 
-        Whoever goes on elsewhere than at the end of the batch before makes the thread begin anew.
+        Asking for anything but the next batch makes the thread begin anew.
 
         Raises:
             Exception: what ``read`` raised for this batch.
