@@ -43,8 +43,10 @@ from tests.fixture_site import (
     wordpress_site,
 )
 from utils.scraping import pages
-from utils.scraping.collection import folder_name, picture_name, plain_name
-from utils.scraping.web import FetchError, host_of, is_on
+from utils.scraping.addresses import host_of, is_on
+from utils.scraping.names import folder_name, picture_name, plain_name
+from utils.scraping.transport import FetchError
+from utils.scraping.wikitext import read_infobox
 
 QUICK = ["--delay", "0", "--backoff", "0.01", "--too-many-pause", "0.2"]
 
@@ -125,7 +127,7 @@ def test_help_starts_at_once_and_without_keras(tmp_path):
     probe = (
         "import sys, contextlib, scrape_mahq; sys.argv = ['scrape_mahq.py', '--help']\n"
         "with contextlib.suppress(SystemExit): scrape_mahq.main()\n"
-        "import utils.sites, utils.pictures, requests, bs4\n"
+        "import utils.scraping.pages, utils.common.pictures, requests, bs4\n"
         "print({'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules))"
     )
     result = subprocess.run(
@@ -673,7 +675,7 @@ def test_robots(server, tmp_path):
     server.requests.clear()
     result = scrape(tmp_path, "--output", "slow", *arguments)
     assert result.returncode == 1
-    assert "robots.txt asks for 3600 s between requests; wanted at most 900" in result.stderr
+    assert "robots.txt asks for 3600 s between requests; expected at most 900" in result.stderr
     assert not server.count()
 
     server.routes["/robots.txt"] = Reply(status=503)
@@ -899,8 +901,8 @@ def test_hostile_pages_are_read_quickly():
     ):  # fmt: skip
         pages.read_page(b"<h1>\n" + piece * 4000, "http://x/y.htm")
     wikitext = "{{" * 20_000 + "<!--" * 10_000 + "\n| a = b" * 1000 + "[[" * 10_000
-    pages.read_infobox(wikitext)
-    pages.read_infobox("{{Infobox\n|" + " " * 40_000 + "\n| a = b\n}}")
-    pages.read_infobox("{{Infobox\n" + "| \n" * 15_000 + "\n}}")
+    read_infobox(wikitext)
+    read_infobox("{{Infobox\n|" + " " * 40_000 + "\n| a = b\n}}")
+    read_infobox("{{Infobox\n" + "| \n" * 15_000 + "\n}}")
     pages.is_accepted("." * 10**6 + "(" * 10**6 + "x", ("mobile suit",))
     assert time.monotonic() - started < 10

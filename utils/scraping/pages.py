@@ -13,16 +13,14 @@ import re
 import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import urldefrag, urljoin, urlsplit
+from urllib.parse import urljoin
+
+from utils.scraping.addresses import joined
+from utils.scraping.page_pictures import old_pictures, wordpress_pictures
 
 if TYPE_CHECKING:
     from bs4 import BeautifulSoup, PageElement, Tag
 
-PICTURE_SUFFIX = re.compile(r"\.(jpe?g|jpe|gif|png|webp|bmp|avif|tiff?)$", re.IGNORECASE)
-# The size that WordPress adds to the names of reduced copies.
-SIZED = re.compile(r"-\d{2,4}x\d{2,4}(?=\.\w{3,4}$)")
-# What stands between the text and the edges of a page.
-DECORATION = re.compile(r"(^|/)(spacer|blank|pixel|clear|trans|dot|bullet|logo|header)[^/]*$", re.I)
 BLOCKS = re.compile(
     r"(address|article|aside|blockquote|center|d[dlt]|div|fieldset|figure|footer|form|h[1-6]|header"
     r"|hr|li|main|nav|[ou]l|p|pre|section|table|t(body|d|h|head|r))"
@@ -106,6 +104,16 @@ def is_accepted(unit_type: str, accepted: tuple[str, ...]) -> bool:
     )
 
 
+def reason_to_refuse(page: Page, accepted: tuple[str, ...]) -> str:
+    """Why there is nothing to collect on a page, or ""."""
+    unit_type = page.value("unit type")
+    if not unit_type:
+        return "no unit type on the page"
+    if not is_accepted(unit_type, accepted):
+        return f"unit type {unit_type!r} ends with none of the accepted"
+    return "" if page.pictures else "no picture on the page"
+
+
 def read_page(body: bytes, address: str, content_type: str = "") -> Page:
     """Read a page.
 
@@ -186,9 +194,9 @@ def _read(text: str, address: str) -> Page:
     if page.layout == "wordpress":
         inside = {link.address for link in page.links}
         page.menu_links = [link for link in _links(soup, base) if link.address not in inside]
-        page.pictures = _wordpress_pictures(soup, roots[0], base)
+        page.pictures = wordpress_pictures(soup, roots[0], base)
     else:
-        page.pictures = [[picture] for picture in _old_pictures(roots, base)]
+        page.pictures = [[picture] for picture in old_pictures(roots, base)]
     page.title = _title(soup, roots)
     if page.layout == "unknown" and not page.value("unit type"):
         page.layout = ""
@@ -292,7 +300,7 @@ def _links(root: Tag, base: str) -> list[Link]:
         if tag.name != "a":
             heading = _text(tag)
         elif tag.has_attr("href"):
-            address = _joined(base, str(tag["href"]))
+            address = joined(base, str(tag["href"]))
             if address:
                 links.append(Link(address, _text(tag), _group(tag, heading)))
     return links
@@ -322,94 +330,3 @@ def _text(node: PageElement) -> str:
         return str(node) if type(node) is NavigableString else ""
     inside = itertools.islice(node.descendants, MAX_NODES)
     return one_line(" ".join(str(each) for each in inside if type(each) is NavigableString))
-
-
-def _joined(base: str, href: str) -> str:
-    """The address of a link without its fragment, or "" for no page (mailto, javascript)."""
-    try:
-        address = urldefrag(urljoin(base, href.strip()))[0]
-        scheme = urlsplit(address).scheme
-    except ValueError:
-        return ""
-    return address if scheme in ("http", "https") and address != urldefrag(base)[0] else ""
-
-
-def _old_pictures(roots: list[Tag], base: str) -> list[str]:
-    """The first picture that is no decoration, then those that radio buttons name."""
-    pictures = []
-    for image in (image for root in roots for image in root.find_all("img", src=True)):
-        address = _joined(base, str(image["src"]))
-        path = urlsplit(address).path
-        if address and "/picts/" not in path and not DECORATION.search(path):
-            pictures.append(address)
-            break
-    for button in (button for root in roots for button in root.find_all("input", value=True)):
-        value = str(button["value"]).strip()
-        if str(button.get("type", "")).casefold() == "radio" and PICTURE_SUFFIX.search(value):
-            pictures.append(_joined(base, value))
-    return list(dict.fromkeys(filter(None, pictures)))
-
-
-def _wordpress_pictures(soup: BeautifulSoup, content: Tag, base: str) -> list[list[str]]:
-    pictures = []
-    for image in content.find_all("img"):
-        choices = _wordpress_choices(image, base)
-        if choices and not DECORATION.search(urlsplit(choices[0]).path):
-            pictures.append(choices)
-            break
-    if not pictures:
-        shared = soup.find("meta", property="og:image", content=True)
-        address = _joined(base, str(shared["content"])) if shared else ""
-        if address:
-            pictures.append([address])
-    return pictures + [[each] for each in _old_pictures([content], base)[1:]]
-
-
-def _wordpress_choices(image: Tag, base: str) -> list[str]:
-    """Where the picture may be in full size, the likeliest first."""
-    known: list[tuple[int, str]] = []
-    for attribute in ("data-srcset", "data-lazy-srcset", "srcset"):
-        for entry in str(image.get(attribute, "")).split(", "):
-            parts = entry.split()
-            if parts:
-                width = parts[1][:-1] if len(parts) > 1 and parts[1].endswith("w") else ""
-                known.append((int(width[:6]) if width.isdecimal() else 0, parts[0].rstrip(",")))
-    known.sort(key=lambda entry: -entry[0])
-    for attribute in ("data-large-file", "data-orig-file", "data-src", "data-lazy-src", "src"):
-        known.append((0, str(image.get(attribute, "")).strip()))
-    addresses = [_joined(base, each) for _, each in known if each and not each.startswith("data:")]
-    addresses = [each for each in addresses if each]
-    if not addresses:
-        return []
-    full = [each for each in addresses if not SIZED.search(each)]
-    anchor = image.find_parent("a", href=True)
-    linked = _joined(base, str(anchor["href"])) if anchor else ""
-    if linked and PICTURE_SUFFIX.search(urlsplit(linked).path):
-        full.insert(0, linked)
-    guessed = [SIZED.sub("", each) for each in addresses]
-    return list(dict.fromkeys([*full, *guessed, *addresses]))
-
-
-# ------------------------------------------------------------------------------------------------
-# The wiki
-# ------------------------------------------------------------------------------------------------
-
-
-def read_infobox(wikitext: str) -> dict[str, str]:
-    """The parameters of the first template of a page that has more than two, as plain text."""
-    text = re.sub(r"<!--.*?-->|<ref[^>]*/>|<ref.*?</ref>", "", wikitext[:50_000], flags=re.S)
-    text = re.sub(r"\{\{[^{}|]*(?:\|[^{}=]*)?\}\}", " ", text)
-    text = text[: text.rfind("\n}}") + 3]  # what is never closed would be searched over and over
-    for template in re.findall(r"\{\{(.*?)\n\}\}", text, flags=re.S):
-        # Everything that repeats ends where the next thing must begin, or hostile text takes hours.
-        found = re.findall(r"^[ \t]*\|([^=|\n]+)=[ \t]*(.*(?:\n(?![ \t]*\|).*)*)", template, re.M)
-        fields = {one_line(name): _plain(value) for name, value in found}
-        if len(fields) > 2:
-            return {name: value for name, value in fields.items() if value}
-    return {}
-
-
-def _plain(wikitext: str) -> str:
-    text = re.sub(r"\[\[(?:[^\[\]|]*\|)?([^\[\]|]*)\]\]", r"\1", wikitext)
-    text = re.sub(r"<br\s*/?>", ", ", text, flags=re.I)
-    return one_line(re.sub(r"<[^>]*>|'{2,}", "", text))

@@ -1,62 +1,25 @@
 """Asking other people's servers politely, and believing nothing they answer.
 
-One request at a time with a pause between two, robots.txt obeyed, retries that back off, answers
-cut off at a size and at a time, redirects followed only to hosts that are allowed. Imports the
-libraries it needs when it is used, so that ``--help`` is quick.
+One request at a time with a pause between two, robots.txt obeyed, retries that back off, redirects
+followed only to hosts that are allowed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import email.utils
 import random
 import time
-import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, urljoin, urlsplit
+from dataclasses import dataclass
+from urllib.parse import urljoin, urlsplit
 
-from utils.common.errors import RunError, printable
+from utils.common.errors import RunError
+from utils.scraping.addresses import is_on
 from utils.scraping.robots import Robots
+from utils.scraping.transport import REDIRECT_STATUS, Answer, FetchError, Transport
 
-if TYPE_CHECKING:
-    import requests
-
-# What may come right when asked again; everything else of 400 and above is final.
-TRANSIENT_STATUS = (408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524)
-REDIRECT_STATUS = (301, 302, 303, 307, 308)
 MAX_REDIRECTS = 8
 MAX_ROBOTS_BYTES = 512 * 1024  # as much as RFC 9309 asks for
-
-
-class FetchError(Exception):
-    """One address gave nothing; the message is the reason in one line, without the address.
-
-    Attributes:
-        final: asking again will not help (404, too large, off-site); otherwise it may.
-        status: the HTTP status, or 0 where there was none.
-        kept: what a collection has of this address from earlier, if anything.
-    """
-
-    kept: Any = None
-
-    def __init__(self, reason: str, final: bool, status: int = 0) -> None:
-        super().__init__(printable(" ".join(reason.split())))
-        self.final = final
-        self.status = status
-
-
-@dataclass
-class Answer:
-    """What came back: ``body`` is None where the server says that nothing changed (304)."""
-
-    status: int
-    address: str
-    """Where the last redirect led to."""
-    body: bytes | None
-    headers: dict[str, str] = field(default_factory=dict)
-    """Names in lower case."""
 
 
 @dataclass
@@ -85,7 +48,7 @@ class Session:
     """Asks the ``hosts`` it was made for, and nobody else.
 
     Args:
-        hosts: as :func:`host_of` gives them.
+        hosts: as :func:`~utils.scraping.addresses.host_of` gives them.
         manners: delays, retries and limits.
         inner_address: for servers that carry other sites' addresses within their own: gives the
             one inside, or None. Its host has to be one of ``inner_hosts``.
@@ -113,19 +76,11 @@ class Session:
         self.delay = manners.delay
         self._robots: dict[str, Callable[[str], bool]] = {}
         self._next_request = 0.0
-        self._http = _http_session(manners.user_agent)
+        self._transport = Transport(manners.user_agent, manners.timeout, manners.longest_answer)
 
     def close(self) -> None:
         """Give the connections back."""
-        self._http.close()
-
-    def check_address(self, address: str) -> None:
-        """Raise a final FetchError for an address that must not be asked for."""
-        if not is_on(address, self.hosts):
-            raise FetchError(f"leads to another site: {address[:200]}", final=True)
-        inner = self.inner_address(address)
-        if inner is not None and not is_on(inner, self.inner_hosts):
-            raise FetchError(f"leads to another site: {inner[:200]}", final=True)
+        self._transport.close()
 
     def get(
         self,
@@ -135,7 +90,7 @@ class Session:
         pause: float = 0.0,
         check: Callable[[Answer], None] = lambda answer: None,
     ) -> Answer:
-        """Ask for one address, with retries.
+        """The answer for one address, after as many retries and redirects as it takes.
 
         Args:
             address: http or https, on one of the hosts.
@@ -149,51 +104,61 @@ class Session:
             RunError: there is no use in asking this server for anything else now: it refuses
                 connections, cannot be found, wants a long pause, or its robots.txt is out of order.
         """
-        self.check_address(address)
+
+        def ask() -> Answer:
+            answer = self._follow(address, max_bytes, headers or {}, pause)
+            check(answer)
+            return answer
+
+        self._check_address(address)
         self._obey_robots(address)
-        return self._persistently(
-            lambda: self._follow(address, max_bytes, headers or {}, pause, check)
-        )
+        return self._persistently(ask)
+
+    def _check_address(self, address: str) -> None:
+        """Raise a final FetchError for an address on another host."""
+        if not is_on(address, self.hosts):
+            raise FetchError(f"leads to another site: {address[:200]}", final=True)
+        inner = self.inner_address(address)
+        if inner is not None and not is_on(inner, self.inner_hosts):
+            raise FetchError(f"leads to another site: {inner[:200]}", final=True)
+
+    # Retries, redirects, delays.
 
     def _persistently(self, ask: Callable[[], Answer]) -> Answer:
         """Ask, and ask again while that may help, backing off."""
-        too_many = 0
-        attempt = 0
+        attempt = too_many = 0
         while True:
+            attempt += 1
             try:
                 return ask()
-            except _AskLaterError as later:
-                wait = self._pause_of(later, too_many)
-                too_many += later.status == 429
-                error: FetchError = later
-            except FetchError as transient:
-                if transient.final:
+            except FetchError as error:
+                if error.final:
                     raise
-                wait, error = 0.0, transient
-            attempt += 1
-            if attempt > self.manners.retries:
-                if error.status == 429:
+                wait = self._pause_after(error, too_many)
+                too_many += error.status == 429
+                if attempt > self.manners.retries:
+                    if error.status != 429:
+                        raise
                     raise RunError(
                         f"{error}, again and again; wait an hour, then the same command goes on"
-                    )
-                raise error
-            # Jitter, so that clients that a server has thrown out do not all come back at once.
-            backoff = self.manners.backoff * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)
-            wait = max(wait, min(backoff, self.manners.longest_pause))
-            if wait >= 10:
-                self.say(f"{error}: waiting {wait:.0f} s")
+                    ) from None
+                # Jitter, so that clients that a server has thrown out do not all come back at once.
+                backoff = self.manners.backoff * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)
+                wait = max(wait, min(backoff, self.manners.longest_pause))
+                if wait >= 10:
+                    self.say(f"{error}: waiting {wait:.0f} s")
             self._next_request = max(self._next_request, time.monotonic() + wait)
 
-    def _pause_of(self, later: _AskLaterError, too_many: int) -> float:
-        """Seconds to wait after 429 or 503."""
-        wait = later.seconds or 0.0
-        if later.status == 429:
-            # Who ignores a 429 for a minute is blocked for an hour, so no Retry-After is believed
-            # that is shorter, and a second one in a row doubles the pause.
+    def _pause_after(self, error: FetchError, too_many: int) -> float:
+        """Seconds that a server wants, after ``too_many`` answers 429."""
+        wait = error.wait
+        if error.status == 429:
+            # The Wayback Machine blocks for an hour who ignores a 429 for a minute, so no shorter
+            # Retry-After is believed, and a second 429 doubles the pause.
             wait = max(wait, self.manners.too_many_pause * 2**too_many)
         if wait > self.manners.longest_pause:
             raise RunError(
-                f"{later} and asks to wait {wait:.0f} s; the same command goes on after that"
+                f"{error} and asks to wait {wait:.0f} s; the same command goes on after that"
             )
         return wait
 
@@ -202,14 +167,13 @@ class Session:
         address: str,
         max_bytes: int,
         headers: dict[str, str],
-        pause: float,
-        check: Callable[[Answer], None],
+        pause: float = 0.0,
+        heed_robots: bool = True,
     ) -> Answer:
         """Follow redirects, all of them to allowed hosts."""
         for _ in range(MAX_REDIRECTS):
             answer = self._request(address, max_bytes, headers, pause)
             if answer.status not in REDIRECT_STATUS:
-                check(answer)
                 return answer
             location = answer.headers.get("location", "")
             with contextlib.suppress(UnicodeError):
@@ -219,79 +183,24 @@ class Session:
                 address = self.rewrite(urljoin(address, location.strip()))
             except ValueError:
                 raise FetchError(f"redirects to {location[:200]!r}", final=True) from None
-            self.check_address(address)
-            self._obey_robots(address)
+            self._check_address(address)
+            if heed_robots:
+                self._obey_robots(address)
         raise FetchError(f"more than {MAX_REDIRECTS} redirects", final=True)
 
     def _request(
         self, address: str, max_bytes: int, headers: dict[str, str], pause: float
     ) -> Answer:
-        """One request, after the delay.
-
-        Raises:
-            FetchError: no usable answer.
-            RunError: the server refuses connections or cannot be found.
-        """
-        import requests
-        import urllib3
-
-        host = urlsplit(address).netloc
+        """One request, after the delay."""
         earliest = max(self._next_request, self._next_request - self.delay + pause)
         time.sleep(max(0.0, earliest - time.monotonic()))
-        deadline = time.monotonic() + self.manners.longest_answer
         self.requests_made += 1
         try:
-            with self._http.get(
-                address,
-                headers=headers,
-                stream=True,
-                allow_redirects=False,
-                timeout=self.manners.timeout,
-            ) as response:
-                found = {name.lower(): value for name, value in response.headers.items()}
-                status = response.status_code
-                if status in (429, 503):
-                    raise _AskLaterError(f"{host} answers {status}", status, _retry_after(found))
-                if status in TRANSIENT_STATUS:
-                    raise FetchError(f"HTTP {status}", final=False, status=status)
-                if status >= 400:
-                    raise FetchError(f"HTTP {status}", final=True, status=status)
-                if status == 304 or status in REDIRECT_STATUS:
-                    return Answer(status, address, None, found)
-                if status != 200:
-                    raise FetchError(f"HTTP {status}, not 200", final=True, status=status)
-                body = _read_body(response, max_bytes, deadline)
-                return Answer(status, address, _unpacked(body, max_bytes), found)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise self._network_error(error, host) from error
-        except ValueError as error:  # an address that the library cannot even ask for
-            raise FetchError(f"not an address: {error}", final=True) from error
+            return self._transport.ask(address, max_bytes, headers)
         finally:
             self._next_request = time.monotonic() + self.delay
 
-    def _network_error(self, error: Exception, host: str) -> Exception:
-        causes, cause = [], error
-        while cause is not None and cause not in causes:
-            causes.append(cause)
-            inner = [part for part in cause.args if isinstance(part, BaseException)]
-            reason = getattr(cause, "reason", None)
-            inner += [reason] if isinstance(reason, BaseException) else []
-            cause = inner[0] if inner else cause.__context__
-        names = {type(each).__name__ for each in causes}
-        if "ConnectionRefusedError" in names:
-            return RunError(
-                f"{host} refuses connections: it is down, or blocks this machine for having asked "
-                "too much; wait an hour at least, then the same command goes on"
-            )
-        if names & {"NameResolutionError", "gaierror"}:
-            return RunError(f"{host} cannot be found: no network, or the site has moved")
-        if names & {"InvalidURL", "LocationParseError", "InvalidSchema", "LocationValueError"}:
-            return FetchError("not an address that can be asked for", final=True)
-        if names & {"CertificateError", "SSLCertVerificationError"}:
-            return FetchError("the certificate of the server is not valid", final=True)
-        if any("timed out" in str(each).lower() for each in causes):
-            return FetchError(f"no answer for {self.manners.timeout:g} s", final=False)
-        return FetchError(f"connection broken ({type(causes[-1]).__name__})", final=False)
+    # robots.txt.
 
     def _obey_robots(self, address: str) -> None:
         """Raise a final FetchError for what robots.txt forbids, reading it first if need be."""
@@ -303,137 +212,31 @@ class Session:
             raise FetchError("forbidden by robots.txt", final=True)
 
     def _read_robots(self, root: str) -> Callable[[str], bool]:
-        def ask() -> Answer:
-            address = f"{root}/robots.txt"
-            for _ in range(MAX_REDIRECTS):
-                answer = self._request(address, MAX_ROBOTS_BYTES, {}, 0.0)
-                if answer.status not in REDIRECT_STATUS:
-                    return answer
-                address = urljoin(address, answer.headers.get("location", ""))
-                self.check_address(address)
-            raise FetchError("too many redirects", final=True, status=404)
+        """Whether the host allows an address, as a function.
 
+        Raises:
+            RunError: nothing is known of it now, or it wants too long a delay.
+        """
+        address = f"{root}/robots.txt"
         try:
-            body = self._persistently(ask).body or b""
+            answer = self._persistently(
+                lambda: self._follow(address, MAX_ROBOTS_BYTES, {}, heed_robots=False)
+            )
         except FetchError as error:
             if error.status in (401, 403):
                 return lambda address: False
             if error.final:  # 404 and its like: there are no rules; too large: nor are these
                 return lambda address: True
             raise RunError(
-                f"{root}/robots.txt: {error}; without knowing what it allows nothing is fetched; "
-                "try again later"
+                f"{address}: {error}; without knowing what it allows nothing is fetched; try again "
+                "later"
             ) from error
-        robots = Robots(body.decode("utf-8-sig", "replace"), self.manners.user_agent)
+        text = (answer.body or b"").decode("utf-8-sig", "replace")
+        robots = Robots(text, self.manners.user_agent)
         if robots.delay is not None and robots.delay > self.delay:
-            wanted = f"{root}/robots.txt asks for {robots.delay:g} s between requests"
+            request = f"{address} asks for {robots.delay:g} s between requests"
             if robots.delay > self.manners.longest_pause:
-                raise RunError(f"{wanted}; wanted at most {self.manners.longest_pause:g}")
+                raise RunError(f"{request}; expected at most {self.manners.longest_pause:g}")
             self.delay = robots.delay
-            self.say(wanted)
+            self.say(request)
         return robots.allows
-
-
-class _AskLaterError(FetchError):
-    """429 or 503, with the seconds of Retry-After where it is given."""
-
-    def __init__(self, reason: str, status: int, seconds: float | None) -> None:
-        super().__init__(reason, final=False, status=status)
-        self.seconds = seconds
-
-
-def host_of(address: str) -> str:
-    """``host`` or ``host:port`` in lower case; the usual ports are left out, and 80 for https too.
-
-    Raises:
-        ValueError: no http or https address, or one with a user name in it.
-    """
-    parts: SplitResult = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-        raise ValueError(f"no address of a page: {address[:200]!r}")
-    return parts.hostname if parts.port in (None, 80, 443) else f"{parts.hostname}:{parts.port}"
-
-
-def is_on(address: str, hosts: set[str]) -> bool:
-    """Whether an address is http or https and on one of the hosts."""
-    try:
-        return host_of(address) in hosts
-    except ValueError:
-        return False
-
-
-def with_and_without_www(host: str) -> set[str]:
-    """Both names of a site."""
-    bare = host.removeprefix("www.")
-    return {bare, f"www.{bare}"}
-
-
-def _http_session(user_agent: str) -> requests.Session:
-    import http.cookiejar
-
-    import requests
-
-    session = requests.Session()
-    session.headers.update(
-        {"User-Agent": user_agent, "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
-    )
-    # No cookie is kept, and no password of a .netrc is sent.
-    session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-    session.auth = lambda request: request
-    # Asked where a redirect leads, requests reads all of its body first, however large it is.
-    session.get_redirect_target = lambda response: None
-    return session
-
-
-def _retry_after(headers: dict[str, str]) -> float | None:
-    """Seconds that Retry-After asks for, from a number or a date."""
-    text = headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    try:
-        moment = email.utils.parsedate_to_datetime(text).timestamp()
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return max(0.0, moment - time.time())
-
-
-def _read_body(response: requests.Response, max_bytes: int, deadline: float) -> bytes:
-    """The body without its Content-Encoding, cut off at a size and at a time.
-
-    Raises:
-        FetchError: too large (final), or too slow.
-    """
-    too_large = FetchError(f"more than {max_bytes / 2**20:g} MB", final=True)
-    declared = response.headers.get("Content-Length", "")
-    if declared.isascii() and declared.isdigit() and int(declared[:18]) > max_bytes:
-        raise too_large
-    body = bytearray()
-    # read1 gives what is there, so that a server that sends a byte a minute meets the deadline.
-    while piece := response.raw.read1(64 * 1024, decode_content=True):
-        body += piece
-        if len(body) > max_bytes:
-            raise too_large
-        if time.monotonic() > deadline:
-            raise FetchError("the answer does not end", final=False)
-    return bytes(body)
-
-
-def _unpacked(body: bytes, max_bytes: int) -> bytes:
-    """The Wayback Machine hands out some bodies gzipped without saying so.
-
-    Raises:
-        FetchError: broken, or too large when unpacked.
-    """
-    for _ in range(2):
-        if not body.startswith(b"\x1f\x8b"):
-            break
-        unpacker = zlib.decompressobj(wbits=31)
-        try:
-            body = unpacker.decompress(body, max_bytes + 1)
-        except zlib.error as error:
-            raise FetchError(f"broken gzip: {error}", final=False) from error
-        if len(body) > max_bytes:
-            raise FetchError(f"more than {max_bytes / 2**20:g} MB unpacked", final=True)
-        if not unpacker.eof:
-            raise FetchError("gzip cut short", final=False)
-    return body

@@ -1,0 +1,200 @@
+"""What the sources share: how a page is fetched, and which shows are selected."""
+
+from __future__ import annotations
+
+import difflib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit, urlunsplit
+
+from utils.common.errors import RunError, UserError
+from utils.scraping import pages
+from utils.scraping.addresses import host_of, is_on, with_and_without_www
+from utils.scraping.collection import Collection
+from utils.scraping.journal import Entry
+from utils.scraping.pages import Page
+from utils.scraping.transport import FetchError
+from utils.scraping.web import Session
+
+MB = 2**20
+
+
+class SourceOptions(Protocol):
+    """The options of the script that sources look at; they are ``Manners`` as well."""
+
+    index_url: str
+    show: tuple[str, ...]
+    delay: float
+    max_page_mb: float
+    archive_url: str
+    captures_from: int
+    captures_to: int
+    wiki_categories: tuple[str, ...]
+
+
+class Reporter(Protocol):
+    """Hears what goes wrong on the way."""
+
+    def say(self, line: str) -> None:
+        """A line for the person."""
+
+    def fail(self, address: str, what: str, error: FetchError, kept: bool = False) -> None:
+        """Something is missing."""
+
+
+@dataclass
+class Suit:
+    """A page that may show a suit. ``shows`` are the folders of all shows that list it."""
+
+    address: str
+    show: str
+    shows: list[str]
+    page: Page | None = None
+    """What the page says, where that is known without asking for it."""
+    from_listing: bool = False
+    """Found on a page that itself had been taken for a suit's; those are followed no further."""
+
+
+class Source(ABC):
+    """One place with pictures: what it lists, and how it wants to be asked."""
+
+    INDEX: str
+    """Where it begins, if ``--index-url`` says nothing else."""
+    unchanging = False
+    """Whether what is at an address stays what it is for ever."""
+
+    def __init__(self, options: SourceOptions, collection: Collection, reporter: Reporter) -> None:
+        self.options = options
+        self.collection = collection
+        self.reporter = reporter
+        self.index = options.index_url or self.INDEX
+        self.own_hosts = with_and_without_www(host_of(self.index))
+        self.session = self.make_session()
+
+    # What each source says for itself.
+
+    @abstractmethod
+    def suits(self) -> Iterator[Suit]:
+        """Every suit once, show by show; ``shows`` grows while further shows are read.
+
+        Raises:
+            RunError: the index is not there, or nothing is listed on it.
+            UserError: --show names a show that is not on it.
+        """
+
+    def make_session(self) -> Session:
+        """The session that asks this source, and no other host."""
+        return Session(self.own_hosts, self.options, say=self.reporter.say)
+
+    def more_suits(self, suit: Suit, page: Page) -> list[Suit]:
+        """The suits on a page that had been taken for a suit's, but lists some."""
+        return []
+
+    def page_request(self, address: str) -> str:
+        """The address under which the source hands out the page of this address."""
+        return address
+
+    def picture_request(self, address: str) -> str:
+        """The address under which the source hands out the picture of this address."""
+        return self.page_request(address)
+
+    def own_address(self, entry: Entry, asked: str) -> str:
+        """The address of a page as the site itself calls it, after redirects."""
+        return entry.address or asked
+
+    def checks(self) -> dict[str, Any]:
+        """Further arguments of every ``Session.get``."""
+        return {}
+
+    # What they share.
+
+    def read(self, suit: Suit) -> Page:
+        """What the page of a suit says; raises FetchError."""
+        return suit.page or self.fetch_page(suit.address)
+
+    def picture_address(self, address: str) -> str:
+        """One address for a picture, however the pages write it."""
+        return self.canonical(address) if is_on(address, self.own_hosts) else address
+
+    def canonical(self, address: str) -> str:
+        """One address for a page, with or without www, http or https."""
+        parts, index = urlsplit(address), urlsplit(self.index)
+        return urlunsplit((index.scheme, index.netloc, parts.path, parts.query, ""))
+
+    def fetch_page(self, address: str) -> Page:
+        """Read a page, from the store or from the network.
+
+        Raises:
+            FetchError: there is none, or it makes no sense.
+        """
+        request = self.page_request(address)
+        max_bytes = int(self.options.max_page_mb * MB)
+        try:
+            entry, body = self.collection.page(
+                self.session, request, max_bytes, unchanging=self.unchanging, **self.checks()
+            )
+        except FetchError as error:
+            if not error.kept:
+                raise
+            self.reporter.fail(address, "page", error, kept=True)
+            entry, body = error.kept
+        page = pages.read_page(body, self.own_address(entry, address), entry.content_type)
+        if not page.layout or not (page.links or page.menu_links or page.fields):
+            path = self.collection.save_unrecognised(address, body)
+            raise FetchError(
+                f"layout not recognised: expected {pages.EXPECTED}; found {page.found}; saved as "
+                f"{path}",
+                final=True,
+            )
+        return page
+
+    def fetch_list(self, request: str, shown: str, pause: float = 0.0) -> bytes:
+        """What an API answers, or what it answered earlier where that is all there is.
+
+        Raises:
+            RunError: there is nothing.
+        """
+        try:
+            return self.collection.page(self.session, request, 64 * MB, pause=pause)[1]
+        except FetchError as error:
+            if not error.kept:
+                raise RunError(f"{shown}: {error}") from None
+            return error.kept[1]
+
+    def save_senseless(self, request: str, name: str, body: bytes) -> Path:
+        """Where an answer that makes no sense is kept for a look; it will be asked for again."""
+        self.collection.ask_again(request)
+        return self.collection.save_unrecognised(name, body)
+
+    def selected(self, shows: dict[str, set[str]]) -> set[str]:
+        """The folders that ``--show`` selects.
+
+        Args:
+            shows: the titles of each folder, in lower case.
+
+        Raises:
+            UserError: a name is not among them.
+        """
+        if not self.options.show:
+            return set(shows)
+        selected = set()
+        for asked in self.options.show:
+            name = pages.one_line(asked).casefold()
+            slugs = {slug for slug, titles in shows.items() if name in {slug.casefold(), *titles}}
+            if not slugs:
+                names = [*shows, *(title for titles in shows.values() for title in titles)]
+                close = difflib.get_close_matches(name, names, n=1)
+                hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(shows)}"
+                raise UserError(f"--show {asked}: not on {self.index}; {hint[:400]}")
+            selected |= slugs
+        return selected
+
+
+def is_new(suit: Suit, found: dict[str, Suit]) -> bool:
+    """Whether a suit was not found before; it is now. One that was gets the further shows."""
+    known = found.setdefault(suit.address, suit)
+    known.shows += [show for show in suit.shows if show not in known.shows]
+    return known is suit

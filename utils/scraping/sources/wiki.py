@@ -1,0 +1,133 @@
+"""The Gundam Wiki, through its API: the members of categories, with their first picture."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+
+from utils.common.errors import RunError
+from utils.scraping.addresses import host_of
+from utils.scraping.names import folder_name
+from utils.scraping.pages import Page, one_line
+from utils.scraping.sources.source import Source, Suit, is_new
+from utils.scraping.web import Session
+from utils.scraping.wikitext import read_infobox
+
+PICTURE_HOSTS = ("static.wikia.nocookie.net", "vignette.wikia.nocookie.net")
+LABELS = {
+    "unittype": "Unit type",
+    "type": "Unit type",
+    "modelnumber": "Model number",
+    "modelnum": "Model number",
+    "model": "Model number",
+}
+
+
+class Wiki(Source):
+    """A category is a show here."""
+
+    INDEX = "https://gundam.fandom.com/api.php"
+
+    def make_session(self) -> Session:
+        """Asks the wiki, and where a wiki of Fandom has its pictures."""
+        hosts = {host_of(self.index)}
+        if host_of(self.index).endswith(".fandom.com"):
+            hosts |= set(PICTURE_HOSTS)
+        return Session(hosts, self.options, say=self.reporter.say)
+
+    def picture_request(self, address: str) -> str:
+        """Without this, the wiki may hand out WebP instead of what was uploaded."""
+        parts = urlsplit(address)
+        query = f"{parts.query}&format=original" if parts.query else "format=original"
+        return urlunsplit((parts.scheme, parts.netloc, parts.path, query, ""))
+
+    def suits(self) -> Iterator[Suit]:
+        """The pages of every selected category."""
+        slugs = {}
+        for category in self.options.wiki_categories:
+            name = one_line(category.removeprefix("Category:"))
+            slugs[folder_name(name.casefold().replace(" ", "-"))] = name
+        selected = self.selected({slug: {name.casefold()} for slug, name in slugs.items()})
+        found: dict[str, Suit] = {}
+        for slug in (slug for slug in slugs if slug in selected):
+            members = self._members(slugs[slug])
+            if not members:
+                self.reporter.say(f"Category:{slugs[slug]}: has no pages; see --wiki-categories")
+            for member in members:
+                page, address = self._page(member, slugs[slug])
+                suit = Suit(address, slug, [slug], page)
+                if is_new(suit, found):
+                    yield suit
+
+    def _members(self, category: str) -> list[dict[str, Any]]:
+        question = {
+            "action": "query",
+            "generator": "categorymembers",
+            "gcmtitle": f"Category:{category}",
+            "gcmnamespace": "0",
+            "gcmlimit": "50",
+            "prop": "pageimages|revisions",
+            "piprop": "original",
+            "pilimit": "50",
+            "rvprop": "content",
+            "rvslots": "main",
+            "format": "json",
+            "formatversion": "2",
+        }
+        members: dict[str, dict[str, Any]] = {}
+        further: dict[str, str] = {}
+        seen = set()
+        while True:
+            request = f"{self.index}?{urlencode(question | further, errors='replace')}"
+            answer = self._ask(request)
+            for member in answer.get("query", {}).get("pages", []):
+                # What is left out for want of room comes with a later answer, for the same page.
+                key = str(member.get("pageid", member.get("title")))
+                members.setdefault(key, {}).update(member)
+            further = {str(name): str(value) for name, value in answer.get("continue", {}).items()}
+            if not further or request in seen:
+                return list(members.values())
+            seen.add(request)
+
+    def _ask(self, request: str) -> dict[str, Any]:
+        body = self.fetch_list(request, self.index)
+        try:
+            answer = json.loads(body)
+            if "error" in answer:
+                self.collection.ask_again(request)
+                raise RunError(f"{self.index}: {str(answer['error'])[:300]}")
+            if not all(isinstance(each, dict) for each in answer.get("query", {}).get("pages", [])):
+                raise TypeError
+            if not isinstance(answer.get("continue", {}), dict):
+                raise TypeError
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            path = self.save_senseless(request, "wiki", body)
+            raise RunError(
+                f"{self.index}: expected the answer of a MediaWiki API; found something else; "
+                f"saved as {path}"
+            ) from None
+        return answer
+
+    def _page(self, member: dict[str, Any], category: str) -> tuple[Page, str]:
+        """What the API says of a page, and the page's address."""
+        title = one_line(str(member.get("title", "")))
+        fields: dict[str, str] = {}
+        pictures: list[list[str]] = []
+        with contextlib.suppress(KeyError, IndexError, TypeError):
+            fields = read_infobox(member["revisions"][0]["slots"]["main"]["content"])
+        original = member.get("original")
+        if isinstance(original, dict) and original.get("source"):
+            pictures = [[str(original["source"])]]
+        fields = {LABELS.get(re.sub(r"[ _]", "", name.casefold()), name): value
+                  for name, value in fields.items()}  # fmt: skip
+        if "Unit type" not in fields:
+            singular = category.casefold().removesuffix("s")
+            fields["Unit type"] = f"{singular} (by its category)"
+        parts = urlsplit(self.index)
+        path = f"/wiki/{quote(title.replace(' ', '_'))}"
+        address = urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+        return Page("wiki", title=title, fields=fields, pictures=pictures), address
