@@ -40,9 +40,10 @@ from utils.common.commandline import option_name, parse, require_between
 from utils.common.errors import UserError, one_line_errors
 from utils.common.files import files_by_step
 from utils.common.pictures import read_picture
-from utils.sampling import latents, runs, search
+from utils.sampling import dimensions, favourites, latents, runs
 from utils.training.options import RunOptions
 from utils.watching import outputs
+from utils.watching.probe import best_and_worst
 
 
 @dataclasses.dataclass
@@ -102,12 +103,6 @@ class Options:
     """Folder of the runs' networks."""
 
 
-WALK_TO = 3.0
-"""Walks go from minus that to that: 0.3 % of what a generator has been trained on lies beyond."""
-ASKED_TIMES = 4
-"""How often the discriminator is asked about an image, each time in another batch."""
-
-
 # ------------------------------------------------------------------------------------------------
 # Tasks
 # ------------------------------------------------------------------------------------------------
@@ -144,13 +139,7 @@ def make_grid(run: runs.Run, options: Options) -> None:
 
 @task("best_worst", takes="weights seed count columns truncation candidates")
 def make_best_worst(run: runs.Run, options: Options) -> None:
-    """The samples with the highest and the lowest answers of the discriminator, in two blocks.
-
-    The discriminator answers in batches of generated images, as in training. An answer depends on
-    the rest of its batch, so that several batches are averaged.
-    """
-    from utils.watching.probe import Probe, best_and_worst
-
+    """The samples with the highest and the lowest answers of the discriminator, in two blocks."""
     count, candidates = options.count or 24, options.candidates
     if 2 * count > candidates:
         raise UserError(
@@ -158,15 +147,10 @@ def make_best_worst(run: runs.Run, options: Options) -> None:
             f"{count} worst"
         )
     generator = runs.load_generator(run, options.weights)
-    discriminator, name = runs.load_discriminator(run, options.weights)
-    state = [*discriminator.variables, *generator.variables]
-    probe = Probe(discriminator, generator, run.hyperparameter("batch_size"), state)
+    discriminator, name = favourites.load_discriminator(run, options.weights)
+    batch_size = run.hyperparameter("batch_size")
     images = runs.generate(generator, draw(generator, options, candidates))
-    answers = np.zeros(candidates)
-    random = np.random.default_rng(options.seed)
-    for _ in range(ASKED_TIMES):
-        order = random.permutation(candidates)
-        answers[order] += probe.answers_to_real(images[order]) / ASKED_TIMES
+    answers = favourites.mean_answers(discriminator, generator, batch_size, images, options.seed)
     picture, texts = best_and_worst(images, answers, count, options.columns or 8, name)
     print(*texts, sep="\n")
     save(path(run, "best_worst", options), picture)
@@ -200,16 +184,17 @@ def make_walk(run: runs.Run, options: Options) -> None:
             f"--walk {dimension}: must be from 0 to {last}, the latent dimensions of {run.name}"
         )
     vectors = draw(generator, options, options.count or 6)
-    title = f"latent dimension {dimension}"
-    save(path(run, "walk", options), draw_walks(generator, options, vectors, dimension, title))
+    columns, title = options.columns or 7, f"latent dimension {dimension}"
+    picture = dimensions.draw_walks(generator, vectors, dimension, columns, title)
+    save(path(run, "walk", options), picture)
 
 
 @task("search", takes="weights seed columns truncation")
 def make_search(run: runs.Run, options: Options) -> None:
     """A table of the dimensions that change the picture most, and walks along the first five."""
-    generator, to = runs.load_generator(run, options.weights), search.SEARCH_TO
-    changes = search.changes(generator, options.seed, options.truncation)
-    strongest = search.strongest(changes, 10)
+    generator, to = runs.load_generator(run, options.weights), dimensions.SEARCH_TO
+    changes = dimensions.changes(generator, options.seed, options.truncation)
+    strongest = dimensions.strongest(changes, 10)
     print(
         f"mean change of a pixel, of 255, when a latent dimension goes from {-to:g} to {to:g}\n\n"
         "rank  dimension  change"
@@ -217,10 +202,10 @@ def make_search(run: runs.Run, options: Options) -> None:
     for rank, (dimension, change) in enumerate(strongest, start=1):
         print(f"{rank:4}  {dimension:9}  {change:6.2f}")
     print(f"middle of all {len(changes)}: {np.median(changes):.2f}, least: {changes.min():.2f}\n")
-    vectors, blocks = draw(generator, options, 3), []
+    vectors, columns, blocks = draw(generator, options, 3), options.columns or 7, []
     for dimension, change in strongest[:5]:
         title = f"latent dimension {dimension}: changes a pixel by {change:.1f} of 255"
-        blocks.append(draw_walks(generator, options, vectors, dimension, title))
+        blocks.append(dimensions.draw_walks(generator, vectors, dimension, columns, title))
     save(path(run, "search", options), grids.stack(blocks))
 
 
@@ -283,18 +268,6 @@ def make_explorer(run: runs.Run, options: Options) -> None:
 def draw(generator: keras.Model, options: Options, count: int) -> np.ndarray:
     """Latent vectors as the options say, (count, latent_dim)."""
     return latents.draw(count, generator.input_shape[1], options.seed, options.truncation)
-
-
-def draw_walks(
-    generator: keras.Model, options: Options, vectors: np.ndarray, dimension: int, title: str
-) -> np.ndarray:
-    """A captioned picture: a row for each latent vector, a column for each value."""
-    values = np.linspace(-WALK_TO, WALK_TO, options.columns or 7)
-    grid = grids.tile(
-        runs.generate(generator, latents.walk(vectors, dimension, values)), len(values)
-    )
-    headed = grids.caption(grid, [f"{value:.3g}" for value in values], centred=True)
-    return grids.caption(headed, [title])
 
 
 def path(run: runs.Run, task: str, options: Options, suffix: str = ".png", what: str = "") -> Path:

@@ -17,8 +17,8 @@ import sys
 import numpy as np
 import pytest
 
+from tests.saved_run import generated, load, write_run
 from tests.test_page import HOSTILE, asked_of_a_network, data_in, text, wait_until
-from tests.test_sample import generated, load, write_run
 from utils import backend  # noqa: F401 - before Keras: it keeps its start quiet
 
 # isort: split
@@ -28,7 +28,7 @@ from keras import layers
 import dcgan
 import sample
 from utils.common.errors import UserError
-from utils.sampling import explorer, latents, search
+from utils.sampling import dimensions, explorer, latents
 from utils.watching.contents import contents
 from utils.watching.page import write_page
 
@@ -55,6 +55,10 @@ def folder(tmp_path_factory):
         image_size=SIZE, latent_dim=LATENT_DIM, generator_filters=(4,), discriminator_filters=(4,)
     )
     write_run(folder, "one", h)
+    checkpoints = folder / "saved_models" / "one" / "checkpoints"
+    checkpoints.mkdir()
+    for step in (800, 1200):
+        (checkpoints / f"step_{step:07d}.npz").touch()
     config = json.loads((folder / "saved_models" / "one" / "config.json").read_text())
     images = folder / "images" / "one"
     data = contents(images, config, {}, "python dcgan.py", is_running=True)
@@ -132,16 +136,14 @@ def test_it_holds_the_exported_generator(path, folder):
 
 def test_the_sliders_are_those_of_the_search(path, folder):
     data = data_in(path)
-    dimensions = data.pop("dimensions")
+    sliders = data.pop("dimensions")
     assert data == {
-        "name": "one", "what": "averaged weights", "height": SIZE, "width": SIZE,
+        "name": "one", "what": "averaged weights, step 1,200", "height": SIZE, "width": SIZE,
         "latent_dim": LATENT_DIM, "page": "index.html",
     }  # fmt: skip
-    changes = search.changes(load(folder / "saved_models" / "one" / "generator.keras"))
-    assert [round(changes[number], 2) for number, _ in dimensions] == [x for _, x in dimensions]
-    rest = np.delete(changes, [number for number, _ in dimensions])
-    assert len(rest) == LATENT_DIM - explorer.DIMENSIONS
-    assert sorted(changes)[::-1] == [*changes[[n for n, _ in dimensions]], *sorted(rest)[::-1]]
+    changes = dimensions.changes(load(folder / "saved_models" / "one" / "generator.keras"))
+    assert [change for _, change in sliders] == sorted(changes.round(2))[:-9:-1]
+    assert [changes[number].round(2) for number, _ in sliders] == [change for _, change in sliders]
 
 
 @pytest.fixture
@@ -296,7 +298,9 @@ def of_seed(seed: int, count: int) -> np.ndarray:
 def test_the_first_picture_is_the_one_keras_gives(opened, folder):
     assert opened.title == "one: explorer - GANdam"
     assert text(opened, "name") == "one"
-    assert "averaged weights; 12 latent dimensions, pictures of 32 px" in text(opened, "what")
+    assert "averaged weights, step 1,200; 12 latent dimensions, pictures of 32 px" in text(
+        opened, "what"
+    )
     assert text(opened, "origin") == "seed 0"
     assert re.fullmatch(r"drawn in \d+(\.\d)? ms", text(opened, "took"))
     np.testing.assert_allclose(latent(opened), of_seed(0, LATENT_DIM), rtol=1e-6)
@@ -315,15 +319,15 @@ def test_sliders_change_the_picture_and_reset_takes_it_back(opened, folder, path
     from selenium.webdriver.common.keys import Keys
 
     first, before = canvas(opened), latent(opened)
-    dimensions = [number for number, _ in data_in(path)["dimensions"]]
+    numbers = [number for number, _ in data_in(path)["dimensions"]]
     sliders = opened.find_elements("css selector", "#sliders input")
     assert len(sliders) == explorer.DIMENSIONS
-    assert [each.get_attribute("id") for each in sliders] == [f"dimension-{n}" for n in dimensions]
+    assert [each.get_attribute("id") for each in sliders] == [f"dimension-{n}" for n in numbers]
     assert not opened.find_element("id", "reset").is_enabled()
 
-    move(opened, f"dimension-{dimensions[0]}", -2.5)
+    move(opened, f"dimension-{numbers[0]}", -2.5)
     expected = before.copy()
-    expected[dimensions[0]] = -2.5
+    expected[numbers[0]] = -2.5
     assert np.array_equal(latent(opened), expected)
     assert np.abs(canvas(opened) - first).max() > 5
     assert np.abs(canvas(opened) - of_keras(folder, expected)).max() <= 1
@@ -332,7 +336,7 @@ def test_sliders_change_the_picture_and_reset_takes_it_back(opened, folder, path
 
     sliders[0].send_keys(Keys.ARROW_RIGHT)
     drawn(opened)
-    assert latent(opened)[dimensions[0]] == np.float32(-2.45)
+    assert latent(opened)[numbers[0]] == np.float32(-2.45)
     assert sliders[0].get_attribute("aria-valuetext") == "-2.45"
 
     click(opened, "#reset")

@@ -20,7 +20,7 @@ import keras
 from utils.common.errors import UserError
 from utils.common.files import atomic_path
 from utils.common.html import content_policy, fill_template, script_safe
-from utils.sampling import search
+from utils.sampling import dimensions
 from utils.sampling.export import to_onnx
 from utils.sampling.runs import to_float32
 from utils.watching.outputs import PAGE
@@ -56,7 +56,7 @@ def write_explorer(path: Path, generator: keras.Model, name: str, what: str) -> 
             f"takes {MAX_MEGABYTES} MB at most; --export knows no such limit"
         )
     model = to_onnx(to_float32(generator), "--explore")
-    dimensions = search.strongest(search.changes(generator), DIMENSIONS)
+    strongest = dimensions.strongest(dimensions.changes(generator), DIMENSIONS)
     library = _read("ort.wasm.min.js")
     script = "\n".join(path.read_text(encoding="utf-8") for path in SCRIPTS)
     data = {
@@ -65,7 +65,7 @@ def write_explorer(path: Path, generator: keras.Model, name: str, what: str) -> 
         "height": generator.output_shape[1],
         "width": generator.output_shape[2],
         "latent_dim": generator.input_shape[1],
-        "dimensions": [[number, round(change, 2)] for number, change in dimensions],
+        "dimensions": [[number, round(change, 2)] for number, change in strongest],
         "page": PAGE if (path.parent / PAGE).exists() else None,
     }
     parts = {

@@ -97,7 +97,7 @@ def load_generator(run: Run, weights: str) -> keras.Model:
     Raises:
         UserError: it is not there or damaged.
     """
-    path = _generator_path(run, weights)
+    path = generator_path(run, weights)
     if not path.exists():
         reason = "the run has saved no network yet"
         if weights == "best":
@@ -106,21 +106,8 @@ def load_generator(run: Run, weights: str) -> keras.Model:
     return to_float32(load_network(path))
 
 
-def load_discriminator(run: Run, weights: str) -> tuple[keras.Model, str]:
-    """The discriminator (or critic) saved with a generator, and what the method calls it.
-
-    Raises:
-        UserError: it is not there or damaged.
-    """
-    folder = _generator_path(run, weights).parent
-    # Named as the method names it; a file with a dot in front is one half-written.
-    found = [path for path in folder.glob("[a-z]*.keras") if "generator" not in path.stem]
-    if not found:
-        raise UserError(f"--best-worst: no discriminator (or critic) is in {folder}")
-    return load_network(found[0]), found[0].stem
-
-
-def _generator_path(run: Run, weights: str) -> Path:
+def generator_path(run: Run, weights: str) -> Path:
+    """The file of a generator."""
     return run.models / GENERATORS[WEIGHTS[weights]]
 
 

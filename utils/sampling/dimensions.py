@@ -1,4 +1,4 @@
-"""Latent dimensions that change the picture most."""
+"""Latent dimensions: which of them change the picture most, and walks along one."""
 
 from __future__ import annotations
 
@@ -6,11 +6,25 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
+from utils.common import grids
 from utils.sampling import latents, runs
 
+WALK_TO = 3.0
+"""Walks go from minus that to that: 0.3 % of what a generator has been trained on lies beyond."""
 SEARCH_TO = 2.0
 """Pictures at minus that and that are compared."""
 SEARCHED_LATENTS = 32
+
+
+def draw_walks(
+    generator: keras.Model, vectors: np.ndarray, dimension: int, columns: int, title: str
+) -> np.ndarray:
+    """A captioned picture: a row for each latent vector, a column for each value."""
+    values = np.linspace(-WALK_TO, WALK_TO, columns)
+    images = runs.generate(generator, latents.walk(vectors, dimension, values))
+    headings = [f"{value:.3g}" for value in values]
+    headed = grids.caption(grids.tile(images, columns), headings, centred=True)
+    return grids.caption(headed, [title])
 
 
 def changes(generator: keras.Model, seed: int = 0, truncation: float = 0.0) -> np.ndarray:

@@ -1,0 +1,64 @@
+"""What a training leaves behind, without the training, and what Keras alone makes of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from tests.conftest import blobs
+from utils import backend  # noqa: F401 - before Keras: it keeps its start quiet
+
+# isort: split
+import keras
+
+import dcgan
+from utils.common import grids
+from utils.sampling import runs
+
+
+def random_weights(network: keras.Model, seed: int = 0) -> keras.Model:
+    """Weights and moving statistics like none that a network starts with."""
+    random = np.random.default_rng(seed)
+    for layer in network.layers:
+        for variable in layer.weights:
+            values = random.normal(0, 1 / math.sqrt(16), variable.shape)
+            if variable.name in ("gamma", "moving_variance"):
+                values = random.uniform(0.5, 1.5, variable.shape)
+            variable.assign(values.astype(np.float32))
+    return network
+
+
+def write_run(folder: Path, name: str, h: dcgan.Hyperparameters) -> None:
+    """A run in ``folder``, with networks of random weights and five sample grids."""
+    models = folder / "saved_models" / name
+    (models / "best").mkdir(parents=True)
+    generator = dcgan.build_generator(h)
+    for seed, file in enumerate(runs.GENERATORS.values()):
+        random_weights(generator, seed).save(models / file)
+    dcgan.build_discriminator(h).save(models / "discriminator.keras")
+    shutil.copy(models / "discriminator.keras", models / "best")
+    config = {"method": h.METHOD, "hyperparameters": dataclasses.asdict(h), "data_set": {}}
+    (models / "config.json").write_text(json.dumps(config))
+    for step, image in enumerate(blobs(5, 64)):
+        grids.save_png(folder / "images" / name / f"step_{step * 200:07d}.png", image)
+
+
+@functools.cache
+def load(path: Path) -> keras.Model:
+    return keras.models.load_model(path, compile=False)
+
+
+def of_keras(network: keras.Model, vectors: np.ndarray) -> np.ndarray:
+    return keras.ops.convert_to_numpy(network(vectors, training=False))
+
+
+def generated(folder: Path, vectors: np.ndarray, file: str = "generator.keras") -> np.ndarray:
+    """By Keras alone."""
+    images = of_keras(load(folder / "saved_models" / "one" / file), vectors)
+    return np.rint((images + 1) * 127.5).astype(np.uint8)
