@@ -18,116 +18,101 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Literal
 
-from utils import backend
-from utils.training.run import run  # before Keras: they keep its start quiet
+from utils import backend  # before Keras: it keeps its start quiet
 
 # isort: split
 import keras
 from keras import layers, ops
 
-from utils.backend import Tensor
+from utils.backend.types import Tensor
 from utils.common.errors import one_line_errors
-from utils.models import networks
-from utils.models.adversarial import AveragedNetwork, frozen, gradient_norms
+from utils.common.fields import Count, CountOrNone, Dropout, Fixed, Momentum, Rate, Several, Share
+from utils.models import blocks, recipes
+from utils.models.adversarial import AveragedNetwork, Combined, frozen, update_scalars
 from utils.models.augmentation import Augmentation
 from utils.models.layers import InstanceNoise, SpectralNormalization
-from utils.models.networks import activate
-from utils.models.recipes import (
-    Balance,
-    RecipeOptions,
-    discriminator_labels,
-    fade_noise,
-    feature_distance,
-    generator_target,
-    with_features,
-)
+from utils.models.optimizers import built, decaying
+from utils.models.recipes import Batch
+from utils.training.options import TrickOptions
 from utils.training.presets import DCGAN_PRESETS, Preset
-
-# ------------------------------------------------------------------------------------------------
-# Hyperparameters
-# ------------------------------------------------------------------------------------------------
+from utils.training.run import run
 
 
 @dataclass
-class Hyperparameters(RecipeOptions):
-    """What there is to turn. Each field is an option: latent_dim is --latent-dim.
+class Hyperparameters(TrickOptions):
+    """What there is to turn; each field is an option. Further ones: utils/training/options.py."""
 
-    What every method has (data, epochs, seed, intervals, folders) stands in `RunOptions`, what
-    shapes every pyramid of convolutions in `ConvolutionalOptions`, the tricks of the field, all of
-    them off, in `RecipeOptions`; a field of theirs that is written here as well has the default
-    given here.
-    """
+    # Data
+    data: str = "mechas"
+    """A built-in data set (mechas), a prepared .h5 file, or a folder of pictures."""
+    image_size: Fixed[int] = 0
+    """Side in pixels: 32, 64, 128 or 256; 0 takes the data set's own, 64 for mechas and folders."""
+    mirror: bool = False
+    """Train on every picture's mirror image as well."""
 
-    # Architecture.
-    latent_dim: int = 100
+    # Networks
+    latent_dim: Fixed[Count] = 100
     """Length of the random vector that an image is generated from."""
-    generator_filters: tuple[int, ...] = (32,)
-    """Channels of the generator's maps, from the smallest map up. A single number is the width of
-    the largest map, doubled each time the map halves. On a GPU 64."""
-    discriminator_filters: tuple[int, ...] = (32,)
-    """Channels of the discriminator's maps, from the largest map down. A single number is the
-    width of the largest map, doubled each time the map halves. On a GPU 64."""
-    discriminator_depth: int = 0
-    """With a single width: how often the discriminator halves its map; 0 ends at 4x4 pixels."""
-    discriminator_dropout: float = 0.0
-    """Share of activations dropped after the discriminator's layers; holds it back."""
-    normalization: Literal["before-activation", "after-activation", "none"] = "before-activation"
-    """Where batch normalisation stands in the inner layers."""
-    discriminator_normalized: tuple[int, int] = (2, 99)
-    """First and last of the discriminator's layers that are normalised, counted from 1: the first
-    layer is left out (Radford et al.), and sees colours as they are."""
-    spectral_normalization: bool = False
-    """Divide each of the discriminator's weights by its spectral norm (Miyato et al. 2018,
-    arXiv:1802.05957), in place of batch normalisation there."""
+    generator_filters: Fixed[tuple[Count, ...]] = (32,)
+    """Channels of its maps, the smallest first; one number: of the largest, doubled downwards."""
+    discriminator_filters: Fixed[tuple[Count, ...]] = (32,)
+    """Channels of its maps, the largest first; one number: of the largest, doubled downwards."""
+    generator_dropout: Fixed[Dropout] = 0.0
+    """Share of activations dropped; a known remedy against mode collapse."""
+    discriminator_dropout: Fixed[Dropout] = 0.0
+    """Share of activations dropped; holds the discriminator back."""
 
-    # What the discriminator is shown.
-    augmentation: tuple[Literal["color", "translation", "cutout"], ...] = ("color", "translation")
-    """What is done at random to every image, real or generated, before the discriminator sees it
-    (Zhao et al. 2020, arXiv:2006.10738): against learning few pictures by heart. Any of the three;
-    without a value, none."""
-    augmentation_sureness: float = 0.8
-    """Raise that probability also while the mean ``d_real`` since it was last moved (4,000 images)
-    is above this share of what labels let it be: then the discriminator's task is too easy, even if
-    it knows no picture by heart; 1: not for that."""
-
-    # Optimisation.
-    batch_size: int = 16
-    """Real images, and as many generated ones, in one update. On a GPU 64."""
-    generator_learning_rate: float = 4e-4
+    # Optimisation
+    epochs: CountOrNone = 200
+    """Passes over the data set, counted from the run's beginning; 0 goes on until stopped."""
+    batch_size: Several = 16
+    """Real images, and as many generated ones, in one update."""
+    generator_learning_rate: Rate = 4e-4
     """Adam's learning rate for the generator."""
-    generator_beta1: float = 0.5
+    generator_beta1: Momentum = 0.5
     """Adam's beta1 for the generator."""
-    discriminator_learning_rate: float = 1e-4
+    discriminator_learning_rate: Rate = 1e-4
     """Adam's learning rate for the discriminator; a quarter of the generator's holds it back."""
-    discriminator_beta1: float = 0.5
+    discriminator_beta1: Momentum = 0.5
     """Adam's beta1 for the discriminator."""
+    average_half_life: CountOrNone = 10_000
+    """Images after which a weight counts half in the average that grids show; 0: no average."""
+
+    # What the discriminator is shown
+    augmentation: tuple[Literal["color", "translation", "cutout"], ...] = ("color", "translation")
+    """Random changes of all that it sees, against overfitting (Zhao et al., arXiv:2006.10738)."""
+    augmentation_probability: Share = 0.75
+    """With which each of them is made at first; below 1, some images are seen as they are."""
+    augmentation_target: Share = 0.2
+    """Raise it while answers to held-out pictures fall by more than that towards generated ones."""
+    augmentation_confidence: Share = 0.8
+    """Raise it while its mean answer to real images is above that share of their label; 1: no."""
+    color_strength: Share = 0.3
+    """How far color goes; 1 is as published, where the tint of a background is hardly seen."""
+
+    # Output
+    sample_interval: Count = 200
+    """Steps from one sample grid to the next."""
+    sample_rows: Fixed[Count] = 6
+    """Rows of a sample grid."""
+    sample_columns: Fixed[Count] = 8
+    """Columns of a sample grid."""
+    checkpoint_interval: Count = 1000
+    """Steps from one checkpoint to the next; there is also one at every stop."""
+    score: Literal["f_score", "kid", "swd", "coverage", "none"] = "f_score"
+    """What decides which networks are the best so far, in best/ (see docs/metrics.md)."""
+    score_interval: Count = 1000
+    """Steps from one score to the next."""
+
     METHOD: ClassVar[str] = "dcgan"
     PRESETS: ClassVar[dict[str, Preset]] = DCGAN_PRESETS
-    BEFORE: ClassVar[dict[str, Any]] = RecipeOptions.BEFORE | {"augmentation_sureness": 1.0}
-    # On a GPU or TPU in place of the defaults above: edit them here.
+    # On a GPU or TPU in place of the defaults above; the first line of a run names them.
     ON_ACCELERATOR: ClassVar[dict[str, Any]] = {
         "batch_size": 64, "generator_filters": (64,), "discriminator_filters": (64,),
     }  # fmt: skip
-    # What decides about the shape or the meaning of a weight cannot change when a run resumes.
-    FIXED_FIELDS: ClassVar[tuple[str, ...]] = (
-        *RecipeOptions.FIXED_FIELDS, "discriminator_filters", "discriminator_depth",
-        "discriminator_dropout", "normalization", "discriminator_normalized",
-        "spectral_normalization",
-    )  # fmt: skip
-
-    def check(self) -> None:
-        """Raise UserError for values that make no networks or no training."""
-        super().check()
-        self.require_between(1, 99, "discriminator_normalized")
-        self.require_between(0, 0.99, "discriminator_dropout")
-        deepest = len(self.discriminator_widths()) if self.image_size else 9
-        self.require_between(0, deepest, "feature_matching_layer")
-
-    def discriminator_widths(self) -> tuple[int, ...]:
-        """Channels of the discriminator's maps, the largest first."""
-        return networks.pyramid(self.discriminator_filters, self.discriminator_depth, self)
 
 
 # ------------------------------------------------------------------------------------------------
@@ -137,20 +122,26 @@ class Hyperparameters(RecipeOptions):
 
 def build_generator(h: Hyperparameters) -> keras.Model:
     """Latent vectors (B, latent_dim) to images (B, image_size, image_size, 3) in [-1, 1]."""
-    widths = networks.pyramid(h.generator_filters, h.generator_depth, h)
-    if len(h.generator_filters) == 1:
-        widths = widths[::-1]
-    size = h.image_size >> len(widths)
+    widths = h.widths("generator")
     # An offset before batch normalisation would be subtracted again.
     use_bias = h.normalization != "before-activation"
+    normalize = partial(
+        blocks.batch_normalization, h.normalization_momentum, h.normalization_stddev
+    )
+    double = partial(
+        blocks.double, kernel_size=h.kernel_size, upscaling=h.upscaling, stddev=h.initial_stddev
+    )
 
     latents = keras.Input((h.latent_dim,), name="latents")  # (B, latent_dim)
-    x = networks.start(latents, size, widths[0], use_bias, h)  # (B, 4, 4, widths[0])
-    x = activate(x, layers.ReLU(), h.normalization, h.generator_dropout, h)
+    x = blocks.start(
+        latents, h.image_size >> len(widths), widths[0], h.generator_start, use_bias,
+        h.initial_stddev,
+    )  # (B, 4, 4, widths[0])  # fmt: skip
+    x = blocks.activate(x, layers.ReLU(), normalize, h.normalization, h.generator_dropout)
     for filters in widths[1:]:
-        x = networks.double(x, filters, use_bias, h)  # (B, 8, 8, widths[1]), then 16, 32, ...
-        x = activate(x, layers.ReLU(), h.normalization, h.generator_dropout, h)
-    x = networks.double(x, 3, True, h)  # (B, image_size, image_size, 3)
+        x = double(x, filters, use_bias=use_bias)  # (B, 8, 8, widths[1]), then 16, 32, ...
+        x = blocks.activate(x, layers.ReLU(), normalize, h.normalization, h.generator_dropout)
+    x = double(x, 3, use_bias=True)  # (B, image_size, image_size, 3)
     # In bfloat16, 256 shades would become a few dozen.
     images = layers.Activation("tanh", dtype="float32", name="images")(x)
     return keras.Model(latents, images, name="generator")
@@ -158,8 +149,15 @@ def build_generator(h: Hyperparameters) -> keras.Model:
 
 def build_discriminator(h: Hyperparameters) -> keras.Model:
     """Images (B, image_size, image_size, 3) in [-1, 1] to logits (B, 1): positive means real."""
-    widths = h.discriminator_widths()
+    widths = h.widths("discriminator")
     first, last = (0, -1) if h.spectral_normalization else h.discriminator_normalized
+    normalize = partial(
+        blocks.batch_normalization, h.normalization_momentum, h.normalization_stddev
+    )
+    compare_batch = partial(
+        blocks.compare_batch, kind=h.minibatch, maps=h.minibatch_maps, side=h.minibatch_side,
+        stddev=h.initial_stddev,
+    )  # fmt: skip
 
     def trained(layer: layers.Layer) -> layers.Layer:
         return SpectralNormalization(layer) if h.spectral_normalization else layer
@@ -170,30 +168,20 @@ def build_discriminator(h: Hyperparameters) -> keras.Model:
     for level, filters in enumerate(widths, start=1):
         place = h.normalization if first <= level <= last else "none"
         use_bias = place != "before-activation"
-        x = trained(networks.halving(filters, use_bias, h))(x)  # (B, H / 2, W / 2, widths[0]), ...
-        x = activate(x, layers.LeakyReLU(h.leaky_relu_slope), place, h.discriminator_dropout, h)
+        halving = blocks.halving(filters, h.kernel_size, use_bias, h.initial_stddev)
+        x = trained(halving)(x)  # (B, H / 2, W / 2, widths[0]), ...
+        activation = layers.LeakyReLU(h.leaky_relu_slope)
+        x = blocks.activate(x, activation, normalize, place, h.discriminator_dropout)
         if h.feature_matching and level == (h.feature_matching_layer or len(widths)):
             x = layers.Identity(name="features")(x)
         if level == 1:
-            x = networks.compare_batch(x, "first", h)
-    x = networks.compare_batch(x, "last", h)  # (B, 4, 4, widths[-1])
+            x = compare_batch(x, "first")
+    x = compare_batch(x, "last")  # (B, 4, 4, widths[-1])
     x = layers.Flatten()(x)  # (B, 4 * 4 * widths[-1])
-    logits = trained(
-        layers.Dense(1, kernel_initializer=networks.initializer(h), dtype="float32", name="logits")
-    )(x)  # (B, 1)
+    initializer = blocks.initializer(h.initial_stddev)
+    dense = layers.Dense(1, kernel_initializer=initializer, dtype="float32", name="logits")
+    logits = trained(dense)(x)  # (B, 1)
     return keras.Model(images, logits, name="discriminator")
-
-
-def build_combined(
-    generator: keras.Model, discriminator: keras.Model, augment: Augmentation
-) -> keras.Model:
-    """Latent vectors (B, latent_dim) to what the discriminator says of their images: logits (B, 1).
-
-    Between both stands ``augment``, as in front of the real images.
-    It shares its layers with both networks; whom an update of it trains is decided by `frozen`.
-    """
-    latents = keras.Input(generator.input_shape[1:], name="latents")
-    return keras.Model(latents, discriminator(augment(generator(latents))), name="combined")
 
 
 # ------------------------------------------------------------------------------------------------
@@ -214,32 +202,34 @@ class DCGAN:
     """Both networks, their combined model, their optimizers, and one alternation between them."""
 
     def __init__(self, h: Hyperparameters) -> None:
-        self.hyperparameters = h
+        self.h = h
         self.generator = build_generator(h)
         self.discriminator = build_discriminator(h)
-        # What judges images; where features are matched, it tells them as well.
-        self.judge = with_features(self.discriminator, h)
         self.seed_generator = keras.random.SeedGenerator(h.seed)
         self.augment = Augmentation(
             h.augmentation, self.seed_generator, h.color_strength, h.augmentation_probability,
             h.adapts_augmentation(),
         )  # fmt: skip
-        self.combined = build_combined(self.generator, self.judge, self.augment)
-        self.generator_optimizer = networks.build_optimizer(
-            keras.optimizers.Adam, h.generator_learning_rate, self.generator, h,
-            beta_1=h.generator_beta1,
-        )  # fmt: skip
-        self.discriminator_optimizer = networks.build_optimizer(
-            keras.optimizers.Adam, h.discriminator_learning_rate, self.discriminator, h,
-            self.generator_optimizer.iterations, beta_1=h.discriminator_beta1,
-        )  # fmt: skip
+        self.combined = Combined(self.generator, self.augment, self.discriminator)
+        rate = partial(decaying, factor=h.learning_rate_decay, steps=h.learning_rate_decay_steps)
+        adam = keras.optimizers.Adam(rate(h.generator_learning_rate), beta_1=h.generator_beta1)
+        self.generator_optimizer = built(adam, self.generator)
+        counted = rate(h.discriminator_learning_rate, counter=self.generator_optimizer.iterations)
+        adam = keras.optimizers.Adam(counted, beta_1=h.discriminator_beta1)
+        self.discriminator_optimizer = built(adam, self.discriminator)
         self.average = AveragedNetwork(self.generator, h.average_half_life)
         self.networks = {
             "generator": self.average.network,
             "generator-current": self.generator,
             "discriminator": self.discriminator,
         }
-        self.balance = Balance(h.balance, h.label_swap, self.seed_generator)
+        self.labels = recipes.Labels(
+            h.batch_size, h.label_smoothing, h.smoothing_sides, h.label_noise, self.seed_generator
+        )
+        self.balance = recipes.Balance(
+            h.balance, h.label_swap, h.BOOSTING_SWAPS_FROM, self.seed_generator
+        )
+        recipes.replace_updates(self, binary_cross_entropy)  # with tricks that need other ones
 
     def state(self) -> dict[str, list[keras.Variable]]:
         """Every variable that a step reads or changes: what a checkpoint must hold."""
@@ -255,91 +245,56 @@ class DCGAN:
 
     def random_latents(self) -> Tensor:
         """N(0, I), (B, latent_dim)."""
-        h = self.hyperparameters
-        return keras.random.normal((h.batch_size, h.latent_dim), seed=self.seed_generator)
+        shape = (self.h.batch_size, self.h.latent_dim)
+        return keras.random.normal(shape, seed=self.seed_generator)
 
-    def update_discriminator(
-        self, real_images: Tensor, fake_images: Tensor, swaps_labels: Tensor | bool = False
-    ) -> dict[str, Tensor]:
+    def update_discriminator(self, batch: Batch) -> dict[str, Tensor]:
         """(1) Update D: maximise log D(x) + log(1 - D(G(z))).
 
         Trains the discriminator's variables; its moving statistics follow its two passes.
-
-        Args:
-            real_images: (B, H, W, 3) in [-1, 1].
-            fake_images: G(z), in the same shape and range.
-            swaps_labels: whether each is given the other's labels.
         """
-        h = self.hyperparameters
-        real_labels, fake_labels = discriminator_labels(h, swaps_labels, self.seed_generator)
-        real_images, fake_images = self.augment(real_images), self.augment(fake_images)
-        # Two passes: in one, batch normalisation would mix real with generated images.
-        passes = [(real_images, real_labels), (fake_images, fake_labels)]
-        updates = [passes] if h.discriminator_updates == "joint" else [[each] for each in passes]
-        total, logits = 0.0, []
+        real_labels, fake_labels = self.labels.draw(batch.turn.swaps_labels)
+        real_images, fake_images = self.augment(batch.real), self.augment(batch.fake)
+
+        def loss_function() -> tuple[Tensor, tuple[Tensor, Tensor]]:
+            # Two passes: in one, batch normalisation would mix real with generated images.
+            real = self.discriminator(real_images, training=True)
+            fake = self.discriminator(fake_images, training=True)
+            loss = binary_cross_entropy(real_labels, real) + binary_cross_entropy(fake_labels, fake)
+            return loss, (real, fake)
+
         with frozen(self.generator):
             variables = self.combined.trainable_variables  # the discriminator's
-            for passes in updates:
-
-                def loss_function(passes: list = passes) -> tuple[Tensor, list[Tensor]]:
-                    answers = [self.discriminator(images, training=True) for images, _ in passes]
-                    losses = [
-                        binary_cross_entropy(labels, answer)
-                        for (_, labels), answer in zip(passes, answers, strict=True)
-                    ]
-                    return sum(losses), answers
-
-                (loss, answers), gradients = backend.value_and_grad(loss_function, variables)
-                backend.apply_if(
-                    self.balance.trains_discriminator(loss),
-                    self.discriminator_optimizer, gradients, variables,
-                )  # fmt: skip
-                total, logits = total + loss, logits + answers
+            (loss, (real, fake)), gradients = backend.value_and_grad(loss_function, variables)
+            learns = self.balance.trains_discriminator(batch.turn, loss)
+            backend.apply_if(learns, self.discriminator_optimizer, gradients, variables)
         return {
-            "d_loss": total,
-            "d_real": ops.mean(ops.sigmoid(logits[0])),
-            "d_fake": ops.mean(ops.sigmoid(logits[1])),
-            **gradient_norms("d", gradients, variables),
-            "d_updates": ops.copy(self.discriminator_optimizer.iterations),
+            "d_loss": loss,
+            "d_real": ops.mean(ops.sigmoid(real)),
+            "d_fake": ops.mean(ops.sigmoid(fake)),
+            **update_scalars("d", gradients, variables, self.discriminator_optimizer),
         }
 
-    def update_generator(
-        self, latents: Tensor, real_images: Tensor | None = None
-    ) -> dict[str, Tensor]:
+    def update_generator(self, batch: Batch) -> dict[str, Tensor]:
         """(2) Update G: maximise log D(G(z)).
 
-        Trains the generator's variables through the combined model. Moving statistics of both
-        networks follow their one pass over generated images, and the discriminator's one over real
-        images where features are matched.
-
-        Args:
-            latents: z, (B, latent_dim).
-            real_images: (B, H, W, 3) in [-1, 1], whose features are to be matched.
+        Trains the generator's variables through the combined model. The discriminator's moving
+        statistics follow its pass over generated images.
         """
-        h = self.hyperparameters
-        target = generator_target(h)
-        if h.feature_matching:
-            _, real_features = self.judge(self.augment(real_images), training=True)
 
-        def loss_function() -> tuple[Tensor, Tensor]:
-            if not h.feature_matching:
-                loss = binary_cross_entropy(target, self.combined(latents, training=True))
-                return loss, loss
-            logits, fake_features = self.combined(latents, training=True)
-            loss = binary_cross_entropy(target, logits)
-            distance = feature_distance(ops.stop_gradient(real_features), fake_features)
-            return loss + h.feature_matching * distance, loss
+        def loss_function(images: Tensor) -> tuple[Tensor, None]:
+            logits = self.combined.from_images(images)
+            return binary_cross_entropy(self.labels.target(), logits), None
 
         with frozen(self.discriminator):
             variables = self.combined.trainable_variables  # the generator's
-            (_, loss), gradients = backend.value_and_grad(loss_function, variables)
-            backend.apply_if(
-                self.balance.trains_generator(loss), self.generator_optimizer, gradients, variables
-            )
+            (loss, _), to_images = backend.value_and_input_grad(loss_function, batch.fake)
+            gradients = batch.pull_back(to_images)  # the chain rule
+            learns = self.balance.trains_generator(batch.turn, loss)
+            backend.apply_if(learns, self.generator_optimizer, gradients, variables)
         return {
             "g_loss": loss,
-            **gradient_norms("g", gradients, variables),
-            "g_updates": ops.copy(self.generator_optimizer.iterations),
+            **update_scalars("g", gradients, variables, self.generator_optimizer),
         }
 
     def train_step(self, real_batches: Tensor) -> dict[str, Tensor]:
@@ -352,20 +307,18 @@ class DCGAN:
             ``d_loss``: the sum of the discriminator's losses on real and on generated images;
             2 log 2 = 1.386 when it cannot tell them apart. ``g_loss``: log 2 = 0.693 then; without
             what feature matching adds. ``d_real``, ``d_fake``: its mean answer on real and on
-            generated images, from 0 (generated) to 1 (real). ``d_gradient_first``,
-            ``d_gradient_last``, and the same of the generator: see `gradient_norms`.
-            ``d_updates``, ``g_updates``: how often either has learned.
+            generated images, from 0 (generated) to 1 (real). The rest: see `update_scalars`.
         """
-        h = self.hyperparameters
+        h = self.h
         real_images = ops.cast(real_batches[0], "float32") / 127.5 - 1.0
         latents = self.random_latents()
-        if h.instance_noise:
-            fade_noise(self.discriminator, self.generator_optimizer.iterations, h)
-        swaps_labels = self.balance.begin()
+        updates = self.generator_optimizer.iterations
+        recipes.fade_noise(self.discriminator, h.instance_noise, updates, h.instance_noise_steps)
+        turn = self.balance.begin()
         # The generator stays as it is until its own update: one pass of it serves both.
-        with backend.one_pass(self.generator, latents) as fake_images:
-            results = self.update_discriminator(real_images, fake_images, swaps_labels)
-            results |= self.update_generator(latents, real_images)
+        fake_images, pull_back = backend.forward(self.generator, latents)
+        batch = Batch(real_images, fake_images, pull_back, turn)
+        results = self.update_discriminator(batch) | self.update_generator(batch)
         self.average.update(self.generator_optimizer.iterations * h.batch_size, h.batch_size)
         return results
 

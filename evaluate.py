@@ -42,7 +42,8 @@ from utils.data.opening import open_dataset
 from utils.sampling import latents, runs
 from utils.scoring.distances import nearest
 from utils.scoring.scorer import Scorer
-from utils.training.options import RunOptions, check_run_name
+from utils.training.arguments import check_run_name
+from utils.training.options import RunOptions
 from utils.watching import outputs
 
 

@@ -19,83 +19,99 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
-from utils import backend
-from utils.training.run import run  # before Keras: they keep its start quiet
+from utils import backend  # before Keras: it keeps its start quiet
 
 # isort: split
 import keras
 from keras import layers, ops
 
-from utils.backend import Tensor
+from utils.backend.types import PullBack, Tensor
 from utils.common.errors import one_line_errors
+from utils.common.fields import Between, Count, CountOrNone, Fixed, Rate, Several, Share
 from utils.models import residual
-from utils.models.adversarial import AveragedNetwork, frozen, gradient_norms
+from utils.models.adversarial import AveragedNetwork, Combined, frozen, update_scalars
 from utils.models.augmentation import Augmentation
 from utils.models.layers import Downsample
-from utils.models.residual import ResidualOptions
+from utils.models.optimizers import built
+from utils.training.options import ResidualOptions
+from utils.training.run import run
 
-# ------------------------------------------------------------------------------------------------
-# Hyperparameters
-# ------------------------------------------------------------------------------------------------
+LearningRate = Annotated[float, Between(1e-12, 1e9)]
+Beta2 = Annotated[float, Between(1e-6, 0.9999)]
 
 
 @dataclass
 class Hyperparameters(ResidualOptions):
-    """What there is to turn. Each field is an option: latent_dim is --latent-dim.
+    """What there is to turn; each field is an option. Further ones: utils/training/options.py."""
 
-    What every method has (data, epochs, seed, intervals, folders) stands in `RunOptions`, what
-    shapes residual networks in `ResidualOptions`; a field of theirs that is written here as well
-    has the default given here.
-    """
+    # Data
+    data: str = "mechas"
+    """A built-in data set (mechas), a prepared .h5 file, or a folder of pictures."""
+    image_size: Fixed[int] = 0
+    """Side in pixels: 32, 64, 128 or 256; 0 takes the data set's own, 64 for mechas and folders."""
+    mirror: bool = False
+    """Train on every picture's mirror image as well."""
 
-    # Architecture.
-    latent_dim: int = 64
+    # Networks
+    latent_dim: Fixed[Count] = 64
     """Length of the random vector that an image is generated from."""
-    generator_filters: tuple[int, ...] = (8,)
-    """Channels of the generator's maps, from 4x4 pixels up to the image's size. A single number is
-    the width of the largest map, doubled each time the map halves."""
-    discriminator_filters: tuple[int, ...] = (8,)
-    """Channels of the discriminator's maps, from the image's size down to 4x4 pixels. A single
-    number is the width of the largest map, doubled each time the map halves."""
+    generator_filters: Fixed[tuple[Count, ...]] = (8,)
+    """Channels of its maps, 4x4 pixels first; one number: of the largest, doubled downwards."""
+    discriminator_filters: Fixed[tuple[Count, ...]] = (8,)
+    """Channels of its maps, the largest first; one number: of the largest, doubled downwards."""
 
-    # Optimisation. Where there are two numbers, the second is that of the end.
-    batch_size: int = 16
+    # Optimisation; of two numbers, the second is that of the end
+    epochs: CountOrNone = 1000
+    """Passes over the data set, two batches a step (one with --shared-pass); 0: until stopped."""
+    batch_size: Several = 16
     """Real images, and as many generated ones, in one update."""
-    epochs: int = 1000
-    """Passes over the data set, counted from the run's beginning; 0 goes on until stopped. A step
-    takes two batches, with --shared-pass one."""
-    learning_rate: tuple[float, float] = (2e-4, 5e-5)
+    learning_rate: tuple[LearningRate, LearningRate] = (2e-4, 5e-5)
     """Adam's learning rate for both networks, at first and in the end; its beta1 is 0."""
-    beta2: tuple[float, float] = (0.9, 0.99)
+    beta2: tuple[Beta2, Beta2] = (0.9, 0.99)
     """Adam's beta2 for both networks, at first and in the end."""
-    gamma: tuple[float, float] = (0.0, 0.0)
-    """Weight of the penalties, at first and in the end; 0 goes by the image size: 2 at 64 px, 150
-    at 256 px, and in the end a tenth of what it was."""
-    schedule_steps: int = 20_000
+    gamma: tuple[Rate, Rate] = (0.0, 0.0)
+    """Weight of the penalties; 0: 2 at 64 px, 150 at 256 px, and a tenth of that in the end."""
+    schedule_steps: Count = 20_000
     """Steps in which these three go from first to last, along half a cosine; then they stay."""
-    penalty_interval: int = 1
+    penalty_interval: Count = 1
     """Take the penalties in one step of that many, with as many times the weight."""
     shared_pass: bool = False
-    """Both networks learn at once from the same images: one batch and one pass of each network
-    serve both. Otherwise the generator learns after the discriminator, on a batch of its own."""
+    """Both networks learn at once from the same images, in one pass of each: quicker."""
+    average_half_life: CountOrNone = 10_000
+    """Images after which a weight counts half in the average that grids show; 0: no average."""
+
+    # What the discriminator is shown
+    augmentation: tuple[Literal["color", "translation", "cutout"], ...] = ()
+    """Random changes of all that it sees, against overfitting (Zhao et al., arXiv:2006.10738)."""
+    augmentation_probability: Share = 0.75
+    """With which each of them is made at first; below 1, some images are seen as they are."""
+    augmentation_target: Share = 0.2
+    """Raise it while answers to held-out pictures fall by more than that towards generated ones."""
+    color_strength: Share = 0.3
+    """How far color goes; 1 is as published, where the tint of a background is hardly seen."""
+
+    # Output
+    sample_interval: Count = 200
+    """Steps from one sample grid to the next."""
+    sample_rows: Fixed[Count] = 6
+    """Rows of a sample grid."""
+    sample_columns: Fixed[Count] = 8
+    """Columns of a sample grid."""
+    checkpoint_interval: Count = 1000
+    """Steps from one checkpoint to the next; there is also one at every stop."""
+    score: Literal["f_score", "kid", "swd", "coverage", "none"] = "f_score"
+    """What decides which networks are the best so far, in best/ (see docs/metrics.md)."""
+    score_interval: Count = 1000
+    """Steps from one score to the next."""
 
     METHOD: ClassVar[str] = "r3gan"
-    JUDGE: ClassVar[str] = "discriminator"
 
     @property
     def batches_per_step(self) -> int:
         """Batches of real images that one step takes."""
         return 1 if self.shared_pass else 2
-
-    def check(self) -> None:
-        """Raise UserError for values that make no networks or no training."""
-        super().check()
-        self.require_between(1, math.inf, "schedule_steps", "penalty_interval")
-        self.require_between(1e-12, 1e9, "learning_rate")
-        self.require_between(1e-6, 0.9999, "beta2")
-        self.require_between(0, 1e9, "gamma")
 
     def gammas(self) -> tuple[float, float]:
         """Weight of the penalties, at first and in the end.
@@ -119,8 +135,7 @@ def build_generator(h: Hyperparameters) -> keras.Model:
     Images are meant to lie in [-1, 1], but nothing holds them there: a tanh would take the gradient
     from black and white. What is beyond is clipped where images are drawn or scored.
     """
-    widths = h.widths("generator_filters")
-    widths = widths[::-1] if len(h.generator_filters) == 1 else widths
+    widths = h.widths("generator")
     latents = keras.Input((h.latent_dim,), name="latents")  # (B, latent_dim)
     x = layers.Dense(widths[0], use_bias=False, kernel_initializer=residual.he_normal())(latents)
     # A learned 4x4 map for each channel; the latent vector says how much of it there is.
@@ -132,7 +147,7 @@ def build_generator(h: Hyperparameters) -> keras.Model:
             # Bilinear: every pixel repeated 2x2, then the filter [1, 2, 1] / 4 along both sides.
             x = layers.UpSampling2D(2, interpolation="bilinear")(x)
         for _ in range(h.blocks):
-            x = residual.block(x, h.blocks * len(widths), h.groups)
+            x = residual.block(x, h.blocks * len(widths), h.EXPANSION, h.groups)
     # In float32: neighbours in bfloat16 are up to half a shade apart.
     images = layers.Conv2D(
         3, 1, use_bias=False, kernel_initializer=residual.he_normal(), dtype="float32",
@@ -146,7 +161,7 @@ def build_discriminator(h: Hyperparameters) -> keras.Model:
 
     Only differences of logits mean something: the loss knows nothing else.
     """
-    widths = h.widths("discriminator_filters")
+    widths = h.widths("discriminator")
     images = keras.Input((h.image_size, h.image_size, 3), name="images")
     x = residual.mix_channels(images, widths[0])  # (B, image_size, image_size, widths[0])
     for level, filters in enumerate(widths):
@@ -154,7 +169,7 @@ def build_discriminator(h: Hyperparameters) -> keras.Model:
             x = Downsample()(x)  # (B, H / 2, W / 2, widths[0]), ...
             x = residual.mix_channels(x, filters)  # (B, H / 2, W / 2, widths[1]), ...
         for _ in range(h.blocks):
-            x = residual.block(x, h.blocks * len(widths), h.groups)
+            x = residual.block(x, h.blocks * len(widths), h.EXPANSION, h.groups)
     # The generator's start the other way round: how much of a learned 4x4 map is in each channel.
     basis = keras.initializers.RandomNormal(stddev=1 / 4)
     x = layers.EinsumDense("bhwc,chw->bc", (widths[-1],), kernel_initializer=basis)(x)
@@ -163,18 +178,6 @@ def build_discriminator(h: Hyperparameters) -> keras.Model:
         1, use_bias=False, kernel_initializer=residual.he_normal(), dtype="float32", name="logits"
     )(x)  # (B, 1)
     return keras.Model(images, logits, name="discriminator")
-
-
-def build_combined(
-    generator: keras.Model, discriminator: keras.Model, augment: Augmentation
-) -> keras.Model:
-    """Latent vectors (B, latent_dim) to what the discriminator says of their images: logits (B, 1).
-
-    Between both stands ``augment``, as in front of the real images. It shares its layers with both
-    networks; whom an update of it trains is decided by `frozen`.
-    """
-    latents = keras.Input(generator.input_shape[1:], name="latents")
-    return keras.Model(latents, discriminator(augment(generator(latents))), name="combined")
 
 
 # ------------------------------------------------------------------------------------------------
@@ -203,7 +206,7 @@ class R3GAN:
     """Both networks, their combined model, their optimizers, and one alternation between them."""
 
     def __init__(self, h: Hyperparameters) -> None:
-        self.hyperparameters = h
+        self.h = h
         self.generator = build_generator(h)
         self.discriminator = build_discriminator(h)
         self.seed_generator = keras.random.SeedGenerator(h.seed)
@@ -211,28 +214,27 @@ class R3GAN:
             h.augmentation, self.seed_generator, h.color_strength, h.augmentation_probability,
             h.adapts_augmentation(),
         )  # fmt: skip
-        self.combined = build_combined(self.generator, self.discriminator, self.augment)
+        self.combined = Combined(self.generator, self.augment, self.discriminator)
         ends = {"learning_rate": h.learning_rate, "gamma": h.gammas(), "beta2": h.beta2}
+        # Functions of the step that is made.
         self.schedules = {
             name: keras.optimizers.schedules.CosineDecay(first, h.schedule_steps, last / first)
             for name, (first, last) in ends.items()
         }
-        """Functions of the step that is made."""
-        self.generator_optimizer = self._build_optimizer(self.generator)
-        self.discriminator_optimizer = self._build_optimizer(self.discriminator)
+        self.generator_optimizer = self._optimizer(self.generator)
+        self.discriminator_optimizer = self._optimizer(self.discriminator)
         self.average = AveragedNetwork(self.generator, h.average_half_life)
         self.networks = {
             "generator": self.average.network,
             "generator-current": self.generator,
             "discriminator": self.discriminator,
         }
-        # As they were when they were last taken.
+        # Most recent penalty values.
         self.penalties = keras.Variable([0.0, 0.0], trainable=False, name="penalties")
 
-    def _build_optimizer(self, network: keras.Model) -> keras.optimizers.Optimizer:
-        made = keras.optimizers.Adam(self.schedules["learning_rate"], beta_1=0.0)
-        made.build(network.trainable_variables)  # a checkpoint of step 0 is complete
-        return made
+    def _optimizer(self, network: keras.Model) -> keras.optimizers.Optimizer:
+        adam = keras.optimizers.Adam(self.schedules["learning_rate"], beta_1=0.0)
+        return built(adam, network)
 
     def _apply(
         self,
@@ -259,14 +261,13 @@ class R3GAN:
 
     def random_latents(self) -> Tensor:
         """N(0, I), (B, latent_dim)."""
-        h = self.hyperparameters
-        return keras.random.normal((h.batch_size, h.latent_dim), seed=self.seed_generator)
+        shape = (self.h.batch_size, self.h.latent_dim)
+        return keras.random.normal(shape, seed=self.seed_generator)
 
-    def judge(self, images: Tensor) -> Tensor:
-        """What the discriminator says of images (B, H, W, 3), augmented: logits (B, 1).
+    def answer(self, images: Tensor) -> Tensor:
+        """Logits (B, 1) of images (B, H, W, 3), each augmented and answered by itself.
 
-        An image's logit does not depend on the others of its batch. Slopes are those at the images
-        before augmentation.
+        Slopes are those at the images before augmentation.
         """
         return self.discriminator(self.augment(images), training=True)
 
@@ -283,10 +284,10 @@ class R3GAN:
             fake_images: G(z), in the same shape.
 
         Returns:
-            Named scalars; and what the discriminator said before this update: ``real_logits`` and
-            ``fake_logits``, (B, 1), with --shared-pass also ``fake_slopes``, (B, H, W, 3).
+            Named scalars; and what the discriminator answered before this update: ``real_logits``
+            and ``fake_logits``, (B, 1), with --shared-pass also ``fake_slopes``, (B, H, W, 3).
         """
-        h = self.hyperparameters
+        h = self.h
         step = self.discriminator_optimizer.iterations.value
         schedules = {name: schedule(step) for name, schedule in self.schedules.items()}
         weight = h.penalty_interval * schedules["gamma"] / 2
@@ -294,15 +295,16 @@ class R3GAN:
         def differentiate(penalises: bool) -> tuple[dict[str, Tensor], list[Tensor]]:
             def loss_function() -> tuple[Tensor, dict[str, Tensor]]:
                 # Slopes that are not used are not computed, but by PyTorch.
-                real_logits, real_slopes = backend.input_gradient(self.judge, real_images)
-                fake_logits, fake_slopes = backend.input_gradient(self.judge, fake_images)
+                real_logits, real_slopes = backend.input_gradient(self.answer, real_images)
+                fake_logits, fake_slopes = backend.input_gradient(self.answer, fake_images)
                 loss, penalties = relativistic_loss(real_logits, fake_logits), self.penalties.value
                 answers = {"loss": loss, "real_logits": real_logits, "fake_logits": fake_logits}
                 if h.shared_pass:
                     answers["fake_slopes"] = fake_slopes
                 total = loss
                 if penalises:
-                    penalties = ops.stack([*map(zero_centred_penalty, (real_slopes, fake_slopes))])
+                    r1, r2 = zero_centred_penalty(real_slopes), zero_centred_penalty(fake_slopes)
+                    penalties = ops.stack([r1, r2])
                     total = loss + weight * ops.sum(penalties)
                 return total, answers | {"penalties": penalties}
 
@@ -329,61 +331,59 @@ class R3GAN:
             "d_ordered": ops.mean(ops.cast(differences > 0, "float32")),
             "r1_penalty": penalties[0],
             "r2_penalty": penalties[1],
-            **gradient_norms("d", gradients, variables),
-            "d_updates": ops.copy(self.discriminator_optimizer.iterations),
+            **update_scalars("d", gradients, variables, self.discriminator_optimizer),
         }
         return results | schedules, answers
 
-    def update_generator(self, latents: Tensor, real_images: Tensor) -> dict[str, Tensor]:
+    def update_generator(
+        self, fake_images: Tensor, pull_back: PullBack, real_images: Tensor
+    ) -> dict[str, Tensor]:
         """(2) Update G: minimise softplus(-(D(G(z)) - D(x))).
 
         Trains the generator's variables through the combined model.
 
         Args:
-            latents: z, (B, latent_dim).
-            real_images: x, (B, H, W, 3).
+            fake_images: G(z), (B, H, W, 3).
+            pull_back: from a gradient with respect to them to that of the generator's variables.
+            real_images: x, in the same shape.
         """
-        real_logits = self.judge(real_images)
+        real_logits = self.answer(real_images)
 
-        def loss_function() -> tuple[Tensor, Tensor]:
-            loss = relativistic_loss(self.combined(latents, training=True), real_logits)
-            return loss, loss
+        def loss_function(images: Tensor) -> tuple[Tensor, None]:
+            return relativistic_loss(self.combined.from_images(images), real_logits), None
 
-        return self._learn_to_generate(loss_function)
+        with frozen(self.discriminator):
+            variables = self.combined.trainable_variables  # the generator's
+            (loss, _), to_images = backend.value_and_input_grad(loss_function, fake_images)
+            gradients = pull_back(to_images)  # the chain rule
+            self._apply(self.generator_optimizer, gradients, variables)
+        return {"g_loss": loss} | update_scalars(
+            "g", gradients, variables, self.generator_optimizer
+        )
 
     def update_generator_at_once(
-        self, latents: Tensor, answers: dict[str, Tensor]
+        self, pull_back: PullBack, answers: dict[str, Tensor]
     ) -> dict[str, Tensor]:
-        """(2) as above, with what the discriminator said before its own update.
+        """(2) as above, from what the discriminator answered before its own update.
 
         By the chain rule, the loss' gradient with respect to a generated image is its derivative
-        by the image's logit times the slope there, for every image is judged by itself.
+        by the image's logit times the slope there, as every image is answered by itself.
 
         Args:
-            latents: z, (B, latent_dim).
+            pull_back: see `update_generator`.
             answers: see `update_discriminator`.
         """
         real_logits, fake_logits = answers["real_logits"], answers["fake_logits"]
-        to_logits = -ops.sigmoid(real_logits - fake_logits) / self.hyperparameters.batch_size
+        to_logits = -ops.sigmoid(real_logits - fake_logits) / self.h.batch_size
         to_images = ops.reshape(to_logits, (-1, 1, 1, 1)) * answers["fake_slopes"]
-
-        def loss_function() -> tuple[Tensor, Tensor]:
-            # Not the loss, but it has the loss' gradient.
-            images = self.generator(latents, training=True)
-            return ops.sum(images * to_images), relativistic_loss(fake_logits, real_logits)
-
-        return self._learn_to_generate(loss_function)
-
-    def _learn_to_generate(self, loss_function: backend.LossFunction) -> dict[str, Tensor]:
         with frozen(self.discriminator):
             variables = self.combined.trainable_variables  # the generator's
-            (_, loss), gradients = backend.value_and_grad(loss_function, variables)
+            gradients = pull_back(to_images)
             self._apply(self.generator_optimizer, gradients, variables)
-        return {
-            "g_loss": loss,
-            **gradient_norms("g", gradients, variables),
-            "g_updates": ops.copy(self.generator_optimizer.iterations),
-        }
+        loss = relativistic_loss(fake_logits, real_logits)
+        return {"g_loss": loss} | update_scalars(
+            "g", gradients, variables, self.generator_optimizer
+        )
 
     def train_step(self, real_batches: Tensor) -> dict[str, Tensor]:
         """One alternation, or with --shared-pass one update of both at once.
@@ -397,24 +397,24 @@ class R3GAN:
 
         Returns:
             ``d_loss``, ``g_loss``: without penalties; log 2 = 0.693 where real and generated images
-            are judged alike. ``d_difference``: mean of D(x) - D(G(z)). ``d_ordered``: share of the
-            pairs whose real image is judged the more real, 0.5 by chance. ``r1_penalty``,
+            get the same logits. ``d_difference``: mean of D(x) - D(G(z)). ``d_ordered``: share of
+            the pairs whose real image gets the larger logit, 0.5 by chance. ``r1_penalty``,
             ``r2_penalty``: E |grad D|^2 on real and on generated images, without their weight, in
-            the last step that took them. ``d_gradient_first``, ``d_gradient_last``, and the same of
-            the generator: see `gradient_norms`. ``d_updates``, ``g_updates``: how often either has
-            learned. ``learning_rate``, ``gamma``, ``beta2``: of this step.
+            the last step that took them. ``learning_rate``, ``gamma``, ``beta2``: of this step. The
+            rest: see `update_scalars`.
         """
-        h = self.hyperparameters
+        h = self.h
         real_images = ops.cast(real_batches, "float32") / 127.5 - 1.0
         latents = self.random_latents()
         if h.shared_pass:
-            with backend.one_pass(self.generator, latents) as fake_images:
-                results, answers = self.update_discriminator(real_images[0], fake_images)
-                results |= self.update_generator_at_once(latents, answers)
+            fake_images, pull_back = backend.forward(self.generator, latents)
+            results, answers = self.update_discriminator(real_images[0], fake_images)
+            results |= self.update_generator_at_once(pull_back, answers)
         else:
             fake_images = self.generator(latents, training=True)
             results, _ = self.update_discriminator(real_images[0], fake_images)
-            results |= self.update_generator(self.random_latents(), real_images[1])
+            fake_images, pull_back = backend.forward(self.generator, self.random_latents())
+            results |= self.update_generator(fake_images, pull_back, real_images[1])
         self.average.update(self.generator_optimizer.iterations * h.batch_size, h.batch_size)
         return results
 

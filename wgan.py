@@ -19,92 +19,122 @@ Training of Wasserstein GANs, 2017 (arXiv:1704.00028), where a penalty on its gr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Literal
 
-from utils import backend
-from utils.training.run import run  # before Keras: they keep its start quiet
+from utils import backend  # before Keras: it keeps its start quiet
 
 # isort: split
 import keras
 from keras import layers, ops
 
-from utils.backend import Tensor
+from utils.backend.types import PullBack, Tensor
 from utils.common.errors import UserError, one_line_errors
-from utils.models import networks
-from utils.models.adversarial import AveragedNetwork, frozen, gradient_norms
+from utils.common.fields import (
+    Annotated,
+    Between,
+    Count,
+    CountOrNone,
+    Dropout,
+    Fixed,
+    Momentum,
+    Rate,
+    Several,
+    Share,
+)
+from utils.models import blocks
+from utils.models.adversarial import AveragedNetwork, Combined, frozen, update_scalars
 from utils.models.augmentation import Augmentation
-from utils.models.networks import ConvolutionalOptions, activate
+from utils.models.optimizers import built, decaying
+from utils.training.options import ConvolutionalOptions
 from utils.training.presets import WGAN_PRESETS, Preset
-
-# ------------------------------------------------------------------------------------------------
-# Hyperparameters
-# ------------------------------------------------------------------------------------------------
+from utils.training.run import run
 
 
 @dataclass
 class Hyperparameters(ConvolutionalOptions):
-    """What there is to turn. Each field is an option: latent_dim is --latent-dim.
+    """What there is to turn; each field is an option. Further ones: utils/training/options.py."""
 
-    What every method has (data, epochs, seed, intervals, folders) stands in `RunOptions`, what
-    shapes every pyramid of convolutions in `ConvolutionalOptions`; a field of theirs that is
-    written here as well has the default given here.
-    """
+    # Data
+    data: str = "mechas"
+    """A built-in data set (mechas), a prepared .h5 file, or a folder of pictures."""
+    image_size: Fixed[int] = 0
+    """Side in pixels: 32, 64, 128 or 256; 0 takes the data set's own, 64 for mechas and folders."""
+    mirror: bool = False
+    """Train on every picture's mirror image as well."""
 
-    # Architecture.
-    latent_dim: int = 100
+    # Networks
+    latent_dim: Fixed[Count] = 100
     """Length of the random vector that an image is generated from."""
-    generator_filters: tuple[int, ...] = (32,)
-    """Channels of the generator's maps, from the smallest map up. A single number is the width of
-    the largest map, doubled each time the map halves. On a GPU 64."""
-    critic_filters: tuple[int, ...] = (32,)
-    """Channels of the critic's maps, from the largest map down. A single number is the width of
-    the largest map, doubled each time the map halves. On a GPU 64."""
-    critic_depth: int = 0
+    generator_filters: Fixed[tuple[Count, ...]] = (32,)
+    """Channels of its maps, the smallest first; one number: of the largest, doubled downwards."""
+    critic_filters: Fixed[tuple[Count, ...]] = (32,)
+    """Channels of its maps, the largest first; one number: of the largest, doubled downwards."""
+    critic_depth: Fixed[CountOrNone] = 0
     """With a single width: how often the critic halves its map; 0 ends at 4x4 pixels."""
-    critic_normalization: Literal["none", "layer", "batch"] = "none"
-    """In the critic's inner layers. Batch normalisation mixes the images of a batch, whose
-    gradients the penalty takes one by one: it goes with --constraint clip only."""
+    critic_normalization: Fixed[Literal["none", "layer", "batch"]] = "none"
+    """In the critic's inner layers; batch, which mixes images, goes with --constraint clip only."""
+    generator_dropout: Fixed[Dropout] = 0.0
+    """Share of activations dropped; a known remedy against mode collapse."""
 
-    # Optimisation.
-    constraint: Literal["penalty", "clip"] = "penalty"
-    """What keeps the critic's slope near or below 1: a penalty on its gradient, or clipped
-    weights."""
-    penalty_weight: float = 10.0
-    """Weight of the gradient penalty in the critic's loss."""
-    clip_value: float = 0.01
-    """Weights are clipped to [-clip-value, clip-value] after each update of the critic."""
-    n_critic: int = 5
+    # Optimisation
+    epochs: CountOrNone = 1000
+    """Passes over the data set, n-critic batches a step; 0 goes on until stopped."""
+    batch_size: Several = 16
+    """Real images, and as many generated ones, in one update."""
+    n_critic: Annotated[int, Between(1, 1000)] = 5
     """Updates of the critic for one of the generator, each on images of its own."""
-    batch_size: int = 16
-    """Real images, and as many generated ones, in one update. On a GPU 64."""
-    epochs: int = 1000
-    """Passes over the data set, counted from the run's beginning; 0 goes on until stopped. A step
-    takes n-critic batches."""
-    optimizer: Literal["adam", "rmsprop"] = "adam"
+    constraint: Literal["penalty", "clip"] = "penalty"
+    """What keeps the critic's slope near or below 1: a penalty on it, or clipped weights."""
+    penalty_weight: Rate = 10.0
+    """Weight of the gradient penalty in the critic's loss."""
+    clip_value: Annotated[float, Between(1e-9, 1e9)] = 0.01
+    """Weights are clipped to [-clip-value, clip-value] after each update of the critic."""
+    optimizer: Fixed[Literal["adam", "rmsprop"]] = "adam"
     """Of both networks."""
-    generator_learning_rate: float = 2e-4
+    generator_learning_rate: Rate = 2e-4
     """The optimizer's learning rate for the generator."""
-    generator_beta1: float = 0.0
+    generator_beta1: Momentum = 0.0
     """Adam's beta1 for the generator; momentum does not go well with a critic (Arjovsky et al.)."""
-    critic_learning_rate: float = 2e-4
+    critic_learning_rate: Rate = 2e-4
     """The optimizer's learning rate for the critic."""
-    critic_beta1: float = 0.0
+    critic_beta1: Momentum = 0.0
     """Adam's beta1 for the critic."""
-    beta2: float = 0.9
+    beta2: Momentum = 0.9
     """Adam's beta2 for both."""
+    average_half_life: CountOrNone = 10_000
+    """Images after which a weight counts half in the average that grids show; 0: no average."""
+
+    # What the critic is shown
+    augmentation: tuple[Literal["color", "translation", "cutout"], ...] = ()
+    """Random changes of all that it sees, against overfitting (Zhao et al., arXiv:2006.10738)."""
+    augmentation_probability: Share = 0.75
+    """With which each of them is made at first; below 1, some images are seen as they are."""
+    augmentation_target: Share = 0.2
+    """Raise it while answers to held-out pictures fall by more than that towards generated ones."""
+    color_strength: Share = 0.3
+    """How far color goes; 1 is as published, where the tint of a background is hardly seen."""
+
+    # Output
+    sample_interval: Count = 200
+    """Steps from one sample grid to the next."""
+    sample_rows: Fixed[Count] = 6
+    """Rows of a sample grid."""
+    sample_columns: Fixed[Count] = 8
+    """Columns of a sample grid."""
+    checkpoint_interval: Count = 1000
+    """Steps from one checkpoint to the next; there is also one at every stop."""
+    score: Literal["f_score", "kid", "swd", "coverage", "none"] = "f_score"
+    """What decides which networks are the best so far, in best/ (see docs/metrics.md)."""
+    score_interval: Count = 1000
+    """Steps from one score to the next."""
 
     METHOD: ClassVar[str] = "wgan"
-    JUDGE: ClassVar[str] = "critic"
     PRESETS: ClassVar[dict[str, Preset]] = WGAN_PRESETS
-    # On a GPU or TPU in place of the defaults above: edit them here.
+    # On a GPU or TPU in place of the defaults above; the first line of a run names them.
     ON_ACCELERATOR: ClassVar[dict[str, Any]] = {
         "batch_size": 64, "generator_filters": (64,), "critic_filters": (64,),
     }  # fmt: skip
-    # What decides about the shape or the meaning of a weight cannot change when a run resumes.
-    FIXED_FIELDS: ClassVar[tuple[str, ...]] = (
-        *ConvolutionalOptions.FIXED_FIELDS, "critic_filters", "critic_depth",
-        "critic_normalization", "optimizer",
-    )  # fmt: skip
 
     @property
     def batches_per_step(self) -> int:
@@ -114,10 +144,6 @@ class Hyperparameters(ConvolutionalOptions):
     def check(self) -> None:
         """Raise UserError for values that make no networks or no training."""
         super().check()
-        self.require_between(0, 1e9, "penalty_weight")
-        self.require_between(1e-9, 1e9, "clip_value")
-        self.require_between(1, 1000, "n_critic")
-        self.require_between(0, 0.9999, "beta2")
         if self.constraint == "penalty" and self.critic_normalization == "batch":
             raise UserError(
                 "--critic-normalization batch: with --constraint penalty, which takes the gradient "
@@ -132,19 +158,23 @@ class Hyperparameters(ConvolutionalOptions):
 
 def build_generator(h: Hyperparameters) -> keras.Model:
     """Latent vectors (B, latent_dim) to images (B, image_size, image_size, 3) in [-1, 1]."""
-    widths = networks.pyramid(h.generator_filters, h.generator_depth, h)
-    if len(h.generator_filters) == 1:
-        widths = widths[::-1]
-    size = h.image_size >> len(widths)
+    widths = h.widths("generator")
+    size, stddev = h.image_size >> len(widths), h.initial_stddev
+    double = partial(blocks.double, kernel_size=h.kernel_size, upscaling=h.upscaling, stddev=stddev)
+    normalize = partial(
+        blocks.batch_normalization, h.normalization_momentum, h.normalization_stddev
+    )
 
     latents = keras.Input((h.latent_dim,), name="latents")  # (B, latent_dim)
     # An offset before batch normalisation would be subtracted again.
-    x = networks.start(latents, size, widths[0], False, h)  # (B, 4, 4, widths[0])
-    x = activate(x, layers.ReLU(), "before-activation", h.generator_dropout, h)
+    x = blocks.start(latents, size, widths[0], h.generator_start, False, stddev)
+    x = layers.ReLU()(normalize()(x))  # (B, 4, 4, widths[0])
+    x = blocks.drop(x, h.generator_dropout)
     for filters in widths[1:]:
-        x = networks.double(x, filters, False, h)  # (B, 8, 8, widths[1]), then 16, 32, ...
-        x = activate(x, layers.ReLU(), "before-activation", h.generator_dropout, h)
-    x = networks.double(x, 3, True, h)  # (B, image_size, image_size, 3)
+        x = double(x, filters, use_bias=False)  # (B, 8, 8, widths[1]), then 16, 32, ...
+        x = layers.ReLU()(normalize()(x))
+        x = blocks.drop(x, h.generator_dropout)
+    x = double(x, 3, use_bias=True)  # (B, image_size, image_size, 3)
     # In bfloat16, 256 shades would become a few dozen.
     images = layers.Activation("tanh", dtype="float32", name="images")(x)
     return keras.Model(latents, images, name="generator")
@@ -155,35 +185,31 @@ def build_critic(h: Hyperparameters) -> keras.Model:
 
     Without a sigmoid: the numbers are no probabilities, and only their differences mean something.
     """
+    normalize = blocks.layer_normalization
+    if h.critic_normalization == "batch":
+        normalize = partial(
+            blocks.batch_normalization, h.normalization_momentum, h.normalization_stddev
+        )
+    compare_batch = partial(
+        blocks.compare_batch, kind=h.minibatch, maps=h.minibatch_maps, side=h.minibatch_side,
+        stddev=h.initial_stddev,
+    )  # fmt: skip
     x = images = keras.Input((h.image_size, h.image_size, 3), name="images")
-    for level, filters in enumerate(networks.pyramid(h.critic_filters, h.critic_depth, h)):
+    for level, filters in enumerate(h.widths("critic")):
         # The first layer stays without normalisation: it sees colours as they are.
         normalizes = level > 0 and h.critic_normalization != "none"
-        x = networks.halving(filters, not normalizes, h)(x)  # (B, H / 2, W / 2, widths[0]), ...
-        x = activate(
-            x, layers.LeakyReLU(h.leaky_relu_slope), "before-activation" if normalizes else "none",
-            0.0, h, "layer" if h.critic_normalization == "layer" else "batch",
-        )  # fmt: skip
+        # (B, H / 2, W / 2, widths[0]), ...
+        x = blocks.halving(filters, h.kernel_size, not normalizes, h.initial_stddev)(x)
+        x = normalize()(x) if normalizes else x
+        x = layers.LeakyReLU(h.leaky_relu_slope)(x)
         if level == 0:
-            x = networks.compare_batch(x, "first", h)
-    x = networks.compare_batch(x, "last", h)  # (B, 4, 4, widths[-1])
+            x = compare_batch(x, "first")
+    x = compare_batch(x, "last")  # (B, 4, 4, widths[-1])
     x = layers.Flatten()(x)  # (B, 4 * 4 * widths[-1])
     answers = layers.Dense(
-        1, kernel_initializer=networks.initializer(h), dtype="float32", name="answers"
+        1, kernel_initializer=blocks.initializer(h.initial_stddev), dtype="float32", name="answers"
     )(x)  # (B, 1)
     return keras.Model(images, answers, name="critic")
-
-
-def build_combined(
-    generator: keras.Model, critic: keras.Model, augment: Augmentation
-) -> keras.Model:
-    """Latent vectors (B, latent_dim) to the critic's answers (B, 1) on what they generate.
-
-    Between both stands ``augment``, as in front of the real images.
-    It shares its layers with both networks; whom an update of it trains is decided by `frozen`.
-    """
-    latents = keras.Input(generator.input_shape[1:], name="latents")
-    return keras.Model(latents, critic(augment(generator(latents))), name="combined")
 
 
 # ------------------------------------------------------------------------------------------------
@@ -211,20 +237,22 @@ def gradient_penalty(gradient: Tensor) -> Tensor:
     return ops.mean((norms - 1.0) ** 2)
 
 
-def clipped_variables(critic: keras.Model) -> list[keras.Variable]:
-    """What clipping clips: trained weights and offsets, without normalisation's scale and offset.
+def clip(critic: keras.Model, value: float) -> None:
+    """Clip the critic's weights and offsets to [-value, value], but not its normalisation's.
 
     A scale clipped to 0.01 would take the signal away, and clipped moving statistics belong to no
     images at all; both have been done.
     """
-    return [v for v in critic.trainable_variables if v.name not in ("gamma", "beta")]
+    for variable in critic.trainable_variables:
+        if variable.name not in ("gamma", "beta"):
+            variable.assign(ops.clip(variable.value, -value, value))
 
 
 class WGAN:
     """Both networks, their combined model, their optimizers, and one alternation between them."""
 
     def __init__(self, h: Hyperparameters) -> None:
-        self.hyperparameters = h
+        self.h = h
         self.generator = build_generator(h)
         self.critic = build_critic(h)
         self.seed_generator = keras.random.SeedGenerator(h.seed)
@@ -232,11 +260,11 @@ class WGAN:
             h.augmentation, self.seed_generator, h.color_strength, h.augmentation_probability,
             h.adapts_augmentation(),
         )  # fmt: skip
-        self.combined = build_combined(self.generator, self.critic, self.augment)
-        self.generator_optimizer = self._build_optimizer(
+        self.combined = Combined(self.generator, self.augment, self.critic)
+        self.generator_optimizer = self._optimizer(
             self.generator, h.generator_learning_rate, h.generator_beta1
         )
-        self.critic_optimizer = self._build_optimizer(
+        self.critic_optimizer = self._optimizer(
             self.critic, h.critic_learning_rate, h.critic_beta1, self.generator_optimizer.iterations
         )
         self.average = AveragedNetwork(self.generator, h.average_half_life)
@@ -246,21 +274,15 @@ class WGAN:
             "critic": self.critic,
         }
 
-    def _build_optimizer(
-        self,
-        network: keras.Model,
-        learning_rate: float,
-        beta1: float,
+    def _optimizer(
+        self, network: keras.Model, learning_rate: float, beta1: float,
         counter: keras.Variable | None = None,
-    ) -> keras.optimizers.Optimizer:
-        h = self.hyperparameters
+    ) -> keras.optimizers.Optimizer:  # fmt: skip
+        h = self.h
+        rate = decaying(learning_rate, h.learning_rate_decay, h.learning_rate_decay_steps, counter)
         if h.optimizer == "rmsprop":
-            return networks.build_optimizer(
-                keras.optimizers.RMSprop, learning_rate, network, h, counter
-            )
-        return networks.build_optimizer(
-            keras.optimizers.Adam, learning_rate, network, h, counter, beta_1=beta1, beta_2=h.beta2
-        )
+            return built(keras.optimizers.RMSprop(rate), network)
+        return built(keras.optimizers.Adam(rate, beta_1=beta1, beta_2=h.beta2), network)
 
     def state(self) -> dict[str, list[keras.Variable]]:
         """Every variable that a step reads or changes: what a checkpoint must hold."""
@@ -275,8 +297,8 @@ class WGAN:
 
     def random_latents(self) -> Tensor:
         """N(0, I), (B, latent_dim)."""
-        h = self.hyperparameters
-        return keras.random.normal((h.batch_size, h.latent_dim), seed=self.seed_generator)
+        shape = (self.h.batch_size, self.h.latent_dim)
+        return keras.random.normal(shape, seed=self.seed_generator)
 
     def update_critic(self, real_images: Tensor, fake_images: Tensor) -> dict[str, Tensor]:
         """(1) Update f: maximise E f(x) - E f(G(z)), under the constraint on its slope.
@@ -287,7 +309,7 @@ class WGAN:
             real_images: (B, H, W, 3) in [-1, 1].
             fake_images: G(z), in the same shape and range.
         """
-        h = self.hyperparameters
+        h = self.h
         real_images, fake_images = self.augment(real_images), self.augment(fake_images)
         # One random point on the line between each real and a generated image, both augmented.
         share = keras.random.uniform((h.batch_size, 1, 1, 1), seed=self.seed_generator)
@@ -295,17 +317,14 @@ class WGAN:
 
         def loss_function() -> tuple[Tensor, dict[str, Tensor]]:
             # Two passes: in one, batch normalisation would mix real with generated images.
-            estimate = wasserstein_estimate(
-                self.critic(real_images, training=True), self.critic(fake_images, training=True)
-            )
+            real_answers = self.critic(real_images, training=True)
+            fake_answers = self.critic(fake_images, training=True)
+            estimate = wasserstein_estimate(real_answers, fake_answers)
             results = {"critic_loss": -estimate, "wasserstein": estimate}
             if h.constraint == "penalty":
-                _, gradient = backend.input_gradient(
-                    lambda images: self.critic(images, training=True), between
-                )
-                penalty = gradient_penalty(gradient)
-                results["critic_loss"] += h.penalty_weight * penalty
-                results["gradient_penalty"] = penalty
+                _, slope = backend.input_gradient(lambda x: self.critic(x, training=True), between)
+                results["gradient_penalty"] = gradient_penalty(slope)
+                results["critic_loss"] += h.penalty_weight * results["gradient_penalty"]
             return results["critic_loss"], results
 
         with frozen(self.generator):
@@ -313,31 +332,30 @@ class WGAN:
             (_, results), gradients = backend.value_and_grad(loss_function, variables)
             self.critic_optimizer.apply(gradients, variables)
         if h.constraint == "clip":
-            for variable in clipped_variables(self.critic):
-                variable.assign(ops.clip(variable.value, -h.clip_value, h.clip_value))
-        results |= gradient_norms("critic", gradients, variables)
-        return results | {"critic_updates": ops.copy(self.critic_optimizer.iterations)}
+            clip(self.critic, h.clip_value)
+        return results | update_scalars("critic", gradients, variables, self.critic_optimizer)
 
-    def update_generator(self, latents: Tensor) -> dict[str, Tensor]:
+    def update_generator(self, fake_images: Tensor, pull_back: PullBack) -> dict[str, Tensor]:
         """(2) Update G: maximise E f(G(z)).
 
         Trains the generator's variables through the combined model.
 
         Args:
-            latents: z, (B, latent_dim).
+            fake_images: G(z), (B, H, W, 3) in [-1, 1].
+            pull_back: from a gradient with respect to them to that of the generator's variables.
         """
 
-        def loss_function() -> tuple[Tensor, None]:
-            return -ops.mean(self.combined(latents, training=True)), None
+        def loss_function(images: Tensor) -> tuple[Tensor, None]:
+            return -ops.mean(self.combined.from_images(images)), None
 
         with frozen(self.critic):
             variables = self.combined.trainable_variables  # the generator's
-            (loss, _), gradients = backend.value_and_grad(loss_function, variables)
+            (loss, _), to_images = backend.value_and_input_grad(loss_function, fake_images)
+            gradients = pull_back(to_images)  # the chain rule
             self.generator_optimizer.apply(gradients, variables)
         return {
             "g_loss": loss,
-            **gradient_norms("g", gradients, variables),
-            "g_updates": ops.copy(self.generator_optimizer.iterations),
+            **update_scalars("g", gradients, variables, self.generator_optimizer),
         }
 
     def train_step(self, real_batches: Tensor) -> dict[str, Tensor]:
@@ -351,21 +369,16 @@ class WGAN:
             images get better, once the critic has caught up with the generator. ``critic_loss``:
             its negative and the weighted penalty. ``gradient_penalty``: without its weight.
             ``g_loss``: the negative of the critic's mean answer on generated images; it drifts.
-            ``critic_gradient_first``, ``critic_gradient_last``, and the same of the generator: see
-            `gradient_norms`. ``critic_updates``, ``g_updates``: how often either has learned.
+            The rest: see `update_scalars`.
         """
-        h = self.hyperparameters
+        h = self.h
         for number in range(h.n_critic):
             real_images = ops.cast(real_batches[number], "float32") / 127.5 - 1.0
             latents = self.random_latents()
-            if number < h.n_critic - 1:
-                self.update_critic(real_images, self.generator(latents, training=True))
-                continue
-            # From the critic's last update on the generator stays as it is until its own: one pass
-            # of it serves both.
-            with backend.one_pass(self.generator, latents) as fake_images:
-                results = self.update_critic(real_images, fake_images)
-                results |= self.update_generator(latents)
+            # The generator stays as it is until its own update: its last pass serves both.
+            fake_images, pull_back = backend.forward(self.generator, latents)
+            results = self.update_critic(real_images, fake_images)
+        results |= self.update_generator(fake_images, pull_back)
         self.average.update(self.generator_optimizer.iterations * h.batch_size, h.batch_size)
         return results
 

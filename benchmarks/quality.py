@@ -151,14 +151,14 @@ class Setting:
 
 ALWAYS = "--augmentation-probability 1"
 """It cannot rise from there."""
-CONSTANT = "--augmentation-target 0 --augmentation-sureness 1"
+CONSTANT = "--augmentation-target 0 --augmentation-confidence 1"
 """The augmentation's probability stays as it is."""
 PUBLISHED = f"{ALWAYS} --color-strength 1 --discriminator-learning-rate 2e-4"
 """Augmentation and the discriminator's learning rate as their papers have them."""
 OURS = (
     Contestant("default"),
     Contestant("constant", CONSTANT),
-    Contestant("by heart only", "--augmentation-sureness 1"),
+    Contestant("by heart only", "--augmentation-confidence 1"),
     Contestant("probability 0.2", f"{CONSTANT} --augmentation-probability 0.2"),
     Contestant("probability 0.5", f"{CONSTANT} --augmentation-probability 0.5"),
     Contestant("probability 0.9", f"{CONSTANT} --augmentation-probability 0.9"),
@@ -333,7 +333,7 @@ def time_contestants(
     from utils import backend
     from utils.data.opening import open_dataset
     from utils.training import loop as training
-    from utils.training.options import parse_command_line
+    from utils.training.arguments import parse_command_line
     from utils.training.run import check_data
 
     dataset = open_dataset(setting.data, setting.size)

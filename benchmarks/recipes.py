@@ -173,7 +173,7 @@ def time_recipes(recipes: Sequence[Recipe], turns: int) -> dict[str, list[float]
     from utils import backend
     from utils.data.opening import open_dataset
     from utils.training import loop as training
-    from utils.training.options import parse_command_line
+    from utils.training.arguments import parse_command_line
 
     trainers: dict[str, Any] = {}
     found: dict[str, Any] = {}

@@ -104,8 +104,7 @@ def plain_step(h: wgan.Hyperparameters, images: np.ndarray) -> Callable[[], obje
                 loss += h.penalty_weight * tf.reduce_mean((norms - 1.0) ** 2)
         update(critic, tape, loss)
         if h.constraint == "clip":
-            for variable in wgan.clipped_variables(critic):
-                variable.assign(tf.clip_by_value(variable, -h.clip_value, h.clip_value))
+            wgan.clip(critic, h.clip_value)
         return loss
 
     @tf.function

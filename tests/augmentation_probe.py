@@ -119,7 +119,7 @@ def main(result: Path) -> None:
             drawn = np.random.default_rng(number).normal(0, 0.1, variable.shape)
             variable.assign(drawn + (variable.name == "gamma"))
         compiled = backend.compile_step(method.train_step, variables)
-        number = method.hyperparameters.batches_per_step
+        number = method.h.batches_per_step
         batches = blobs(4 * number, 16).reshape(number, 4, 16, 16, 3)
         for key, value in compiled(batches).items():
             results[f"{name} {key}"] = ops.convert_to_numpy(value)

@@ -94,16 +94,13 @@ def main(start: Path, result: Path, devices: Literal["one", "all"] = "one") -> N
     for number, variable in enumerate(moving):
         results[f"moving {number}"] = ops.convert_to_numpy(variable)
 
-    # A pass that two updates share; the loss depends on the network directly as well.
+    # A pass that two updates share, and the way back through it.
     def shared_step(latents):
-        trained = method.generator.trainable_variables
-
-        def loss_function():
-            judged = ops.mean(method.combined(latents, training=True) ** 2)
-            return judged + ops.sum(trained[0] ** 2), None
-
-        with backend.one_pass(method.generator, latents) as images:
-            (loss, _), gradients = backend.value_and_grad(loss_function, trained)
+        images, pull_back = backend.forward(method.generator, latents)
+        (loss, _), to_images = backend.value_and_input_grad(
+            lambda x: (ops.mean(method.combined.from_images(x) ** 2), None), images
+        )
+        gradients = pull_back(to_images)
         return {"loss": loss, "images": images} | {str(n): g for n, g in enumerate(gradients)}
 
     shared = backend.compile_step(shared_step, variables)(given["latents"][0])

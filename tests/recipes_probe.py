@@ -110,7 +110,7 @@ def main(start: Path, result: Path) -> None:
 
         variables = [v for group in method.state().values() for v in group]
         compiled = backend.compile_step(step, variables)
-        batches = method.hyperparameters.batches_per_step
+        batches = method.h.batches_per_step
         for number in range(2):
             images = blobs(4 * batches, 16, number).reshape(batches, 4, 16, 16, 3)
             for key, value in compiled(images, given["latents"]).items():
@@ -118,14 +118,15 @@ def main(start: Path, result: Path) -> None:
         for number, variable in enumerate(states[name]):
             results[f"after {name} {number} {variable.name}"] = ops.convert_to_numpy(variable)
     for rule in ("monitored", "boosting"):
-        balance = Balance(rule, 0.0, keras.random.SeedGenerator(0))
+        balance = Balance(rule, 0.0, 0.93, keras.random.SeedGenerator(0))
 
         def decide(k: Any, d_loss: Any, g_loss: Any, balance: Balance = balance) -> dict[str, Any]:
             keras.random.uniform = lambda *_, **__: k
+            turn = balance.begin()
             decisions = [
-                balance.begin(),
-                balance.trains_discriminator(d_loss),
-                balance.trains_generator(g_loss),
+                turn.swaps_labels,
+                balance.trains_discriminator(turn, d_loss),
+                balance.trains_generator(turn, g_loss),
             ]
             return {str(number): ops.cast(each, "float32") for number, each in enumerate(decisions)}
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,6 +15,7 @@ import dcgan
 from tests.conftest import blobs
 from utils import backend
 from utils.models.adversarial import frozen
+from utils.models.recipes import Batch, Turn
 
 
 def tiny_method(**changes: object) -> dcgan.DCGAN:
@@ -28,6 +31,25 @@ def tiny_method(**changes: object) -> dcgan.DCGAN:
 
 def real_images() -> np.ndarray:
     return blobs(4, 16).astype(np.float32) / 127.5 - 1
+
+
+def drawn_latents() -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
+
+
+def update_discriminator(
+    method: dcgan.DCGAN, real: np.ndarray, fake: np.ndarray, swaps: Any = False
+) -> dict[str, Any]:
+    turn = Turn(discriminator=True, generator=True, swaps_labels=swaps)
+    return method.update_discriminator(Batch(real, fake, None, turn))
+
+
+def update_generator(
+    method: dcgan.DCGAN, latents: np.ndarray, real: np.ndarray | None = None
+) -> dict[str, Any]:
+    turn = Turn(discriminator=True, generator=True, swaps_labels=False)
+    fake, pull_back = backend.forward(method.generator, latents)
+    return method.update_generator(Batch(real, fake, pull_back, turn))
 
 
 def values(network: keras.Model) -> dict[str, np.ndarray]:
@@ -56,7 +78,7 @@ NORMALIZATIONS = ("before-activation", "after-activation", "none")
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 def test_the_discriminators_update_trains_all_of_it_and_nothing_else(normalization, compiled):
     method = tiny_method(normalization=normalization, generator_dropout=0.2, label_noise=0.1)
-    update = method.update_discriminator
+    update = partial(update_discriminator, method)
     if compiled:
         variables = [v for group in method.state().values() for v in group]
         update = backend.compile_step(update, variables)
@@ -76,13 +98,13 @@ def test_the_discriminators_update_trains_all_of_it_and_nothing_else(normalizati
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 def test_the_combined_update_trains_all_of_the_generator_and_nothing_else(normalization, compiled):
     method = tiny_method(normalization=normalization, discriminator_dropout=0.2)
-    update = method.update_generator
+    update = partial(update_generator, method)
     if compiled:
         variables = [v for group in method.state().values() for v in group]
         update = backend.compile_step(update, variables)
     generator, discriminator = values(method.generator), values(method.discriminator)
 
-    update(np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32))
+    update(drawn_latents())
 
     assert moved(method.generator, generator) == trainable(method.generator) | moving_statistics(
         method.generator
@@ -110,24 +132,25 @@ def test_moving_statistics_follow_each_pass_once():
             for name, layer in passes.items()
         }
 
-    method.update_discriminator(real_images(), real_images())
+    update_discriminator(method, real_images(), real_images())
     assert halvings() == {"generator": 0, "discriminator": 2}
     method.train_step(np.zeros((1, 4, 16, 16, 3), np.uint8))
     assert halvings() == {"generator": 1, "discriminator": 5}
 
 
-def test_a_frozen_discriminator_judges_as_it_learned_with_batch_statistics():
+def test_a_frozen_discriminator_answers_as_it_learned_with_batch_statistics():
     method = tiny_method()
-    latents = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
-    free = ops.convert_to_numpy(method.combined(latents, training=True))
+    latents = drawn_latents()
+    free = ops.convert_to_numpy(method.combined(latents))
     with frozen(method.discriminator):
-        while_frozen = ops.convert_to_numpy(method.combined(latents, training=True))
-    by_moving_statistics = ops.convert_to_numpy(method.combined(latents, training=False))
+        while_frozen = ops.convert_to_numpy(method.combined(latents))
+    images = method.generator(latents, training=True)
+    by_moving_statistics = ops.convert_to_numpy(method.discriminator(images, training=False))
     np.testing.assert_allclose(while_frozen, free, rtol=1e-5, atol=1e-7)
     assert np.abs(by_moving_statistics - free).max() > 1e-3
     # The layer flag, which the tutorials use, silently makes another function of it.
     method.discriminator.trainable = False
-    by_flag = ops.convert_to_numpy(method.combined(latents, training=True))
+    by_flag = ops.convert_to_numpy(method.combined(latents))
     method.discriminator.trainable = True
     assert np.abs(by_flag - free).max() > 1e-3
 
@@ -174,37 +197,28 @@ def test_a_loss_that_does_not_reach_a_variable_is_an_error():
         backend.value_and_grad(lambda: (used * used, None), [used, unused])
 
 
-def test_gradients_through_a_shared_pass_are_those_of_a_pass_of_its_own():
+def test_gradients_pulled_back_are_those_of_a_pass_of_its_own():
     method = tiny_method()
-    latents = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
     variables = method.generator.trainable_variables
+
+    def loss_of(images):
+        return ops.mean(method.combined.from_images(images) ** 2), None
 
     def loss_function():
-        # Through the images, and directly as well.
-        judged = ops.mean(method.combined(latents, training=True) ** 2)
-        return judged + ops.sum(variables[0] ** 2), None
+        return loss_of(method.generator(drawn_latents(), training=True))
 
-    def gradients() -> list[np.ndarray]:
-        (_, _), found = backend.value_and_grad(loss_function, variables)
-        return [ops.convert_to_numpy(gradient) for gradient in found]
-
-    expected = gradients()
-    with backend.one_pass(method.generator, latents) as images:
-        found = gradients()
-        again = method.generator(np.zeros((4, 5), np.float32), training=True)
-    assert again is images
-    for gradient, wanted in zip(found, expected, strict=True):
-        np.testing.assert_allclose(gradient, wanted, rtol=1e-4, atol=1e-8)
+    _, expected = backend.value_and_grad(loss_function, variables)
+    images, pull_back = backend.forward(method.generator, drawn_latents())
+    _, to_images = backend.value_and_input_grad(loss_of, images)
+    for found, other in zip(pull_back(to_images), expected, strict=True):
+        found, other = ops.convert_to_numpy(found), ops.convert_to_numpy(other)
+        np.testing.assert_allclose(found, other, rtol=1e-4, atol=1e-8)
 
 
-def test_after_the_shared_pass_the_network_computes_again():
-    method = tiny_method()
-    latents = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
-    with pytest.raises(RuntimeError), backend.one_pass(method.generator, np.zeros_like(latents)):
-        raise RuntimeError
-    assert np.ptp(ops.convert_to_numpy(method.generator(latents)), axis=0).max() > 1e-4
-    variables = method.generator.trainable_variables
-    (_, _), gradients = backend.value_and_grad(
-        lambda: (ops.mean(method.combined(latents)), None), variables
-    )
-    assert len(gradients) == len(variables)
+def test_a_network_that_leaves_a_variable_out_is_an_error():
+    inputs = keras.Input((2,))
+    network = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+    network.unused = network.add_weight(name="unused", shape=(1,))
+    outputs, pull_back = backend.forward(network, np.ones((1, 2), np.float32))
+    with pytest.raises(ValueError, match=r"the loss does not depend on .*unused"):
+        pull_back(outputs)

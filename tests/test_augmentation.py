@@ -305,7 +305,7 @@ def test_where_the_probability_is_moved():
     def adapts(**values: object) -> bool:
         return dcgan.Hyperparameters(**values).adapts_augmentation()
 
-    not_by_sureness = {"augmentation_sureness": 1.0}
+    not_by_sureness = {"augmentation_confidence": 1.0}
     assert adapts()
     for values in ({"augmentation": ()}, {"augmentation_probability": 1.0}):
         assert not adapts(**values)
@@ -366,7 +366,7 @@ def test_a_run_moves_the_probability_and_goes_on_with_it(tmp_path, data_file, mo
     monkeypatch.setattr(training, "overfitting", known)
     monkeypatch.setattr(augmentation, "IMAGES_FROM_0_TO_1", 80)
     tiny = [*TINY, "--holdout", "0.3", "--score", "none", "--data", str(data_file)]
-    tiny += ["--augmentation-sureness=1", "--history-interval=1"]
+    tiny += ["--augmentation-confidence=1", "--history-interval=1"]
 
     train(*tiny, "--run-name", "whole", "--steps", "7")
     assert len(asked) == 3  # every second step
@@ -397,7 +397,12 @@ def test_a_run_measures_how_sure_its_discriminator_is(
     monkeypatch.setattr(augmentation, "IMAGES_FROM_0_TO_1", 240)
     monkeypatch.setattr(Augmentation, "adapt", adapt)
     tiny = [*TINY, "--holdout", holdout, "--score", "none", "--data", str(data_file)]
-    tiny += ["--augmentation-sureness=0.4", "--history-interval=1", "--label-smoothing", smoothing]
+    tiny += [
+        "--augmentation-confidence=0.4",
+        "--history-interval=1",
+        "--label-smoothing",
+        smoothing,
+    ]
 
     def run(*arguments: str) -> list[tuple[float, ...]]:
         measured.clear()
@@ -427,7 +432,7 @@ def test_a_few_steps_are_not_enough_to_say_how_sure_it_is(tmp_path, data_file, m
     monkeypatch.setattr(Augmentation, "adapt", lambda self, *found: measured.append(found))
 
     def run(sureness: str, steps: int, *arguments: str) -> int:
-        train(*arguments, f"--augmentation-sureness={sureness}", f"--steps={steps}")
+        train(*arguments, f"--augmentation-confidence={sureness}", f"--steps={steps}")
         path = tmp_path / "saved_models" / "few" / "checkpoints" / f"step_{steps:07}.npz"
         with np.load(path) as archive:
             return archive["loop/d_real"].size
@@ -567,7 +572,7 @@ def after_two_steps(method: dcgan.DCGAN | wgan.WGAN) -> list[np.ndarray]:
     variables = [v for group in method.state().values() for v in group]
     step = backend.compile_step(method.train_step, variables)
     for _ in range(2):
-        step(BATCHES[: method.hyperparameters.batches_per_step])
+        step(BATCHES[: method.h.batches_per_step])
     return [np.array(ops.convert_to_numpy(v)) for v in variables]
 
 
@@ -626,7 +631,7 @@ def test_all_that_is_judged_is_augmented_and_each_pass_anew(build, changes, pass
     monkeypatch.setattr(
         judge, "call", lambda x, **options: (judged.append(x), call(x, **options))[1]
     )
-    number = method.hyperparameters.batches_per_step
+    number = method.h.batches_per_step
     shown.clear()
     method.train_step(ops.convert_to_tensor(BATCHES[:number]))  # as it stands, not compiled
     assert len(shown) == passes

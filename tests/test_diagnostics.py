@@ -17,7 +17,7 @@ from tests.test_alternation import real_images, tiny_method
 from tests.test_runs import assert_same_state, read_answers
 from utils import backend
 from utils.data.dataset import Dataset
-from utils.models.adversarial import gradient_norms
+from utils.models.adversarial import update_scalars
 from utils.training import loop as training
 from utils.watching import architecture, probe
 from utils.watching.answers import Answers
@@ -32,11 +32,12 @@ def test_norms_are_those_of_the_first_and_the_last_kernel():
     names = ("kernel", "bias", "kernel", "gamma", "depthwise_kernel", "bias")
     variables = [keras.Variable([[1.0]], name=name) for name in names]
     gradients = [ops.convert_to_tensor([[3.0 * n, 4.0 * n]]) for n in range(1, 7)]
-    norms = gradient_norms("d", gradients, variables)
-    assert {name: float(norm) for name, norm in norms.items()} == {
-        "d_gradient_first": 5.0,
-        "d_gradient_last": 25.0,
-    }
+    optimizer = keras.optimizers.SGD()
+    optimizer.iterations.assign(7)
+    scalars = update_scalars("d", gradients, variables, optimizer)
+    assert {name: float(scalar) for name, scalar in scalars.items()} == {
+        "d_gradient_first": 5.0, "d_gradient_last": 25.0, "d_updates": 7,
+    }  # fmt: skip
 
 
 def test_a_step_tells_the_norms_of_the_gradients_it_applied():

@@ -8,6 +8,7 @@ import pytest
 from keras import layers, ops
 
 import dcgan
+from utils.models.adversarial import Combined
 from utils.models.augmentation import Augmentation
 
 
@@ -32,12 +33,13 @@ def test_sizes_fit_together(image_size, upscaling, start, kernel_size):
         image_size=image_size, upscaling=upscaling, generator_start=start, kernel_size=kernel_size
     )
     generator, discriminator = dcgan.build_generator(h), dcgan.build_discriminator(h)
-    images = generator(np.random.default_rng(0).standard_normal((3, 6)) * 100)
+    latents = np.random.default_rng(0).standard_normal((3, 6)) * 100
+    images = generator(latents)
     assert images.shape == (3, image_size, image_size, 3)
     assert -1 <= ops.min(images) < ops.max(images) <= 1
     assert discriminator(images).shape == (3, 1)
     nothing = Augmentation((), keras.random.SeedGenerator(0))
-    assert dcgan.build_combined(generator, discriminator, nothing).output_shape == (None, 1)
+    assert Combined(generator, nothing, discriminator)(latents).shape == (3, 1)
 
 
 def test_a_single_width_doubles_as_the_map_halves_up_to_the_limit():

@@ -29,7 +29,7 @@ from benchmarks.trainings import (
 from tests.conftest import blobs
 from utils.common.errors import UserError
 from utils.data.hdf5 import write_dataset
-from utils.training.options import parse_command_line
+from utils.training.arguments import parse_command_line
 
 SETTING = Setting("mechas", 64, "float32")
 EVERYONE = quality.contestants(64)

@@ -13,12 +13,17 @@ from keras import layers, ops
 import dcgan
 import wgan
 from tests.conftest import TINY, run_script
-from tests.test_alternation import real_images, tiny_method, values
+from tests.test_alternation import (
+    real_images,
+    tiny_method,
+    update_discriminator,
+    update_generator,
+    values,
+)
 from utils import backend
 from utils.common.errors import UserError
-from utils.models.augmentation import Augmentation
-from utils.models.recipes import Balance, discriminator_labels, feature_distance
-from utils.training.options import parse_command_line
+from utils.models.recipes import Balance, Labels, feature_distance
+from utils.training.arguments import parse_command_line
 from utils.training.presets import DCGAN_PRESETS, WGAN_PRESETS
 
 # Balance: who learns in a step ------------------------------------------------------------------
@@ -67,15 +72,15 @@ def recorded(rule: str) -> list[tuple[float, float, float]]:
 
 @pytest.mark.parametrize("rule", ["always", "monitored", "boosting"])
 def test_balance_decides_as_the_rules_say(rule, monkeypatch):
-    balance = Balance(rule, 0.0, keras.random.SeedGenerator(0))
+    balance = Balance(rule, 0.0, 0.93, keras.random.SeedGenerator(0))
 
     def decide(k, d_loss, g_loss):
         monkeypatch.setattr(keras.random, "uniform", lambda *_, **__: k)
-        swaps = balance.begin()
+        turn = balance.begin()
         decisions = {
-            "d": balance.trains_discriminator(d_loss),
-            "g": balance.trains_generator(g_loss),
-            "swaps": swaps,
+            "d": balance.trains_discriminator(turn, d_loss),
+            "g": balance.trains_generator(turn, g_loss),
+            "swaps": turn.swaps_labels,
         }
         return {name: ops.cast(value, "float32") for name, value in decisions.items()}
 
@@ -99,8 +104,8 @@ def test_balance_decides_as_the_rules_say(rule, monkeypatch):
 def train_with(method: dcgan.DCGAN, decisions: dict[str, bool]) -> dict[str, float]:
     """One compiled step in which the balance decides what it is told."""
     tensors = {name: ops.convert_to_tensor(value) for name, value in decisions.items()}
-    method.balance.trains_discriminator = lambda _: tensors["discriminator"]
-    method.balance.trains_generator = lambda _: tensors["generator"]
+    method.balance.trains_discriminator = lambda *_: tensors["discriminator"]
+    method.balance.trains_generator = lambda *_: tensors["generator"]
     variables = [v for group in method.state().values() for v in group]
     step = backend.compile_step(method.train_step, variables)
     images = ((real_images() + 1) * 127.5).astype(np.uint8)
@@ -176,7 +181,8 @@ def test_swapped_labels(swaps):
         for images in (real_images(), fake_images)
     )
     real_label, fake_label = (0.0, 0.8) if swaps else (0.8, 0.0)
-    results = method.update_discriminator(real_images(), fake_images, ops.convert_to_tensor(swaps))
+    swaps = ops.convert_to_tensor(swaps)
+    results = update_discriminator(method, real_images(), fake_images, swaps)
     expected = cross_entropy(np.full((4, 1), real_label), real) + cross_entropy(
         np.full((4, 1), fake_label), fake
     )
@@ -191,21 +197,25 @@ def test_swapped_labels(swaps):
         {"label_smoothing": 0.1, "label_noise": 0.2, "label_swap": 0.25},
     ],
 )  # fmt: skip
-def test_the_surest_answer_is_the_mean_label(tricks):
+def test_the_most_confident_answer_is_the_mean_label(tricks):
     h = dcgan.Hyperparameters(batch_size=2000, **tricks)
-    seed = keras.random.SeedGenerator(2)
+    labels = Labels(
+        h.batch_size, h.label_smoothing, h.smoothing_sides, h.label_noise,
+        keras.random.SeedGenerator(2),
+    )  # fmt: skip
     real, swapped = (
-        float(ops.mean(discriminator_labels(h, ops.convert_to_tensor(swaps), seed)[0]))
-        for swaps in (False, True)
+        float(ops.mean(labels.draw(ops.convert_to_tensor(swaps))[0])) for swaps in (False, True)
     )
     swaps = h.label_swap + (0.07 if h.balance == "boosting" else 0.0)
-    assert h.surest_answer() == pytest.approx((1 - swaps) * real + swaps * swapped, abs=0.005)
+    assert h.most_confident_answer() == pytest.approx(
+        (1 - swaps) * real + swaps * swapped, abs=0.005
+    )
 
 
 def test_labels_are_swapped_in_the_share_of_steps_that_was_asked_for():
-    balance = Balance("always", 0.25, keras.random.SeedGenerator(1))
+    balance = Balance("always", 0.25, 0.93, keras.random.SeedGenerator(1))
     step = backend.compile_step(
-        lambda: {"swaps": ops.cast(balance.begin(), "float32")}, [balance.seed.state]
+        lambda: {"swaps": ops.cast(balance.begin().swaps_labels, "float32")}, [balance.seed.state]
     )
     swapped = [float(step()["swaps"]) for _ in range(2000)]
     assert np.mean(swapped) == pytest.approx(0.25, abs=0.03)
@@ -232,8 +242,8 @@ def test_separate_updates_are_two_of_adams():
     ):
         variable.assign(other.value)
     fake_images = real_images()[::-1] * 0.5
-    first = float(joint.update_discriminator(real_images(), fake_images)["d_loss"])
-    second = float(separate.update_discriminator(real_images(), fake_images)["d_loss"])
+    first = float(update_discriminator(joint, real_images(), fake_images)["d_loss"])
+    second = float(update_discriminator(separate, real_images(), fake_images)["d_loss"])
     assert int(joint.discriminator_optimizer.iterations) == 1
     assert int(separate.discriminator_optimizer.iterations) == 2
     # Its loss on generated images is that after it has learned from the real ones.
@@ -270,13 +280,15 @@ def test_feature_matching_adds_its_gradient_to_the_generators(layer):
     latents = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
     kept = []
     method.generator_optimizer.apply = lambda gradients, _: kept.extend(gradients)
-    results = method.update_generator(latents, real_images())
+    results = update_generator(method, latents, real_images())
     trained = method.generator.trainable_variables
-    _, real_features = method.judge(real_images(), training=True)
+    with_features = method.discriminator_with_features
+    _, real_features = with_features(real_images(), training=True)
 
     def gradient_of(part):
         def loss():
-            logits, features = method.judge(method.generator(latents, training=True), training=True)
+            images = method.generator(latents, training=True)
+            logits, features = with_features(images, training=True)
             entropy = dcgan.binary_cross_entropy(ops.ones((4, 1)), logits)
             distance = ops.sum((ops.mean(features, axis=0) - ops.mean(real_features, axis=0)) ** 2)
             return {"entropy": entropy, "distance": distance}[part], None
@@ -298,7 +310,7 @@ def test_feature_matching_adds_its_gradient_to_the_generators(layer):
 def test_feature_matching_trains_the_generator_alone():
     method = tiny_method(feature_matching=1.0)
     before = values(method.discriminator)
-    method.update_generator(np.ones((4, 5), np.float32), real_images())
+    update_generator(method, np.ones((4, 5), np.float32), real_images())
     trained = {v.path for v in method.discriminator.trainable_variables}
     for path, value in values(method.discriminator).items():
         if path in trained:
@@ -362,17 +374,15 @@ def test_every_preset_makes_networks(script, name):
     for field, value in script.Hyperparameters.PRESETS[name].values.items():
         assert getattr(h, field) == value, field
     assert h.augmentation == (), "none of them knew it"
+    field = "discriminator_filters" if script is dcgan else "critic_filters"
     h = dataclasses.replace(
         h, image_size=h.image_size or 64, minibatch_side=4, latent_dim=8,
         generator_filters=tuple(max(1, width // 32) for width in h.generator_filters),
-        **{f"{h.JUDGE}_filters": tuple(
-            max(1, width // 32) for width in getattr(h, f"{h.JUDGE}_filters")
-        )},
+        **{field: tuple(max(1, width // 32) for width in getattr(h, field))},
     )  # fmt: skip
-    judge = script.build_discriminator(h) if script is dcgan else script.build_critic(h)
-    augment = Augmentation((), keras.random.SeedGenerator(0))
-    combined = script.build_combined(script.build_generator(h), judge, augment)
-    assert combined.output_shape == (None, 1)
+    discriminator = script.build_discriminator(h) if script is dcgan else script.build_critic(h)
+    assert discriminator.output_shape == (None, 1)
+    assert script.build_generator(h).output_shape == discriminator.input_shape
 
 
 def test_the_first_gandam_from_latents_to_pixels_and_back():

@@ -14,7 +14,7 @@ from benchmarks import recipes
 from benchmarks.recipes import AVERAGED, CURRENT, Recipe, Row, Run
 from benchmarks.trainings import Ended
 from utils.common.errors import UserError
-from utils.training.options import parse_command_line
+from utils.training.arguments import parse_command_line
 
 BASELINE, OTHER = recipes.BASELINE, recipes.RECIPES[3]
 

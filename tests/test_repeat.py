@@ -9,7 +9,7 @@ import pytest
 import dcgan
 import r3gan
 import wgan
-from utils.training.options import parse_command_line
+from utils.training.arguments import parse_command_line
 from utils.training.repeat import repeat_command
 
 

@@ -23,7 +23,7 @@ from tests.conftest import TINY, run_script, start_script
 from utils import backend
 from utils.common import grids
 from utils.training import loop as training
-from utils.training.options import parse_command_line
+from utils.training.arguments import parse_command_line
 from utils.training.run import run
 
 
@@ -315,7 +315,7 @@ def test_a_run_from_before_there_was_augmentation_goes_on_without(monkeypatch, t
     assert (h.latent_dim, h.augmentation, h.color_strength) == (7, (), 1.0)
     assert h.augmentation_probability == 1
     assert h.augmentation_target == 0
-    assert h.augmentation_sureness == 1
+    assert h.augmentation_confidence == 1
 
 
 def test_a_run_takes_the_defaults_of_its_device(monkeypatch, tmp_path, data_file, capsys):

@@ -20,11 +20,12 @@ import dcgan
 from tests.conftest import REPOSITORY, TINY, blobs, run_script
 from utils import backend
 from utils.common.errors import RunError, UserError, one_line_errors
+from utils.common.fields import option_name
 from utils.common.files import atomic_path, remove_leftovers
 from utils.data.dataset import Dataset
 from utils.models.recipes import noisy_labels, smooth_labels
 from utils.training import loop as training
-from utils.training.options import RunOptions, option_name
+from utils.training.options import RunOptions
 from utils.watching.history import MOST_POINTS, History, read_rows, thin
 
 # Labels -----------------------------------------------------------------------------------------
@@ -222,7 +223,7 @@ def test_what_shapes_the_networks_is_listed():
         "batch_size", "generator_learning_rate", "generator_beta1", "discriminator_learning_rate",
         "discriminator_beta1", "learning_rate_decay", "learning_rate_decay_steps", "label_noise",
         "label_smoothing", "smoothing_sides", "label_swap", "discriminator_updates",
-        "instance_noise_steps", "normalization_stddev", "augmentation_sureness",
+        "instance_noise_steps", "normalization_stddev", "augmentation_confidence",
     }  # fmt: skip
     of_the_state = {"balance"}
     assert of_the_state <= set(before.FIXED_FIELDS)

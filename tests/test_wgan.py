@@ -158,16 +158,13 @@ def test_clipping_clips_weights_and_offsets_and_nothing_else():
         variable.assign(ops.full(variable.shape, 0.9))
     generator = values(method.generator.variables)
     method.update_critic(images(1), images(2))
-    clipped = {id(v) for v in wgan.clipped_variables(method.critic)}
     for variable in method.critic.trainable_variables:
         largest = float(ops.max(ops.abs(variable.value)))
-        if id(variable) in clipped:
-            assert largest <= 0.05 + 1e-7, variable.path
-        else:
-            assert variable.name in ("gamma", "beta")
+        if variable.name in ("gamma", "beta"):
             assert largest > 0.8
+        else:
+            assert largest <= 0.05 + 1e-7, variable.path
     kernels = [v for v in method.critic.trainable_variables if v.name == "kernel"]
-    assert all(id(kernel) in clipped for kernel in kernels)
     assert any(float(ops.max(ops.abs(k.value))) > 0.0499 for k in kernels)
     for variable in method.critic.variables:
         if "moving" in variable.name:
@@ -186,7 +183,8 @@ def test_each_update_trains_its_own_network():
     assert not any(moved(generator, before[0]))
     assert all(moved(critic[:-1], before[1][:-1]))  # the last offset cancels in the difference
     before = values(generator), values(critic)
-    method.update_generator(np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32))
+    latents = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
+    method.update_generator(*backend.forward(method.generator, latents))
     assert all(moved(generator, before[0]))
     assert not any(moved(critic, before[1]))
 
@@ -232,7 +230,7 @@ def test_the_generator_learns_from_the_critic_as_it_is_after_its_last_update():
     try:
         method.train_step(blobs(4, 16)[None])
         plain.update_critic(images(), plain.generator(latents, training=True))
-        plain.update_generator(latents)
+        plain.update_generator(*backend.forward(plain.generator, latents))
     finally:
         keras.random.uniform = original
     for one, other in zip(

@@ -16,8 +16,7 @@ import keras
 import tensorflow
 from keras import layers
 
-Tensor = Any
-"""A TensorFlow tensor."""
+from utils.backend.types import Tensor
 
 LARGEST_MAP = 8
 """Side in pixels of the largest output of a convolution whose filter gradient is a product."""

@@ -7,14 +7,19 @@ import contextlib
 import dataclasses
 import difflib
 import io
+import itertools
 import math
 import re
 import sys
-from typing import TypeVar
+import typing
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import tyro
 
 from utils.common.errors import UserError
+from utils.common.fields import expected, option_name, option_names
+from utils.common.help import help_text
 
 Options = TypeVar("Options")
 
@@ -25,6 +30,7 @@ def parse(
     description: str,
     arguments: list[str] | None = None,
     default: Options | None = None,
+    ending: str = "",
 ) -> Options:
     """A dataclass filled from the command line.
 
@@ -34,12 +40,17 @@ def parse(
         description: stands at the top of ``--help``.
         arguments: the command line; None takes that of this process.
         default: its values replace the defaults of the fields.
+        ending: stands at the end of its help.
 
     Raises:
         UserError: an option that does not exist, or a value that its type excludes.
         SystemExit: after ``--help``, with code 0.
     """
     arguments = [with_hyphens(each) for each in (sys.argv[1:] if arguments is None else arguments)]
+    default = dataclass_type() if default is None else default
+    if {"-h", "--help"} & set(arguments):
+        print(help_text(program, description, default, ending))
+        raise SystemExit(0)
     standard_error = io.StringIO()
     try:
         with contextlib.redirect_stderr(standard_error):
@@ -47,13 +58,12 @@ def parse(
                 dataclass_type,
                 prog=program,
                 args=arguments,
-                default=dataclass_type() if default is None else default,
-                description=description,
+                default=default,
                 return_unknown_args=True,
             )
     except SystemExit as stop:
         if stop.code:
-            raise UserError(_one_line(standard_error.getvalue())) from None
+            raise UserError(_refusal(standard_error.getvalue(), arguments, default)) from None
         raise
     if unknown:
         names = option_names(dataclass_type)
@@ -61,16 +71,6 @@ def parse(
         hint = f"did you mean {close[0]}?" if close else "--help lists the options"
         raise UserError(f"{unknown[0]}: no such option; {hint}")
     return chosen
-
-
-def option_name(field: str) -> str:
-    """The option of a field: ``latent_dim`` is ``--latent-dim``."""
-    return "--" + field.replace("_", "-")
-
-
-def option_names(dataclass_type: type) -> list[str]:
-    """The options of a dataclass, such as ``--latent-dim``."""
-    return [option_name(field.name) for field in dataclasses.fields(dataclass_type)]
 
 
 def require_between(options: object, lowest: float, highest: float, *fields: str) -> None:
@@ -102,10 +102,20 @@ def with_hyphens(argument: str) -> str:
     return re.sub(r"^--[^=]+", lambda found: found[0].replace("_", "-"), argument)
 
 
-def _one_line(message: str) -> str:
-    """The sentence in a message of tyro, without frame, headline and help."""
+def _refusal(message: str, arguments: Sequence[str], default: Any) -> str:
+    """The line for values that tyro has refused, in the words of `check_fields` where it can be."""
     parts = re.split(r"[-─]{4,}", re.sub(r"[│╭╮╰╯|]", " ", message))
     parts = [" ".join(part.strip(" -─\n").split()) for part in parts]
     headline_and_sentence = [part for part in parts if part][:2]
     sentence = headline_and_sentence[-1].split("Got errors:")[0].strip()
+    hints = typing.get_type_hints(type(default), include_extras=True)
+    for field in dataclasses.fields(default):
+        option = option_name(field.name)
+        if option not in arguments or not re.search(rf"{option}(?![\w-])", sentence):
+            continue
+        first = arguments.index(option) + 1
+        given = itertools.takewhile(lambda word: not word.startswith("--"), arguments[first:])
+        given = " ".join(given)
+        if given:
+            return f"{option} {given}: must be {expected(hints[field.name])}"
     return sentence.removeprefix("Error parsing ")

@@ -6,14 +6,12 @@ import math
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import keras
 from keras import layers, ops
 
-Tensor = Any
-"""A tensor of the running Keras backend."""
-
+from utils.backend.types import Tensor
+from utils.models.augmentation import Augmentation
 
 layer_options = threading.RLock()
 """Held by who sets an option of a layer for a moment, and while networks are saved with them."""
@@ -42,10 +40,34 @@ def frozen(network: keras.Model) -> Iterator[None]:
             variable.trainable = True
 
 
-def gradient_norms(
-    prefix: str, gradients: Sequence[Tensor], variables: Sequence[keras.Variable]
+class Combined(keras.Model):
+    """Generator, augmentation and discriminator in a row: what the generator's update runs through.
+
+    It shares its layers with both networks; `frozen` decides which of them an update trains.
+    """
+
+    def __init__(
+        self, generator: keras.Model, augment: Augmentation, discriminator: keras.Model
+    ) -> None:
+        super().__init__(name="combined")
+        self.generator, self.augment, self.discriminator = generator, augment, discriminator
+
+    def call(self, latents: Tensor) -> Tensor:
+        """Latent vectors (B, latent_dim) to the discriminator's answers (B, 1)."""
+        return self.from_images(self.generator(latents, training=True))
+
+    def from_images(self, images: Tensor) -> Tensor:
+        """The second half: generated images (B, H, W, 3) to the discriminator's answers (B, 1)."""
+        return self.discriminator(self.augment(images), training=True)
+
+
+def update_scalars(
+    prefix: str,
+    gradients: Sequence[Tensor],
+    variables: Sequence[keras.Variable],
+    optimizer: keras.optimizers.Optimizer,
 ) -> dict[str, Tensor]:
-    """Euclidean norms of the gradients of a network's first and last kernel.
+    """What is noted of every update: its number, and the gradients of the first and last kernel.
 
     Where a network's first layer gets a gradient orders of magnitude smaller than its last, what
     is learned at one end does not arrive at the other.
@@ -54,18 +76,18 @@ def gradient_norms(
         prefix: what the names begin with, ``d`` or ``g``.
         gradients: one for each variable.
         variables: in the order of the layers; at least one is named as a kernel.
+        optimizer: what has made the update.
 
     Returns:
-        ``PREFIX_gradient_first`` and ``PREFIX_gradient_last``, scalars.
+        ``PREFIX_gradient_first`` and ``PREFIX_gradient_last``, Euclidean norms, and
+        ``PREFIX_updates``, how many there have been.
     """
-    kernels = [
-        gradient
-        for gradient, variable in zip(gradients, variables, strict=True)
-        if variable.name.endswith("kernel")
-    ]
+    pairs = zip(gradients, variables, strict=True)
+    kernels = [gradient for gradient, variable in pairs if variable.name.endswith("kernel")]
     return {
-        f"{prefix}_gradient_{place}": ops.norm(ops.reshape(kernel, (-1,)))
-        for place, kernel in (("first", kernels[0]), ("last", kernels[-1]))
+        f"{prefix}_gradient_first": ops.norm(ops.reshape(kernels[0], (-1,))),
+        f"{prefix}_gradient_last": ops.norm(ops.reshape(kernels[-1], (-1,))),
+        f"{prefix}_updates": ops.copy(optimizer.iterations),
     }
 
 

@@ -1,89 +1,23 @@
-"""The tricks that people believe in: options, labels, who learns when, features.
+"""The tricks that people believe in: labels, noise, features, who learns when.
 
-Each is one thing that a DCGAN's alternation may do differently; what they are worth is measured in
-docs/recipes.md. Those that are layers stand in `utils.models.layers`.
+Each is one thing that a DCGAN's alternation may do differently; docs/recipes.md measures them.
+Those that are layers stand in `utils.models.layers`.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import keras
 from keras import ops
 
-from utils.backend import Tensor
-from utils.common.errors import UserError
-from utils.models.networks import ConvolutionalOptions
+from utils import backend
+from utils.backend.types import PullBack, Tensor
+from utils.models.adversarial import frozen, update_scalars
 
-BOOSTING_SWAPS_FROM = 0.93
-"""Draws of U(0, 1) from here on swap the labels of a step with --balance boosting."""
-
-
-@dataclass
-class RecipeOptions(ConvolutionalOptions):
-    """What `dcgan.py` has to turn beyond its networks and its optimizers; all of it off."""
-
-    # Who learns when.
-    discriminator_updates: Literal["joint", "separate"] = "joint"
-    """One update on the sum of both losses, or one on real images and one on generated ones."""
-    balance: Literal["always", "monitored", "boosting"] = "always"
-    """Who learns in a step: both; the discriminator only while its loss is above 0.8 times the
-    generator's; or, once in a while, one of them alone for 100 steps."""
-
-    # What the discriminator is told and shown.
-    label_noise: float = 0.0
-    """alpha_max: a real image's label is 1 - U(0, alpha_max), a generated one's U(0, alpha_max);
-    the generator's target is not touched."""
-    label_smoothing: float = 0.0
-    """How far labels are pulled from certainty; 0.1 is usual."""
-    smoothing_sides: Literal["one-sided", "two-sided"] = "one-sided"
-    """Smooth the real images' labels alone, or those of generated images and the generator's
-    target as well."""
-    label_swap: float = 0.0
-    """Share of the steps in which the labels of real and generated images are swapped."""
-    instance_noise: float = 0.0
-    """Deviation of the noise on every image that the discriminator sees, at first (images go from
-    -1 to 1); it falls to 0 in instance-noise-steps."""
-    instance_noise_steps: int = 10_000
-    """Updates of the generator in which the noise falls to 0."""
-    feature_matching: float = 0.0
-    """Weight of the distance between the discriminator's mean activations on real and on generated
-    images in the generator's loss (Salimans et al. 2016, arXiv:1606.03498)."""
-    feature_matching_layer: int = 0
-    """Which of the discriminator's layers that is, counted from 1; 0 takes the last."""
-
-    # What decides about the shape or the meaning of a weight cannot change when a run resumes.
-    FIXED_FIELDS: ClassVar[tuple[str, ...]] = (
-        *ConvolutionalOptions.FIXED_FIELDS, "balance", "instance_noise", "feature_matching",
-        "feature_matching_layer",
-    )  # fmt: skip
-
-    def surest_answer(self) -> float:
-        """The mean label of real images, which is what a discriminator without doubts answers."""
-        sides = 2 if self.smoothing_sides == "two-sided" else 1
-        real = 1.0 - self.label_smoothing / sides - self.label_noise / 2
-        fake = self.label_smoothing * (1 - 1 / sides) + self.label_noise / 2
-        never = 1.0 - self.label_swap
-        if self.balance == "boosting":
-            never *= BOOSTING_SWAPS_FROM
-        swaps = 1.0 - never
-        return (1.0 - swaps) * real + swaps * fake
-
-    def check(self) -> None:
-        """Raise UserError for values that make no training."""
-        super().check()
-        self.require_between(0, 0.5, "label_noise", "label_smoothing", "label_swap")
-        self.require_between(0, 10, "instance_noise")
-        self.require_between(1, math.inf, "instance_noise_steps")
-        self.require_between(0, 1e9, "feature_matching")
-        if self.discriminator_updates == "separate" and self.balance != "always":
-            raise UserError(
-                f"--discriminator-updates separate: with --balance {self.balance}, which decides "
-                "by both losses of a step, it must be joint"
-            )
-
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 # ------------------------------------------------------------------------------------------------
 # What the discriminator is told and shown
@@ -121,70 +55,76 @@ def noisy_labels(labels: Tensor, alpha_max: float, seed: keras.random.SeedGenera
     return labels + alpha_max * keras.random.uniform(ops.shape(labels), seed=seed)
 
 
-def discriminator_labels(
-    h: RecipeOptions, swaps: Tensor | bool, seed: keras.random.SeedGenerator
-) -> tuple[Tensor, Tensor]:
-    """Labels (B, 1) of real images, 1, and of generated ones, 0, as the options have them.
+class Labels:
+    """What the discriminator is told, and what the generator aims at: labels (B, 1)."""
 
-    Args:
-        h: smoothing and noise.
-        swaps: whether each is given the other's.
-        seed: where the draws come from; its state is part of a checkpoint.
-    """
-    ones, zeros = ops.ones((h.batch_size, 1)), ops.zeros((h.batch_size, 1))
-    real = smooth_labels(ones, h.label_smoothing, h.smoothing_sides)
-    fake = smooth_labels(zeros, h.label_smoothing, h.smoothing_sides)
-    real = noisy_labels(real, -h.label_noise, seed)
-    fake = noisy_labels(fake, h.label_noise, seed)
-    if swaps is False:
-        return real, fake
-    return ops.where(swaps, fake, real), ops.where(swaps, real, fake)
+    def __init__(
+        self,
+        batch_size: int,
+        smoothing: float,
+        sides: Literal["one-sided", "two-sided"],
+        noise: float,
+        seed: keras.random.SeedGenerator,
+    ) -> None:
+        """Choose them.
 
+        Args:
+            batch_size: B.
+            smoothing: see `smooth_labels`.
+            sides: see `smooth_labels`.
+            noise: ``alpha_max`` of `noisy_labels`.
+            seed: where the draws come from; its state is part of a checkpoint.
+        """
+        self.shape = (batch_size, 1)
+        self.smoothing, self.sides, self.noise, self.seed = smoothing, sides, noise, seed
 
-def generator_target(h: RecipeOptions) -> Tensor:
-    """What the generator wants its images to be taken for, (B, 1): real, 1."""
-    target = ops.ones((h.batch_size, 1))
-    if h.smoothing_sides == "two-sided":
-        target = smooth_labels(target, h.label_smoothing, h.smoothing_sides)
-    return target
+    def draw(self, swaps: Tensor | bool) -> tuple[Tensor, Tensor]:
+        """Labels of real images, 1, and of generated ones, 0; each other's if ``swaps`` holds."""
+        real = smooth_labels(ops.ones(self.shape), self.smoothing, self.sides)
+        fake = smooth_labels(ops.zeros(self.shape), self.smoothing, self.sides)
+        real = noisy_labels(real, -self.noise, self.seed)
+        fake = noisy_labels(fake, self.noise, self.seed)
+        if swaps is False:  # known while the step is traced
+            return real, fake
+        return ops.where(swaps, fake, real), ops.where(swaps, real, fake)
 
-
-def fade_noise(discriminator: keras.Model, steps: Tensor, h: RecipeOptions) -> None:
-    """Set the level of the discriminator's `InstanceNoise` after so many steps."""
-    left = ops.maximum(1.0 - ops.cast(steps, "float32") / h.instance_noise_steps, 0.0)
-    discriminator.get_layer("noise").level.assign(h.instance_noise * left)
-
-
-# ------------------------------------------------------------------------------------------------
-# What the generator is told besides
-# ------------------------------------------------------------------------------------------------
-
-
-def with_features(discriminator: keras.Model, h: RecipeOptions) -> keras.Model:
-    """The discriminator, which tells the activations of its layer ``features`` as well if these
-    are matched: images to logits (B, 1), or to logits and features."""
-    if not h.feature_matching:
-        return discriminator
-    outputs = [discriminator.output, discriminator.get_layer("features").output]
-    return keras.Model(discriminator.inputs[0], outputs, name="judge")
+    def target(self) -> Tensor:
+        """What the generator wants its images to be taken for: real, 1."""
+        target = ops.ones(self.shape)
+        is_smooth = self.sides == "two-sided"
+        return smooth_labels(target, self.smoothing, self.sides) if is_smooth else target
 
 
-def feature_distance(real_features: Tensor, fake_features: Tensor) -> Tensor:
-    """|E f(x) - E f(G(z))|^2, the means over the batch (Salimans et al. 2016, section 3.1).
-
-    Args:
-        real_features: f(x), (B, ...).
-        fake_features: f(G(z)), in the same shape.
-    """
-    difference = ops.mean(ops.cast(real_features, "float32"), axis=0) - ops.mean(
-        ops.cast(fake_features, "float32"), axis=0
-    )
-    return ops.sum(difference**2)
+def fade_noise(discriminator: keras.Model, deviation: float, steps: Tensor, last: int) -> None:
+    """Let the noise on what the discriminator sees, if any, fall to 0 at step ``last``."""
+    if deviation:
+        left = ops.maximum(1.0 - ops.cast(steps, "float32") / last, 0.0)
+        discriminator.get_layer("noise").level.assign(deviation * left)
 
 
 # ------------------------------------------------------------------------------------------------
 # Who learns when
 # ------------------------------------------------------------------------------------------------
+
+
+class Turn(NamedTuple):
+    """Who learns in a step, as scalars of the compiled step or known while it is traced."""
+
+    discriminator: Tensor | bool
+    generator: Tensor | bool
+    swaps_labels: Tensor | bool
+
+
+class Batch(NamedTuple):
+    """What both updates of a step see."""
+
+    real: Tensor
+    """Images (B, H, W, 3) in [-1, 1]."""
+    fake: Tensor
+    """G(z), in the same shape and range."""
+    pull_back: PullBack
+    """From a gradient with respect to ``fake`` to that of the generator's variables."""
+    turn: Turn
 
 
 class Balance:
@@ -208,6 +148,7 @@ class Balance:
         self,
         rule: Literal["always", "monitored", "boosting"],
         label_swap: float,
+        swaps_from: float,
         seed: keras.random.SeedGenerator,
     ) -> None:
         """Begin outside any boost.
@@ -215,70 +156,162 @@ class Balance:
         Args:
             rule: see above.
             label_swap: share of the steps in which labels are swapped, whatever the rule.
+            swaps_from: with boosting, draws from here on swap labels; 0.93 as published.
             seed: where the draws come from; its state is part of a checkpoint.
         """
         self.rule = rule
         self.label_swap = label_swap
+        self.swaps_from = swaps_from
         self.seed = seed
         self.variables: list[keras.Variable] = []
         if rule == "monitored":
             self.generator_loss = self._variable("generator_loss", "float32")
         if rule == "boosting":
-            self.boosts = {
-                network: self._variable(f"{network}_boost", "int32")
-                for network in ("discriminator", "generator")
-            }
-        self._trains: dict[str, Tensor | bool] = {"discriminator": True, "generator": True}
+            self.discriminator_boost = self._variable("discriminator_boost", "int32")
+            self.generator_boost = self._variable("generator_boost", "int32")
 
     def _variable(self, name: str, dtype: str) -> keras.Variable:
         variable = keras.Variable(0, dtype=dtype, trainable=False, name=name)
         self.variables.append(variable)
         return variable
 
-    def begin(self) -> Tensor | bool:
-        """Draw what this step is about.
-
-        Returns:
-            Whether the discriminator's labels are swapped in this step.
-        """
-        self._trains = {"discriminator": True, "generator": True}
-        swaps: Tensor | bool = False
+    def begin(self) -> Turn:
+        """Draw what this step is about."""
+        turn = Turn(discriminator=True, generator=True, swaps_labels=False)
         if self.rule == "boosting":
-            swaps = self._boost(keras.random.uniform((), seed=self.seed))
+            turn = self._boost(keras.random.uniform((), seed=self.seed))
         if self.label_swap:
             drawn = keras.random.uniform((), seed=self.seed) < self.label_swap
-            swaps = drawn if swaps is False else ops.logical_or(swaps, drawn)
-        return swaps
+            before = turn.swaps_labels
+            swaps = drawn if before is False else ops.logical_or(before, drawn)
+            turn = turn._replace(swaps_labels=swaps)
+        return turn
 
-    def _boost(self, k: Tensor) -> Tensor:
-        left = {network: variable.value for network, variable in self.boosts.items()}
-        is_free = ops.logical_and(left["discriminator"] == 0, left["generator"] == 0)
-        begins = {
-            "discriminator": ops.logical_and(k > 0.0001, k < 0.001),
-            "generator": k < 0.0001,
-        }
-        boosted = {}
-        for network, variable in self.boosts.items():
-            steps = ops.where(ops.logical_and(is_free, begins[network]), 100, left[network])
-            boosted[network] = steps > 0
-            variable.assign(ops.maximum(steps - 1, 0))
+    def _boost(self, k: Tensor) -> Turn:
+        discriminator, generator = self.discriminator_boost.value, self.generator_boost.value
+        is_free = ops.logical_and(discriminator == 0, generator == 0)
+        begins_discriminator = ops.logical_and(k > 0.0001, k < 0.001)
+        begins_generator = k < 0.0001
+        # Steps left of each boost, this one included.
+        discriminator = ops.where(
+            ops.logical_and(is_free, begins_discriminator), 100, discriminator
+        )
+        generator = ops.where(ops.logical_and(is_free, begins_generator), 100, generator)
+        self.discriminator_boost.assign(ops.maximum(discriminator - 1, 0))
+        self.generator_boost.assign(ops.maximum(generator - 1, 0))
         # In the middle of a boost, or in a step that begins one, k decides nothing more: the first
         # is no free step, and in the second k is below 0.001.
         is_asked = ops.logical_and(is_free, k > 0.001)
-        self._trains = {
-            "discriminator": ops.logical_not(boosted["generator"]),
-            "generator": ops.logical_or(boosted["generator"], is_asked),
-        }
-        return ops.logical_and(is_free, k >= BOOSTING_SWAPS_FROM)
+        return Turn(
+            discriminator=ops.logical_not(generator > 0),
+            generator=ops.logical_or(generator > 0, is_asked),
+            swaps_labels=ops.logical_and(is_free, k >= self.swaps_from),
+        )
 
-    def trains_discriminator(self, loss: Tensor) -> Tensor | bool:
+    def trains_discriminator(self, turn: Turn, loss: Tensor) -> Tensor | bool:
         """Whether the discriminator learns, given its loss in this step."""
-        if self.rule == "monitored":
-            return loss > 0.8 * self.generator_loss
-        return self._trains["discriminator"]
+        return loss > 0.8 * self.generator_loss if self.rule == "monitored" else turn.discriminator
 
-    def trains_generator(self, loss: Tensor) -> Tensor | bool:
+    def trains_generator(self, turn: Turn, loss: Tensor) -> Tensor | bool:
         """Whether the generator learns; its loss is remembered for the next step."""
         if self.rule == "monitored":
             self.generator_loss.assign(loss)
-        return self._trains["generator"]
+        return turn.generator
+
+
+# ------------------------------------------------------------------------------------------------
+# Updates that take the place of the plain ones
+# ------------------------------------------------------------------------------------------------
+
+
+def replace_updates(method: Any, loss: Loss) -> None:
+    """Give a ``dcgan.DCGAN`` the updates that its options ask for in place of its own.
+
+    Args:
+        method: what to change.
+        loss: of labels and logits (B, 1), a scalar.
+    """
+    if method.h.discriminator_updates == "separate":
+        method.update_discriminator = partial(update_discriminator_separately, method, loss)
+    if method.h.feature_matching:
+        method.discriminator_with_features = with_features(method.discriminator)
+        method.update_generator = partial(update_generator_by_features, method, loss)
+
+
+def update_discriminator_separately(method: Any, loss: Loss, batch: Batch) -> dict[str, Tensor]:
+    """(1) Update D twice: maximise log D(x), then log(1 - D(G(z))).
+
+    Args:
+        method: a ``dcgan.DCGAN``.
+        loss: of labels and logits (B, 1), a scalar.
+        batch: what the step sees.
+    """
+    real_labels, fake_labels = method.labels.draw(batch.turn.swaps_labels)
+    real_images, fake_images = method.augment(batch.real), method.augment(batch.fake)
+
+    def update(labels: Tensor, images: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        def loss_function() -> tuple[Tensor, Tensor]:
+            logits = method.discriminator(images, training=True)
+            return loss(labels, logits), logits
+
+        (value, logits), gradients = backend.value_and_grad(loss_function, variables)
+        method.discriminator_optimizer.apply(gradients, variables)
+        return value, logits, gradients
+
+    with frozen(method.generator):
+        variables = method.combined.trainable_variables  # the discriminator's
+        real_loss, real, _ = update(real_labels, real_images)
+        fake_loss, fake, gradients = update(fake_labels, fake_images)
+    return {
+        "d_loss": real_loss + fake_loss,
+        "d_real": ops.mean(ops.sigmoid(real)),
+        "d_fake": ops.mean(ops.sigmoid(fake)),
+        **update_scalars("d", gradients, variables, method.discriminator_optimizer),
+    }
+
+
+def update_generator_by_features(method: Any, loss: Loss, batch: Batch) -> dict[str, Tensor]:
+    """(2) Update G: maximise log D(G(z)), and match D's mean activations on real images.
+
+    The arguments are those of `update_discriminator_separately`. The discriminator's moving
+    statistics follow one more pass, over real images.
+    """
+    with_features = method.discriminator_with_features
+    _, real_features = with_features(method.augment(batch.real), training=True)
+    real_features = ops.stop_gradient(real_features)
+
+    def loss_function(images: Tensor) -> tuple[Tensor, Tensor]:
+        logits, features = with_features(method.augment(images), training=True)
+        value = loss(method.labels.target(), logits)
+        distance = feature_distance(real_features, features)
+        return value + method.h.feature_matching * distance, value
+
+    with frozen(method.discriminator):
+        variables = method.combined.trainable_variables  # the generator's
+        (_, value), to_images = backend.value_and_input_grad(loss_function, batch.fake)
+        gradients = batch.pull_back(to_images)
+        learns = method.balance.trains_generator(batch.turn, value)
+        backend.apply_if(learns, method.generator_optimizer, gradients, variables)
+    return {
+        "g_loss": value,
+        **update_scalars("g", gradients, variables, method.generator_optimizer),
+    }
+
+
+def with_features(discriminator: keras.Model) -> keras.Model:
+    """The discriminator with two outputs: logits (B, 1) and what its layer ``features`` says."""
+    outputs = [discriminator.output, discriminator.get_layer("features").output]
+    return keras.Model(discriminator.inputs[0], outputs, name="with_features")
+
+
+def feature_distance(real_features: Tensor, fake_features: Tensor) -> Tensor:
+    """|E f(x) - E f(G(z))|^2, the means over the batch (Salimans et al. 2016, section 3.1).
+
+    Args:
+        real_features: f(x), (B, ...).
+        fake_features: f(G(z)), in the same shape.
+    """
+    difference = ops.mean(ops.cast(real_features, "float32"), axis=0) - ops.mean(
+        ops.cast(fake_features, "float32"), axis=0
+    )
+    return ops.sum(difference**2)

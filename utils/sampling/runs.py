@@ -15,7 +15,8 @@ from utils.common.errors import UserError
 from utils.common.files import files_by_step
 from utils.models import layers  # noqa: F401 - saved networks have some of these
 from utils.training import checkpoints
-from utils.training.options import RunOptions, check_run_name
+from utils.training.arguments import check_run_name
+from utils.training.options import RunOptions
 
 GENERATORS = {
     "last, averaged": "generator.keras",

@@ -98,8 +98,8 @@ class Method(Protocol):
 
     def train_step(self, real_batches: backend.Tensor) -> dict[str, backend.Tensor]:
         """One alternation on uint8 (h.batches_per_step, B, H, W, 3); returns named scalars, always
-        the same names; where ``h.augmentation_sureness`` is below 1, ``d_real`` is one of them, the
-        mean answer to real images, a probability."""
+        the same names; where ``h.augmentation_confidence`` is below 1, ``d_real`` is one of them,
+        the mean answer to real images, a probability."""
 
 
 @contextlib.contextmanager
@@ -160,7 +160,7 @@ class Trainer:
         variables = [variable for group in self.state.values() for variable in group]
         # What the loop moves between steps; None where it stays as it is.
         self.adapting: Augmentation | None = None
-        if h.adapts_augmentation() and (self.number_held_out or h.augmentation_sureness < 1):
+        if h.adapts_augmentation() and (self.number_held_out or h.augmentation_confidence < 1):
             self.adapting = method.augment
             variables.append(method.augment.probability)
         self.steps_to_adapt = max(1, IMAGES_TO_ADAPT // h.batch_size)
@@ -547,9 +547,9 @@ class Trainer:
         if h.augmentation_target and self.number_held_out:
             excesses.append(overfitting(self.ask()) - h.augmentation_target)
         # Of few of these steps, if it has only just become an option of the run, nothing follows.
-        if h.augmentation_sureness < 1 and 2 * len(self.d_real) >= self.steps_to_adapt:
-            sureness = float(np.mean(self.d_real)) / h.surest_answer()
-            excesses.append(sureness - h.augmentation_sureness)
+        if h.augmentation_confidence < 1 and 2 * len(self.d_real) >= self.steps_to_adapt:
+            sureness = float(np.mean(self.d_real)) / h.most_confident_answer()
+            excesses.append(sureness - h.augmentation_confidence)
         self.d_real.clear()
         self.adapting.adapt(excesses, self.steps_to_adapt * h.batch_size)
 

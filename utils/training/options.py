@@ -1,67 +1,79 @@
-"""The command line: every field of a method's hyperparameters is an option."""
+"""The options behind those at the top of a script: what few people turn.
+
+Each class is what its name says; a script's ``Hyperparameters`` adds the options of its method and
+gives the defaults of those that are declared here without one. `Fixed` marks what a resumed run
+keeps.
+"""
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import dataclasses
 import math
-import re
 import shlex
-import sys
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, ClassVar, Literal
 
-from utils.common.commandline import option_name, parse, require_between, with_hyphens
 from utils.common.errors import UserError
+from utils.common.fields import (
+    Between,
+    Count,
+    CountOrNone,
+    Dropout,
+    Fixed,
+    Rate,
+    Several,
+    Share,
+    check_fields,
+    option_name,
+    spell,
+)
 from utils.common.grids import PADDING
 from utils.common.pictures import MAX_PIXELS
 from utils.data import IMAGE_SIZES
-from utils.training import checkpoints
 from utils.training.presets import Preset
 
 
-@dataclasses.dataclass
-class RunOptions:
-    """The options that every method has. A method's ``Hyperparameters`` adds its own."""
+def doubled(first: int, depth: int, most: int) -> tuple[int, ...]:
+    """Channels of maps, the largest first, that double each time the map halves."""
+    return tuple(min(first * 2**halvings, most) for halvings in range(depth))
 
-    batch_size: int
-    """Real images, and as many generated ones, in one update."""
-    latent_dim: int
-    """Length of the random vector that an image is generated from."""
-    data: str = "mechas"
-    """A built-in data set (mechas), a prepared .h5 file, or a folder of pictures."""
-    image_size: int = 0
-    """Side of the images in pixels: 32, 64, 128 or 256; 0 takes the data set's own, which is 64
-    for mechas and for folders."""
-    mirror: bool = False
-    """Train on every picture's mirror image as well."""
-    limit: int = 0
+
+Augmentations = tuple[Literal["color", "translation", "cutout"], ...]
+
+
+@dataclass(kw_only=True)
+class RunOptions:
+    """Further options of a run."""
+
+    # Every script declares these with a default of its own.
+    data: str
+    image_size: Fixed[int]
+    mirror: bool
+    epochs: CountOrNone
+    latent_dim: Fixed[Count]
+    batch_size: Several
+    average_half_life: CountOrNone
+    augmentation: Augmentations
+    augmentation_probability: Share
+    augmentation_target: Share
+    color_strength: Share
+    sample_interval: Count
+    sample_rows: Fixed[Count]
+    sample_columns: Fixed[Count]
+    checkpoint_interval: Count
+    score: Literal["f_score", "kid", "swd", "coverage", "none"]
+    score_interval: Count
+
+    steps: CountOrNone = 0
+    """End when that many steps have been made in all; if given, epochs do not count."""
+    limit: CountOrNone = 0
     """Take that many pictures only, those held out included; 0 takes all."""
-    memory_budget: float = 0.0
+    holdout: Fixed[Annotated[float, Between(0, 0.5)]] = 0.2
+    """Share of the pictures held out from training, to score with: a generator that has only
+    memorised its training pictures must not win."""
+    memory_budget: Annotated[float, Between(0, 1e6)] = 0.0
     """Gigabytes of pictures to hold in memory; from an .h5 file with more, pictures are read while
     the training goes on. 0 takes a quarter of the machine's memory."""
-    holdout: float = 0.2
-    """Share of the pictures kept from training, to score with: a generator that only knows the
-    training pictures by heart must not win."""
-    epochs: int = 200
-    """Passes over the data set, counted from the run's beginning; 0 goes on until stopped."""
-    augmentation: tuple[Literal["color", "translation", "cutout"], ...] = ()
-    """What is done at random to every image, real or generated, before the network that judges sees
-    it (Zhao et al. 2020, arXiv:2006.10738): against learning few pictures by heart. Any of the
-    three; without a value, none."""
-    augmentation_probability: float = 0.75
-    """With which each kind is done to an image at first; below 1, some are seen as they are."""
-    augmentation_target: float = 0.2
-    """Raise that probability, at most to 1, while the network that judges answers held-out pictures
-    as if they were more than this share of the way from training pictures to generated ones, for
-    then it knows these by heart. It is lowered again, not below what is given, while there is no
-    reason to raise it; 0: not for that."""
-    color_strength: float = 0.3
-    """How far color goes; 1 is as published, where the tint of a ground is hardly seen any more."""
-    steps: int = 0
-    """End when that many steps have been made in all; if given, epochs do not count."""
-    seed: int = 0
+    seed: Annotated[int, Between(0, 2**32 - 1)] = 0
     """The same seed gives the same run on the same machine."""
     deterministic: bool = True
     """Keep to GPU kernels that give the same bits every time; they can be slower."""
@@ -70,31 +82,12 @@ class RunOptions:
     matrices clearly faster in it. Weights, losses, optimizers and images stay float32."""
     devices: Literal["one", "all"] = "one"
     """Split every batch among all GPUs (or TPUs) there are; all needs the JAX backend."""
-    average_half_life: int = 10_000
-    """Generated images after which a weight counts half in the generator's moving average, which
-    grids and generator.keras are made of; 0 makes them of the weights as they are."""
-    score: Literal["f_score", "kid", "swd", "coverage", "none"] = "f_score"
-    """What decides which networks are the best so far, in best/: measured on as many averaged
-    samples as pictures are held out, at most 500 (see docs/metrics.md)."""
-    score_interval: int = 1000
-    """Steps from one score to the next."""
-    sample_interval: int = 200
-    """Steps from one sample grid to the next."""
-    sample_rows: int = 6
-    """Rows of a sample grid."""
-    sample_columns: int = 8
-    """Columns of a sample grid."""
-    checkpoint_interval: int = 1000
-    """Steps from one checkpoint to the next; there is also one at every stop."""
-    keep_checkpoints: int = 3
+    keep_checkpoints: Count = 3
     """How many of the last checkpoints are kept."""
-    history_interval: int = 10
+    history_interval: Count = 10
     """Steps that a row of history.csv averages."""
     tensorboard: bool = False
     """Write event files for TensorBoard as well; needs the package tensorboardX."""
-    preset: str = "none"
-    """The networks and training of a known project (see above) in place of the defaults; every
-    option given besides wins."""
     run_name: str = ""
     """Name of the run; the method and the next free number if not given."""
     resume: str = ""
@@ -105,24 +98,24 @@ class RunOptions:
     """Where the networks and checkpoints of a run go, in a folder of its name."""
     dry_run: bool = False
     """Build everything, measure a step, say what it takes, and exit."""
+    preset: Fixed[str] = "none"
+    """The networks and training of a known project (see below) in place of the defaults; every
+    option given besides wins."""
 
     METHOD: ClassVar[str] = ""
     """The name of the script without .py."""
     PRESETS: ClassVar[dict[str, Preset]] = {}
     """What --preset can be."""
-    BEFORE: ClassVar[dict[str, Any]] = {
-        "augmentation": (), "augmentation_probability": 1.0, "augmentation_target": 0.0,
-        "color_strength": 1.0,
-    }  # fmt: skip
-    """What runs did before there was an option, where that is not its default."""
-    augmentation_sureness: ClassVar[float] = 1.0
-    """See dcgan.py. Of answers that are no probabilities, none is a sure one."""
     ON_ACCELERATOR: ClassVar[dict[str, Any]] = {}
     """Defaults on a GPU or TPU that differ from those on a CPU."""
-    FIXED_FIELDS: ClassVar[tuple[str, ...]] = (
-        "image_size", "latent_dim", "sample_rows", "sample_columns", "holdout", "preset",
-    )  # fmt: skip
-    """What cannot change when a run is resumed; a method adds what shapes its networks."""
+    augmentation_confidence: ClassVar[float] = 1.0
+    """See dcgan.py. Critics output no probability, so this is off."""
+
+    def __init_subclass__(cls) -> None:
+        """Take a default that somebody has written as a list for the tuple it stands for."""
+        for name, value in list(vars(cls).items()):
+            if isinstance(value, list):
+                setattr(cls, name, tuple(value))
 
     @property
     def batches_per_step(self) -> int:
@@ -133,33 +126,29 @@ class RunOptions:
         """Whether the training moves the augmentation's probability."""
         can_rise = bool(self.augmentation) and self.augmentation_probability < 1
         can_ask = self.augmentation_target > 0 and self.holdout > 0
-        return can_rise and (can_ask or self.augmentation_sureness < 1)
+        return can_rise and (can_ask or self.augmentation_confidence < 1)
 
-    def surest_answer(self) -> float:
-        """What is answered to real images, a probability, when nothing is in doubt."""
+    def most_confident_answer(self) -> float:
+        """The mean answer to real images, a probability, of a discriminator without doubts."""
         return 1.0
 
     def described(self) -> str:
-        """What depends on the device, in a few words."""
-        return f"batches of {self.batch_size}"
+        """The batch size, and the defaults that a GPU or TPU has changed."""
+        words = f"batches of {self.batch_size}"
+        if self.preset != "none":
+            return words
+        changed = [
+            f"{option_name(name)} {spell(value)}"
+            for name, value in self.ON_ACCELERATOR.items()
+            if getattr(self, name) == value
+        ]
+        return f"{words}; defaults of a GPU: {' '.join(changed)}" if changed else words
 
     def check(self) -> None:
         """Raise UserError for values that cannot be meant."""
+        check_fields(self)
         if self.image_size not in (0, *IMAGE_SIZES):
             raise UserError(f"--image-size {self.image_size}: must be 32, 64, 128 or 256")
-        self.require_between(0, math.inf, "limit", "epochs", "steps", "average_half_life")
-        self.require_between(0, 1e6, "memory_budget")
-        self.require_between(0, 2**32 - 1, "seed")
-        self.require_between(0, 0.5, "holdout")
-        self.require_between(0, 1, "augmentation_probability", "augmentation_target")
-        self.require_between(0, 1, "augmentation_sureness")
-        self.require_between(0, 1, "color_strength")
-        self.require_between(2, math.inf, "batch_size")
-        self.require_between(
-            1, math.inf, "latent_dim",
-            "score_interval", "sample_interval", "sample_rows", "sample_columns",
-            "checkpoint_interval", "keep_checkpoints", "history_interval",
-        )  # fmt: skip
         height, width = (
             number * (self.image_size + PADDING) + PADDING
             for number in (self.sample_rows, self.sample_columns)
@@ -167,13 +156,8 @@ class RunOptions:
         if height * width > MAX_PIXELS:
             raise UserError(
                 f"--sample-rows {self.sample_rows} --sample-columns {self.sample_columns}: a grid "
-                f"of {width} x {height} pixels; wanted at most {MAX_PIXELS:,} in all"
+                f"of {width} x {height} pixels; expected at most {MAX_PIXELS:,} in all"
             )
-        check_run_name("--run-name", self.run_name)
-
-    def require_between(self, lowest: float, highest: float, *fields: str) -> None:
-        """Raise UserError for the first field whose value, or one of whose values, is outside."""
-        require_between(self, lowest, highest, *fields)
 
     def resume_command(self) -> str:
         """What goes on with this run."""
@@ -183,142 +167,212 @@ class RunOptions:
         return shlex.join(words)
 
 
-def check_run_name(option: str, name: str) -> None:
-    """Raise UserError for a name that is no plain folder name; an empty one is fine."""
-    if name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
-        raise UserError(
-            f"{option} {name!r}: must be letters, digits, '.', '_' and '-', starting with a letter "
-            "or digit"
-        )
+@dataclass(kw_only=True)
+class ConvolutionalOptions(RunOptions):
+    """Further options of networks made of strided convolutions."""
 
+    generator_filters: Fixed[tuple[Count, ...]]
+    generator_dropout: Fixed[Dropout]
 
-def parse_command_line(
-    hyperparameters: type[RunOptions],
-    description: str,
-    arguments: list[str] | None = None,
-    has_accelerator: bool = False,
-) -> tuple[RunOptions, dict[str, Any] | None]:
-    """Make the hyperparameters from the command line, and from a run's own where one is resumed.
+    generator_depth: Fixed[CountOrNone] = 0
+    """With a single width: how often the generator doubles its map; 0 starts from 4x4 pixels."""
+    generator_start: Fixed[Literal["dense", "convolutional"]] = "dense"
+    """Project the latent vector with a dense layer, or take it as a 1x1 map (no dense layer)."""
+    upscaling: Fixed[Literal["transposed", "upsample"]] = "transposed"
+    """Transposed convolution, or every pixel repeated 2x2 and a convolution."""
+    max_filters: Fixed[Count] = 512
+    """Doubling stops at this width."""
+    kernel_size: Fixed[Several] = 4
+    """Side of the convolution kernels; in transposed convolutions, an odd one leaves a chequered
+    pattern."""
+    normalization_momentum: Fixed[Share] = 0.9
+    """Inertia of batch normalisation's moving statistics, which only sampling uses."""
+    normalization_stddev: Share = 0.0
+    """Batch normalisation's scales start as N(1, normalization-stddev)."""
+    leaky_relu_slope: Fixed[Share] = 0.2
+    """What LeakyReLU lets through of negative values."""
+    initial_stddev: Share = 0.02
+    """Weights start as N(0, initial-stddev); 0 takes Keras' own initialisation (Glorot)."""
+    minibatch: Fixed[Literal["none", "discrimination", "deviation"]] = "none"
+    """Let the discriminator (critic) see the other images of the batch, against mode collapse:
+    minibatch discrimination after its first layer, or the batch's standard deviation before its
+    last."""
+    minibatch_maps: Fixed[Annotated[int, Between(1, 256)]] = 2
+    """Maps that minibatch discrimination adds."""
+    minibatch_side: Fixed[Annotated[int, Between(0, 256)]] = 8
+    """Largest side of the maps that it compares; 0 sets no limit, and its weights grow with the
+    fourth power."""
+    learning_rate_decay: Share = 1.0
+    """Factor on both learning rates every learning-rate-decay-steps steps."""
+    learning_rate_decay_steps: Count = 20_000
+    """Updates of the generator from one decay to the next."""
 
-    Args:
-        hyperparameters: their class; each field is an option.
-        description: stands at the top of ``--help``.
-        arguments: the options; None takes the command line.
-        has_accelerator: whether options that are not given take the values of ``ON_ACCELERATOR``,
-            but for presets and resumed runs, which have theirs.
+    def check(self) -> None:
+        """Raise UserError for values that make no networks or no training."""
+        super().check()
+        for field in fields(self):
+            if field.name.endswith("_depth"):
+                self._check_pyramid(field.name.removesuffix("_depth"))
+        if self.minibatch == "discrimination" and self.image_size:
+            # The layer compares maps of half the image's size, made smaller by whole numbers.
+            side, height = self.minibatch_side, self.image_size // 2
+            if side and height > 4 * side and height % side:
+                raise UserError(
+                    f"--minibatch-side {side}: the maps it compares have {height} x {height} "
+                    "pixels; expected a divisor of that"
+                )
 
-    Returns:
-        The hyperparameters, and the ``config.json`` of the run that is resumed (or None).
+    def widths(self, network: str) -> tuple[int, ...]:
+        """Channels of a network's maps, in the order in which it has them.
 
-    Raises:
-        UserError: an option that does not exist, a value it cannot take, a run to resume that is
-            not there, or an option that would change what a resumed run has to keep.
-    """
-    arguments = sys.argv[1:] if arguments is None else arguments
-    arguments = [with_hyphens(argument) for argument in arguments]
-    first = _first_options(arguments)
-    config, default = None, hyperparameters()
-    if first.resume:
-        check_run_name("--resume", first.resume)
-        path = Path(first.models_dir, first.resume, "config.json")
-        config = checkpoints.read_config(first.resume, path)
-        default = _from_config(hyperparameters, config, first.resume)
-        default.run_name, default.models_dir = first.resume, first.models_dir
-    elif first.preset != "none":
-        default = from_preset(hyperparameters, first.preset)
-    elif has_accelerator:
-        default = dataclasses.replace(default, **hyperparameters.ON_ACCELERATOR)
+        Args:
+            network: its name in the options: ``generator`` has ``generator_filters``.
+        """
+        filters, depth = getattr(self, f"{network}_filters"), getattr(self, f"{network}_depth")
+        if len(filters) > 1:
+            return filters
+        # A depth of 0 takes as many maps as lead to 4x4 pixels.
+        depth = depth or int(math.log2(self.image_size)) - 2
+        widths = doubled(filters[0], depth, self.max_filters)
+        return widths[::-1] if network == "generator" else widths
 
-    description += _describe_presets(hyperparameters.PRESETS)
-    chosen = parse(hyperparameters, f"{default.METHOD}.py", description, arguments, default)
-    chosen.check()
-    if config is None:
-        return chosen, None
-    for field in (*chosen.FIXED_FIELDS, "run_name"):
-        was, now = getattr(default, field), getattr(chosen, field)
-        if was != now:
+    def _check_pyramid(self, network: str) -> None:
+        deepest = int(math.log2(self.image_size or max(IMAGE_SIZES)))
+        widths, depth = getattr(self, f"{network}_filters"), getattr(self, f"{network}_depth")
+        if not 1 <= len(widths) <= deepest:
+            raise UserError(f"--{network}-filters: {len(widths)} given, must be 1 to {deepest}")
+        if len(widths) > 1 and depth:
             raise UserError(
-                f"{option_name(field)} {_spell(now)}: run {first.resume} has {_spell(was)}, which "
-                "a resumed run keeps; leave the option out or start a new run"
+                f"--{network}-depth {depth}: must be 0 where --{network}-filters is a list, "
+                "whose length is the depth"
             )
-    given = {argument.split("=")[0] for argument in arguments}
-    if "--epochs" in given and "--steps" not in given:
-        chosen.steps = 0  # the run had been started with --steps, which would win
-    return chosen, config
+        if depth > deepest:
+            raise UserError(f"--{network}-depth {depth}: must be from 0 to {deepest}")
 
 
-def _first_options(arguments: list[str]) -> argparse.Namespace:
-    """What decides about the defaults of all others, before everything else is read."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--resume", default="")
-    parser.add_argument("--preset", default=RunOptions.preset)
-    parser.add_argument("--models-dir", default=RunOptions.models_dir)
-    known = parser.parse_args([])
-    with contextlib.suppress(argparse.ArgumentError):  # a missing value is reported later
-        known, _ = parser.parse_known_args(arguments)
-    known.resume = known.resume.rstrip("/")
-    return known
+Noise = Annotated[float, Between(0, 0.5)]
 
 
-def from_preset(hyperparameters: type[RunOptions], name: str) -> RunOptions:
-    """The hyperparameters of a preset.
+@dataclass(kw_only=True)
+class TrickOptions(ConvolutionalOptions):
+    """Tricks of the field, all of them off."""
 
-    Raises:
-        UserError: there is none of that name.
-    """
-    presets = hyperparameters.PRESETS
-    if name not in presets:
-        known = f"{', '.join(presets)} or none" if presets else "none"
-        raise UserError(f"--preset {name}: must be {known}")
-    return dataclasses.replace(hyperparameters(), preset=name, **presets[name].values)
+    discriminator_filters: Fixed[tuple[Count, ...]]
+    discriminator_dropout: Fixed[Dropout]
 
+    discriminator_depth: Fixed[CountOrNone] = 0
+    """With a single width: how often the discriminator halves its map; 0 ends at 4x4 pixels."""
+    normalization: Fixed[Literal["before-activation", "after-activation", "none"]] = (
+        "before-activation"
+    )
+    """Where batch normalisation stands in the inner layers."""
+    discriminator_normalized: Fixed[
+        tuple[Annotated[int, Between(1, 99)], Annotated[int, Between(1, 99)]]
+    ] = (2, 99)
+    """First and last of the discriminator's layers that are normalised, counted from 1: the first
+    layer is left out (Radford et al.), and sees colours as they are."""
+    spectral_normalization: Fixed[bool] = False
+    """Divide each of the discriminator's weights by its spectral norm (Miyato et al. 2018,
+    arXiv:1802.05957), in place of batch normalisation there."""
+    discriminator_updates: Literal["joint", "separate"] = "joint"
+    """One update on the sum of both losses, or one on real images and one on generated ones."""
+    balance: Fixed[Literal["always", "monitored", "boosting"]] = "always"
+    """Who learns in a step: both; the discriminator only while its loss is above 0.8 times the
+    generator's; or, once in a while, one of them alone for 100 steps."""
+    label_noise: Noise = 0.0
+    """alpha_max: a real image's label is 1 - U(0, alpha_max), a generated one's U(0, alpha_max);
+    the generator's target is not touched."""
+    label_smoothing: Noise = 0.0
+    """How far labels are pulled from certainty; 0.1 is usual."""
+    smoothing_sides: Literal["one-sided", "two-sided"] = "one-sided"
+    """Smooth the real images' labels alone, or those of generated images and the generator's
+    target as well."""
+    label_swap: Noise = 0.0
+    """Share of the steps in which the labels of real and generated images are swapped."""
+    instance_noise: Fixed[Annotated[float, Between(0, 10)]] = 0.0
+    """Deviation of the noise on every image that the discriminator sees, at first (images go from
+    -1 to 1); it falls to 0 in instance-noise-steps."""
+    instance_noise_steps: Count = 10_000
+    """Updates of the generator in which the noise falls to 0."""
+    feature_matching: Fixed[Rate] = 0.0
+    """Weight of the distance between the discriminator's mean activations on real and on generated
+    images in the generator's loss (Salimans et al. 2016, arXiv:1606.03498)."""
+    feature_matching_layer: Fixed[CountOrNone] = 0
+    """Which of the discriminator's layers that is, counted from 1; 0 takes the last."""
 
-def _describe_presets(presets: dict[str, Preset]) -> str:
-    if not presets:
-        return ""
-    lines = [
-        f"{name}: {preset.source}. Differs: {preset.differs}." for name, preset in presets.items()
-    ]
-    return "\n\nPresets:\n\n" + "\n\n".join(lines)
+    BOOSTING_SWAPS_FROM: ClassVar[float] = 0.93
+    """Draws of U(0, 1) from here on swap the labels of a step with --balance boosting."""
 
+    def most_confident_answer(self) -> float:
+        """The mean label of real images, which is what a discriminator without doubts answers."""
+        sides = 2 if self.smoothing_sides == "two-sided" else 1
+        real = 1.0 - self.label_smoothing / sides - self.label_noise / 2
+        fake = self.label_smoothing * (1 - 1 / sides) + self.label_noise / 2
+        never = 1.0 - self.label_swap
+        if self.balance == "boosting":
+            never *= self.BOOSTING_SWAPS_FROM
+        swaps = 1.0 - never
+        return (1.0 - swaps) * real + swaps * fake
 
-def _from_config(hyperparameters: type[RunOptions], config: dict[str, Any], run: str) -> RunOptions:
-    """The hyperparameters of a run as it was; what is missing in an older one is as it was then.
-
-    Raises:
-        UserError: another method's run, or values that are not of their fields' types.
-    """
-    if config.get("method") != hyperparameters.METHOD:
-        raise UserError(
-            f"--resume {run}: was made by {config.get('method')}.py, not by "
-            f"{hyperparameters.METHOD}.py"
-        )
-    default = dataclasses.replace(hyperparameters(), **hyperparameters.BEFORE)
-    known_values = dataclasses.asdict(default)
-    for name, value in config["hyperparameters"].items():
-        value = tuple(value) if isinstance(value, list) else value
-        known = known_values.get(name)
-        if isinstance(known, float) and type(value) is int:
-            value = float(value)
-        if not _is_of_type(value, known):
+    def check(self) -> None:
+        """Raise UserError for values that make no training."""
+        super().check()
+        deepest = len(self.widths("discriminator")) if self.image_size else 9
+        if self.feature_matching_layer > deepest:
             raise UserError(
-                f"--resume {run}: its config.json is damaged or from another version: "
-                f"{name} is {value!r}"
+                f"--feature-matching-layer {self.feature_matching_layer}: must be from 0 to "
+                f"{deepest}"
             )
-        setattr(default, name, value)
-    return default
+        if self.discriminator_updates == "separate" and self.balance != "always":
+            raise UserError(
+                f"--discriminator-updates separate: with --balance {self.balance}, which decides "
+                "by both losses of a step, it must be joint"
+            )
 
 
-def _is_of_type(value: Any, known: Any) -> bool:
-    """Whether a value is of the type of a known one; of a tuple, each item is.
+@dataclass(kw_only=True)
+class ResidualOptions(RunOptions):
+    """Further options of residual networks."""
 
-    Only a tuple of words can be empty.
-    """
-    if not (isinstance(value, tuple) and isinstance(known, tuple)):
-        return type(value) is type(known)
-    types = {type(item) for item in known} or {str}
-    return {type(item) for item in value} == types or (not value and types == {str})
+    generator_filters: Fixed[tuple[Count, ...]]
+    discriminator_filters: Fixed[tuple[Count, ...]]
 
+    max_filters: Fixed[Count] = 512
+    """Doubling stops at this width."""
+    start_filters: Fixed[Count] = 256
+    """With a single number: channels of the 4x4 maps, where the generator starts and the
+    discriminator ends. Most of the weights are there, and little of the time is spent there."""
+    blocks: Fixed[Annotated[int, Between(1, 100)]] = 1
+    """Residual blocks at each size of the maps, in both networks; the paper has 2."""
+    groups: Fixed[Count] = 1
+    """Groups of each 3x3 convolution, in which channels are mixed; the paper has groups of 16
+    channels. On a CPU, TensorFlow is many times slower with more than one."""
 
-def _spell(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    EXPANSION: ClassVar[int] = 2
+    """A residual block's inner maps have that many times its channels."""
+
+    def check(self) -> None:
+        """Raise UserError for values that make no networks."""
+        super().check()
+        for field in ("generator_filters", "discriminator_filters") if self.image_size else ():
+            given, sizes = len(getattr(self, field)), int(math.log2(self.image_size)) - 1
+            if given not in (1, sizes):
+                raise UserError(
+                    f"{option_name(field)}: {given} given, must be 1, or {sizes} for maps from 4 "
+                    f"to {self.image_size} px"
+                )
+            for width in self.widths(field.removesuffix("_filters")):
+                if self.EXPANSION * width % self.groups:
+                    raise UserError(
+                        f"--groups {self.groups}: does not divide {self.EXPANSION} x {width}, "
+                        f"the width of a block of {option_name(field)}"
+                    )
+
+    def widths(self, network: Literal["generator", "discriminator"]) -> tuple[int, ...]:
+        """Channels of a network's maps, in the order in which it has them."""
+        filters = getattr(self, f"{network}_filters")
+        if len(filters) > 1:
+            return filters
+        depth = int(math.log2(self.image_size)) - 2
+        widths = (*doubled(filters[0], depth, self.max_filters), self.start_filters)
+        return widths[::-1] if network == "generator" else widths

@@ -6,7 +6,8 @@ import dataclasses
 import shlex
 
 from utils.common.commandline import option_name
-from utils.training.options import RunOptions, from_preset
+from utils.training.arguments import from_preset
+from utils.training.options import RunOptions
 from utils.watching.contents import NOT_SHOWN
 
 

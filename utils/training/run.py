@@ -16,9 +16,10 @@ from utils.common.errors import RunError, UserError
 from utils.data.dataset import Dataset
 from utils.data.opening import open_dataset
 from utils.data.order import held_out
+from utils.training.arguments import parse_command_line
 from utils.training.folders import Folders, check_folders
 from utils.training.loop import Method, Trainer
-from utils.training.options import RunOptions, parse_command_line
+from utils.training.options import RunOptions
 from utils.watching.tensorboard import require_tensorboard
 
 

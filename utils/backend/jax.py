@@ -1,0 +1,208 @@
+"""Steps on JAX: pure functions made of imperative ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import keras
+import numpy as np
+from keras import ops
+
+from utils.backend.types import Gradients, Step, Tensor
+
+
+class _RecordingScope(keras.StatelessScope):
+    """Knows which variables were read in it."""
+
+    def __init__(self, state_mapping: Sequence[tuple[keras.Variable, Tensor]]) -> None:
+        super().__init__(state_mapping)
+        self.read: set[int] = set()
+
+    def get_current_value(self, variable: keras.Variable) -> Tensor:
+        """The value in this scope."""
+        self.read.add(id(variable))
+        return super().get_current_value(variable)
+
+
+class _BatchParallel(keras.distribution.DataParallel):
+    """Replicated variables, and the batch of every layer's output split among the devices.
+
+    Keras' own class splits what ``fit`` is given. Here real images are gathered and latents drawn
+    inside the compiled step, where nothing says that they belong to a batch; from the layers on,
+    the compiler finds out by itself what else can be split: what goes in, labels, gradients.
+    """
+
+    def get_tensor_layout(self, path: str) -> keras.distribution.TensorLayout:
+        """Split the first axis, whatever the tensor's rank."""
+        del path
+        return keras.distribution.TensorLayout((self.batch_dim_name,), self.device_mesh)
+
+    def replicated(self) -> Any:
+        """JAX's name for the layout of what every device has the whole of, whatever its rank."""
+        return keras.distribution.TensorLayout((), self.device_mesh).backend_layout
+
+
+class Jax:
+    """Pure functions made of imperative ones.
+
+    Inside a `keras.StatelessScope` an assignment to a variable is noted in the scope instead of
+    made. A compiled function returns the notes, and a gradient hands the notes of the pass it
+    differentiates (moving statistics, random states) on to the scope around it.
+    """
+
+    def __init__(self) -> None:
+        self._state: list[keras.Variable] = []  # of the step that is being traced
+        self._distribution: _BatchParallel | None = None
+
+    def distribute(self, devices: Sequence[Any]) -> None:
+        """Split the batches of what is built from now on among several devices; one is no split."""
+        self._distribution = _BatchParallel(devices=devices) if len(devices) > 1 else None
+        keras.distribution.set_distribution(self._distribution)
+
+    def be_deterministic(self) -> None:
+        # Read when the first device is looked for; CPUs always give the same bits.
+        flags = os.environ.get("XLA_FLAGS", "")
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
+
+    def accelerators(self) -> list[str]:
+        return [device.device_kind for device in jax.devices() if device.platform != "cpu"]
+
+    def compile_step(self, step: Step, state: Sequence[keras.Variable]) -> Step:
+        state = list(state)
+
+        def pure(
+            values: list[Tensor], *arguments: Tensor
+        ) -> tuple[dict[str, Tensor], list[Tensor]]:
+            self._state = state
+            with keras.StatelessScope(list(zip(state, values, strict=True))) as scope:
+                results = step(*arguments)
+            return results, [scope.get_current_value(variable) for variable in state]
+
+        # State has to come back in the layout it went in with, for its memory to be used again.
+        layout = {"out_shardings": self._distribution.replicated()} if self._distribution else {}
+        compiled = jax.jit(pure, donate_argnums=0, **layout)
+
+        def call(*arguments: Tensor) -> dict[str, Tensor]:
+            results, values = compiled([variable.value for variable in state], *arguments)
+            _assign(state, values)
+            return results
+
+        return call
+
+    def gradients(
+        self,
+        loss_function: Callable[..., tuple[Tensor, Any]],
+        variables: Sequence[keras.Variable],
+        *inputs: Tensor,
+    ) -> tuple[Tensor, Any, Gradients]:
+        pure, read, others = self._pure(loss_function, variables)
+
+        def loss_first(values: list[Tensor], inputs: tuple[Tensor, ...]) -> tuple[Tensor, Any]:
+            (loss, auxiliary), assigned = pure(values, inputs)
+            return loss, (auxiliary, assigned)
+
+        (loss, (auxiliary, assigned)), gradients = jax.value_and_grad(
+            loss_first, argnums=(0, 1), has_aux=True
+        )([variable.value for variable in variables], inputs)
+        _assign(others, assigned)
+        return loss, auxiliary, [*_reached(variables, gradients[0], read), *gradients[1]]
+
+    def record(
+        self, function: Callable[[], Tensor], variables: Sequence[keras.Variable]
+    ) -> tuple[Tensor, Callable[[Tensor], Gradients]]:
+        pure, read, others = self._pure(function, variables)
+        outputs, pull_back, assigned = jax.vjp(
+            lambda values: pure(values, ()),
+            [variable.value for variable in variables],
+            has_aux=True,
+        )
+        _assign(others, assigned)
+        return outputs, lambda gradient: _reached(variables, pull_back(gradient)[0], read)
+
+    def _pure(
+        self, function: Callable[..., Any], variables: Sequence[keras.Variable]
+    ) -> tuple[Callable[..., Any], set[int], list[keras.Variable]]:
+        """``function`` as one of the variables' values, which it may read but not assign.
+
+        Returns:
+            The function of values and inputs, which returns what ``function`` does and the values
+            of all other variables after it; the ids of the variables it has read, once it has been
+            called; and these others.
+        """
+        read: set[int] = set()
+        trained = {id(variable) for variable in variables}
+        others = [variable for variable in self._state if id(variable) not in trained]
+        before = [variable.value for variable in others]
+
+        def pure(values: list[Tensor], inputs: tuple[Tensor, ...]) -> tuple[Any, list[Tensor]]:
+            mapping = [*zip(variables, values, strict=True), *zip(others, before, strict=True)]
+            with _RecordingScope(mapping) as scope:
+                results = function(*inputs)
+            read.update(scope.read)
+            return results, [scope.get_current_value(variable) for variable in others]
+
+        return pure, read, others
+
+    def input_gradient(
+        self, function: Callable[[Tensor], Tensor], inputs: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        state = self._state
+
+        def pure(inputs: Tensor, values: list[Tensor]) -> tuple[Tensor, Any]:
+            with keras.StatelessScope(list(zip(state, values, strict=True))) as scope:
+                outputs = function(inputs)
+            assigned = [scope.get_current_value(variable) for variable in state]
+            return ops.sum(outputs), (outputs, assigned)
+
+        (_, (outputs, assigned)), gradient = jax.value_and_grad(pure, has_aux=True)(
+            inputs, [variable.value for variable in state]
+        )
+        _assign(state, assigned)
+        return outputs, gradient
+
+    def either(self, condition: Tensor, first: Callable[[], Any], second: Callable[[], Any]) -> Any:
+        state = self._state
+
+        def pure(function: Callable[[], Any]) -> Callable[[list[Tensor]], tuple[Any, list[Tensor]]]:
+            def branch(values: list[Tensor]) -> tuple[Any, list[Tensor]]:
+                with keras.StatelessScope(list(zip(state, values, strict=True))) as scope:
+                    results = function()
+                return results, [scope.get_current_value(variable) for variable in state]
+
+            return branch
+
+        results, values = jax.lax.cond(
+            condition, pure(first), pure(second), [variable.value for variable in state]
+        )
+        _assign(state, values)
+        return results
+
+    def images_to_device(self, images: np.ndarray) -> Tensor:
+        if self._distribution:
+            return jax.device_put(images, self._distribution.replicated())
+        return jax.numpy.asarray(images)
+
+    def take_images(self, images: Tensor, indices: Tensor, size: int) -> Tensor:
+        del size
+        return jax.numpy.take(images, indices, axis=0)
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        return "RESOURCE_EXHAUSTED" in str(error) or "Out of memory" in str(error)
+
+
+def _assign(variables: Sequence[keras.Variable], values: Sequence[Tensor]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def _reached(
+    variables: Sequence[keras.Variable], gradients: Sequence[Tensor], read: set[int]
+) -> Gradients:
+    """JAX differentiates by what is never used as well, and gives zeros: None in their place."""
+    return [
+        gradient if id(variable) in read else None
+        for variable, gradient in zip(variables, gradients, strict=True)
+    ]
