@@ -1,4 +1,4 @@
-"""``architecture.png``: a run's networks as rows of boxes, one for each map that a kernel makes."""
+"""``architecture.png``: a run's networks as rows of boxes, one for each layer with a kernel."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ import keras
 from keras import layers
 
 BLOCKS_IN_A_ROW = 10
-"""Longer networks go on in a row below."""
+"""Longer networks continue in a row below."""
 COLUMN = 1.45
 """Inches from one block to the next."""
 HIGHEST, WIDEST = 1.3, 1.1
-"""Inches of the largest map's and the widest map's box."""
+"""Inches: the height of the largest map's box, and the width of the widest one's."""
 LINE = 0.135
 """Inches of a line of text."""
 
 
 @dataclass
 class Block:
-    """A layer with a kernel (or an input, or one that merges) and the layers around it."""
+    """A layer with a kernel (or an input, or a merging layer) and the layers around it."""
 
     layers: list[str]
-    """What to call each of them, in order."""
+    """The text of each, in order."""
     shape: tuple[int | None, ...]
-    """Of what the last puts out for one image: (H, W, channels) or (channels,)."""
+    """Of the last one's output for one image: (H, W, channels) or (channels,)."""
     parameters: int
     inputs: list[int] = field(default_factory=list)
-    """The numbers of the blocks that lead to it."""
+    """The numbers of the blocks it reads from."""
     is_open: bool = False
-    """Whether it has no kernel yet and takes one in: pooling, say, before a convolution."""
+    """Whether it still lacks a kernel and takes one in, as pooling before a convolution."""
 
     @property
     def side(self) -> int:
@@ -54,12 +54,12 @@ class Block:
 
 
 def blocks(network: keras.Model) -> list[Block]:
-    """Divide a network into blocks, in the order in which they are computed.
+    """The blocks of a network, in the order in which they are computed.
 
     Normalisation, activation and dropout, which keep the shape, belong to the convolution before
-    them, and so does a reshaping; what makes another shape without a kernel (flattening,
-    upsampling, pooling) belongs to the one after it. A layer that several others read from ends its
-    block. A network that is no graph of layers is one block.
+    them, and so does a reshaping; layers without a kernel that change the shape (flattening,
+    upsampling, pooling) belong to the convolution after them. A layer that several others read from
+    ends its block. A network that is not a graph of layers is one block.
     """
     if not getattr(network, "inputs", None):
         return [Block([type(network).__name__], (), network.count_params())]
@@ -93,7 +93,7 @@ def blocks(network: keras.Model) -> list[Block]:
 
 
 def _sources(network: keras.Model, graph: Sequence[layers.Layer]) -> list[list[int]]:
-    """What each layer reads from: numbers of the network's inputs, which come first, and layers."""
+    """What each layer reads from, as numbers: first the network's inputs, then its layers."""
     first = len(network.inputs)
     if isinstance(network, keras.Sequential):
         return [[first + number - 1] for number in range(len(graph))]
@@ -108,14 +108,14 @@ def _tensors(structure: object) -> list[keras.KerasTensor]:
 
 
 def _has_kernel(layer: layers.Layer) -> bool:
-    """Whether it mixes channels or pixels by weights, rather than scale and shift them."""
+    """Whether weights mix channels or pixels, rather than scale and shift them."""
     inner = layer.layer if isinstance(layer, layers.Wrapper) else layer
     is_normalization = type(inner).__name__.endswith(("Normalization", "Norm"))
     return not is_normalization and any(len(weight.shape) > 1 for weight in inner.weights)
 
 
 def _describe(layer: layers.Layer) -> list[str]:
-    """A line for a layer, and for a wrapper another for what it wraps."""
+    """A line for a layer; for a wrapper, another for the layer inside."""
     name = type(layer).__name__
     if isinstance(layer, layers.Wrapper):
         return [name, *_describe(layer.layer)]
@@ -137,9 +137,9 @@ def _describe(layer: layers.Layer) -> list[str]:
 
 
 def draw(networks: Mapping[str, Sequence[Block]], path: Path, title: str) -> None:
-    """Draw networks below each other, from left to right.
+    """Draw networks below each other, each from left to right.
 
-    The height of a box grows with the root of its map's height, the width with the root of the
+    A box is as high as the square root of its map's height and as wide as the square root of its
     number of channels, on one scale for all.
     """
     everything = [block for made in networks.values() for block in made]
@@ -173,16 +173,22 @@ def draw(networks: Mapping[str, Sequence[Block]], path: Path, title: str) -> Non
             )
             for block in row
         ]
-        middle = top - 3 * LINE - HIGHEST / 2
-        for place, (block, size) in enumerate(zip(row, sizes, strict=True)):
-            _draw_block(axis, made, start + place, (0.1 + COLUMN * (place + 0.5), middle), size)
-            if start + place - 1 in block.inputs:
-                before = sizes[place - 1][0] if place else COLUMN - 0.4
-                _arrow(axis, 0.1 + COLUMN * (place - 0.5) + before / 2,
-                       0.1 + COLUMN * (place + 0.5) - size[0] / 2, middle)  # fmt: skip
+        _draw_row(axis, made, start, sizes, top - 3 * LINE - HIGHEST / 2)
         top -= row_height
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=100)
+
+
+def _draw_row(
+    axis: Axes, made: Sequence[Block], start: int, sizes: Sequence[tuple[float, float]], y: float
+) -> None:
+    """Draw the blocks from ``start`` on, and an arrow to each that reads from the one before."""
+    for place, size in enumerate(sizes):
+        number, x = start + place, 0.1 + COLUMN * (place + 0.5)
+        _draw_block(axis, made, number, (x, y), size)
+        if number - 1 in made[number].inputs:
+            before = sizes[place - 1][0] if place else COLUMN - 0.4
+            _arrow(axis, x - COLUMN + before / 2, x - size[0] / 2, y)
 
 
 def _draw_block(
@@ -199,7 +205,7 @@ def _draw_block(
     lines = [(shape, "bold", "black"), *((text, "normal", "black") for text in block.layers)]
     if block.parameters:
         lines.append((f"{block.parameters:,}", "normal", "dimgrey"))
-    # Blocks are numbered only where an arrow from the left does not tell what leads to them.
+    # Numbers are drawn only if the arrows from the left do not show all connections.
     if any(later.inputs != [place] for place, later in enumerate(made[1:])):
         axis.text(x, y + HIGHEST / 2 + LINE / 2, str(number + 1), fontsize=7, ha="center")
         if block.inputs not in ([], [number - 1]):

@@ -1,4 +1,4 @@
-"""What a run tells about itself: ``history.csv`` and ``history.png``."""
+"""The tables that grow with a run, and the first of them: ``history.csv`` and ``history.png``."""
 
 from __future__ import annotations
 
@@ -18,28 +18,26 @@ from utils.common.errors import UserError
 from utils.common.files import atomic_path
 
 MOST_POINTS = 2000
-"""Curves with more points than this are drawn through means of neighbouring points."""
-
-
+"""Longer curves are drawn through means of neighbouring points."""
 SCHEDULES = ("learning_rate", "gamma", "beta2")
-"""Scalars that a step does not find out but follows."""
+"""Scheduled values among the scalars that a step returns."""
 
 
 def is_for_history_only(name: str) -> bool:
-    """Tell whether a scalar that a step returns is for ``history.csv``, not the progress bar."""
+    """Whether a scalar of a step goes to ``history.csv`` but not to the progress bar."""
     return "_gradient_" in name or name.endswith("_updates") or name in SCHEDULES
 
 
 def read_rows(path: Path, step: int, texts: Collection[str] = ()) -> list[dict[str, Any]]:
-    """The rows of a `Table` up to ``step``, each by its columns; none if there is no file.
+    """The rows of a `Table` up to ``step``, each by its columns; none without a file.
 
     Args:
         path: a CSV file whose first column is the step.
-        step: later rows are left out, and half a line that a killed run left at the end.
+        step: later rows are left out, as is half a line at the end, left by a killed run.
         texts: columns that hold no numbers.
 
     Raises:
-        UserError: a line that is not the last holds something else than numbers.
+        UserError: a line before the last holds something other than numbers.
     """
     if not path.exists():
         return []
@@ -62,7 +60,7 @@ def read_rows(path: Path, step: int, texts: Collection[str] = ()) -> list[dict[s
 
 
 class Table(ABC):
-    """A CSV file that grows with a run; the first of its columns is the step."""
+    """A CSV file that grows with a run; its first column is the step."""
 
     TEXTS: ClassVar[tuple[str, ...]] = ()
     """Columns that hold no numbers."""
@@ -73,14 +71,14 @@ class Table(ABC):
         self.rows: list[list[Any]] = []
 
     def read(self, step: float = math.inf) -> None:
-        """Take over the rows of the file, if there is one, up to ``step``."""
+        """Read the rows of the file, if there is one, up to ``step``."""
         for known in read_rows(self.path, step, self.TEXTS):
             self.rows.append([known.get(name, math.nan) for name in self.columns])
 
     def resume(self, step: int) -> None:
-        """Take over the rows up to ``step`` and drop those that an interrupted run wrote after.
+        """Read the rows up to ``step``, and drop later ones from the file.
 
-        Columns that are measured no longer stay, after the others.
+        Columns that are no longer measured stay, after the others.
         """
         known = read_rows(self.path, step, self.TEXTS)
         self.columns += [name for name in (known[0] if known else ()) if name not in self.columns]
@@ -91,7 +89,7 @@ class Table(ABC):
             writer.writerows(self._format(row) for row in self.rows)
 
     def append(self, rows: Iterable[Sequence[Any]]) -> None:
-        """Add rows to the file and put them on the disk, so that a checkpoint can rely on them."""
+        """Add rows to the file and flush it to the disk: a checkpoint relies on them."""
         rows = [[*row, *[math.nan] * (len(self.columns) - len(row))] for row in rows]
         self.rows += rows
         with open(self.path, "a", newline="", encoding="utf-8") as file:
@@ -101,7 +99,7 @@ class Table(ABC):
 
     @abstractmethod
     def _format(self, row: Sequence[Any]) -> list[str]:
-        """The cells of a row, as they stand in the file."""
+        """The cells of a row in the file."""
 
 
 class Panel(NamedTuple):
@@ -110,23 +108,22 @@ class Panel(NamedTuple):
     label: str
     names: list[str]
     times: np.ndarray
-    """float64 (rows, 3): step, epoch and seconds; rows in which no curve has a value are left
-    out."""
+    """float64 (rows, 3): step, epoch and seconds; only rows in which a curve has a value."""
     values: np.ndarray
     """float64 (rows, names); NaN where a curve has none."""
     is_sparse: bool
     """Whether fewer than half of the rows have a value."""
     is_logarithmic: bool
     limits: tuple[float, float] | None
-    """Of the axis; None is wherever the values are."""
+    """Of the axis; None fits the values."""
 
 
 class History(Table):
     """``history.csv``: a row every few steps, each the mean over the steps since the row before.
 
     Columns: ``step`` (generator updates so far), ``epoch`` (passes over the data set so far),
-    ``seconds`` (training time so far, interruptions left out), then what ``train_step`` returns.
-    Names that end in ``_updates`` are counts, of which a row has the last.
+    ``seconds`` (training time so far, without interruptions), then what ``train_step`` returns.
+    Names that end in ``_updates`` are counts: a row has the last one, not the mean.
     """
 
     def __init__(self, path: Path, names: Sequence[str]) -> None:
@@ -134,7 +131,7 @@ class History(Table):
 
     @classmethod
     def of_file(cls, path: Path) -> History:
-        """The history that a run has written, with the columns it has there."""
+        """The history in a file, with the columns of the file."""
         with open(path, newline="", encoding="utf-8") as file:
             history = cls(path, next(csv.reader(file), [])[3:])
         history.read()
@@ -148,11 +145,11 @@ class History(Table):
         ]
 
     def means(self, after: float, step: int) -> dict[str, float]:
-        """Mean answers and gradients over the rows after a step, up to another one.
+        """Means over the rows after a step, up to another one.
 
         Returns:
-            ``d_real`` and ``d_fake``, ``gradient_first`` and ``gradient_last`` of the generator;
-            what the method does not return is left out.
+            ``d_real`` and ``d_fake``, ``gradient_first`` and ``gradient_last`` of the generator,
+            without those that the method does not return.
         """
         rows = [row for row in self.rows if after < row[0] <= step]
         names = {"d_real": "d_real", "d_fake": "d_fake"}
@@ -164,9 +161,9 @@ class History(Table):
         }
 
     def _panels(self) -> list[tuple[str, list[str], str]]:
-        """What is drawn, from the top down: label, columns and scale of each panel.
+        """Label, columns and scale of each panel, from the top down.
 
-        The scale is ``linear``, ``log``, or ``score``: logarithmic where the values ask for it.
+        The scale is ``linear``, ``log``, or ``score``: logarithmic if the values span decades.
         """
         names = self.columns[3:]
         counts = [name for name in names if name.endswith("_updates")]
@@ -184,16 +181,16 @@ class History(Table):
         return [(label, group, scale) for label, group, scale in panels if group]
 
     def _skipped(self, counts: Sequence[str]) -> bool:
-        """Whether a network has ever got other than its number of updates in a step."""
+        """Whether a network ever had more or fewer updates in a step than usual."""
         for place in (self.columns.index(name) for name in counts):
-            # Rows of an older version have no counts.
+            # Rows of older versions have no counts.
             shares = {row[place] / row[0] for row in self.rows if math.isfinite(row[place])}
             if any(not share.is_integer() for share in shares) or len(shares) > 1:
                 return True
         return False
 
     def curves(self) -> list[Panel]:
-        """What there is to draw, from the top down, through at most MOST_POINTS points each."""
+        """The panels from the top down, with at most MOST_POINTS points a curve."""
         table = thin(self.table())
         found = []
         for label, names, scale in self._panels():
@@ -201,16 +198,16 @@ class History(Table):
             known = np.isfinite(values)
             limits = None
             if label == "loss" and known.any():
-                # A few wild steps at the beginning must not flatten everything after them.
+                # A few wild steps at the beginning must not flatten the rest.
                 finite = values[known]
                 limits = (min(0.0, finite.min()), 1.3 * float(np.percentile(finite, 99)) + 1e-9)
             if label in ("mean answer", "augmentation_probability"):
                 limits = (0.0, 1.0)
             first = values[known[:, 0], 0]
-            # KID falls by orders of magnitude, most of it at first.
+            # KID falls by orders of magnitude, mostly at first.
             falls = len(first) and 0 < 100 * first.min() < first.max()
             is_log = scale == "log" or bool(scale == "score" and falls)
-            rows = known.any(axis=1)  # a score is not taken at every row
+            rows = known.any(axis=1)  # few rows have a score
             is_sparse = bool(rows.sum() < 0.5 * len(rows))
             times, values = table[rows, :3], values[rows]
             found.append(Panel(label, names, times, values, is_sparse, is_log, limits))
@@ -221,7 +218,7 @@ class History(Table):
         return np.array(self.rows, np.float64).reshape(-1, len(self.columns))
 
     def plot(self, path: Path, title: str) -> None:
-        """Draw every column over the steps: losses above, the discriminator's answers below."""
+        """Draw the panels below each other, over the steps."""
         panels = self.curves()
         figure = Figure(figsize=(9, 2.8 * len(panels) + 0.4), layout="constrained")
         FigureCanvasAgg(figure)
