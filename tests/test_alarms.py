@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import math
-import sys
 
 import keras
 import numpy as np
@@ -13,10 +11,8 @@ import pytest
 import dcgan
 import r3gan
 import wgan
-from tests.conftest import TINY
 from utils.common.commandline import option_names
 from utils.models.adversarial import kernel_size
-from utils.watching import alarms
 from utils.watching.alarms import Health, find
 from utils.watching.rules import MEASURED, Limits
 
@@ -202,36 +198,3 @@ def test_the_file_says_what_was_noted(tmp_path):
     assert again.rows == health.rows[:3]
     assert [alarm.name for alarm in again.alarms()] == ["copies"]
     assert [alarm.step for alarm in again.alarms()] == [3000]
-
-
-def test_a_run_says_it_and_a_resumed_one_says_the_same(tmp_path, data_file, monkeypatch, capsys):
-    """A generator that does not learn draws the same grid again and again."""
-    monkeypatch.setattr(alarms, "Limits", functools.partial(Limits, first_step=20))
-    monkeypatch.chdir(tmp_path)
-    common = [
-        *TINY, "--data", data_file, "--generator-learning-rate", 0, "--score-interval", 5,
-        "--sample-interval", 5, "--history-interval", 1, "--checkpoint-interval", 5,
-        "--average-half-life", 0,
-    ]  # fmt: skip
-
-    def run(*arguments: object) -> list[str]:
-        monkeypatch.setattr(sys, "argv", ["dcgan.py", *map(str, arguments)])
-        dcgan.main()
-        output = capsys.readouterr().out
-        return [line for line in output.splitlines() if "ALARM" in line and "dead" in line]
-
-    said = run(*common, "--steps", 30, "--run-name", "a")
-    assert said == [
-        "ALARM at step 25: dead generator: its samples change by 0 of 255 shades on average (since "
-        "step 20). Try another --generator-learning-rate, --normalization before-activation or a "
-        "new run, as a network of dead units does not recover."
-    ]
-    assert run(*common, "--steps", 15, "--run-name", "b") == []
-    assert run("--resume", "b", "--steps", 30) == said
-    tables = [(tmp_path / "images" / name / "health.csv").read_text() for name in ("a", "b")]
-    assert tables[0] == tables[1]
-    assert len(tables[0].splitlines()) == 8
-    drawn = [(tmp_path / "images" / name / "best-worst.png").read_bytes() for name in ("a", "b")]
-    assert drawn[0] == drawn[1]
-    page = (tmp_path / "images/a/index.html").read_text()
-    assert '"best_worst": "best-worst.png"' in page

@@ -12,9 +12,8 @@ from keras import layers, ops
 from PIL import Image
 
 import dcgan
-from tests.conftest import TINY, blobs, run_script
+from tests.conftest import blobs
 from tests.test_alternation import real_images, tiny_method
-from tests.test_runs import assert_same_state, read_answers
 from utils import backend
 from utils.data.dataset import Dataset
 from utils.models.adversarial import update_scalars
@@ -201,27 +200,6 @@ def test_asking_changes_nothing():
     method.discriminator(method.generator(latents, training=True), training=True)
     moved = [np.any(a != b) for a, b in zip(before, values(), strict=True)]
     assert 8 < sum(moved) < len(moved)
-
-
-def test_a_run_that_is_looked_at_more_often_is_the_same_run(tmp_path, data_file):
-    arguments = [*TINY, "--data", data_file, "--holdout", "0.3", "--steps", "12",
-                 "--checkpoint-interval", "4", "--label-noise", "0.1",
-                 "--generator-dropout", "0.2", "--discriminator-dropout", "0.2"]  # fmt: skip
-    for name, interval in (("often", 1), ("seldom", 100)):
-        options = ["--run-name", name, "--sample-interval", interval]
-        result = run_script("dcgan.py", *arguments, *options, folder=tmp_path)
-        assert result.returncode == 0, result.stderr
-    last = Path("checkpoints", "step_0000012.npz")
-    runs = tmp_path / "saved_models"
-    assert_same_state(runs / "often" / last, runs / "seldom" / last)
-    often, seldom = (read_answers(tmp_path / "images" / name) for name in ("often", "seldom"))
-    kinds = ("training", "held out", "generated")
-    assert list(often) == [(str(step), kind) for step in range(13) for kind in kinds]
-    assert seldom == {key: often[key] for key in seldom}
-    assert [step for step, _ in seldom] == 3 * ["0"] + 3 * ["12"]
-    # 14 pictures to train on and 6 held out, in whole batches of 4.
-    asked = {kind: row["pictures"] for (_, kind), row in seldom.items()}
-    assert asked == {"training": "12", "held out": "4", "generated": "12"}
 
 
 @pytest.mark.parametrize(
