@@ -47,10 +47,10 @@ class Options(Manners):
     """The old pages of mahq.net as the Wayback Machine has them, the live site (in whichever
     layout), or the Gundam Wiki."""
     index_url: str = ""
-    """Start from this page instead, which has the same layout; only its host is asked then. With
+    """Start from this page instead, which has the same layout; only its host is asked. With
     --source wiki, the address of the wiki's api.php; with wayback, the page as it was called."""
     show: tuple[str, ...] = ()
-    """Only these shows, by folder (msgundam) or title; none: all."""
+    """Only these shows, by folder (msgundam) or title; none takes all."""
     unit_types: tuple[str, ...] = ("mobile suit", "transformable mobile armor", "mobile fighter")
     """Keep what has a unit type that ends with one of these."""
     variants: bool = False
@@ -62,8 +62,7 @@ class Options(Manners):
     dry_run: bool = False
     """List what would be fetched. Reads (and keeps) the pages that list suits, nothing else."""
     refresh: bool = False
-    """Ask for everything again, if changed, even though the last run left something missing; left
-    out, the same command goes on with that."""
+    """Ask whether anything has changed, even though the last run left something missing."""
 
     # How to ask, in addition to `Manners`.
     give_up_after: int = 10

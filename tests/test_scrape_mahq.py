@@ -45,8 +45,8 @@ from tests.fixture_site import (
 from utils.scraping import pages
 from utils.scraping.addresses import host_of, is_on
 from utils.scraping.names import folder_name, picture_name, plain_name
+from utils.scraping.sources.wiki import read_infobox
 from utils.scraping.transport import FetchError
-from utils.scraping.wikitext import read_infobox
 
 QUICK = ["--delay", "0", "--backoff", "0.01", "--too-many-pause", "0.2"]
 

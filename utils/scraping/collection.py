@@ -15,7 +15,6 @@ The journal is the truth: everything else can be made again from it and from the
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -31,9 +30,9 @@ from utils.scraping.journal import Entry, Journal, disk
 from utils.scraping.names import UNRECOGNISED, plain_name
 from utils.scraping.picture_files import PictureFiles, inspect_picture
 from utils.scraping.transport import Answer, FetchError
-from utils.scraping.web import Session
 
 STATE = ".scrape"
+Ask = Callable[..., Answer]
 
 
 class Collection:
@@ -69,22 +68,13 @@ class Collection:
 
     # Pages and pictures.
 
-    def page(
-        self,
-        session: Session,
-        request: str,
-        max_bytes: int,
-        unchanging: bool = False,
-        **get: Any,
-    ) -> tuple[Entry, bytes]:
-        """The answer to a request for a page, from this round's store or from the network.
+    def page(self, request: str, ask: Ask, unchanging: bool = False) -> tuple[Entry, bytes]:
+        """A page, from this round's store or from the network.
 
         Args:
-            session: that asks if need be.
             request: the address.
-            max_bytes: that a page may have.
+            ask: as ``Session.get``; takes ``headers`` of a conditional request.
             unchanging: what was got in any round is as good as in this one.
-            **get: further arguments of ``Session.get``.
 
         Raises:
             FetchError: nothing usable; ``kept`` is an (entry, body) of an earlier round or None.
@@ -102,29 +92,19 @@ class Collection:
                     return entry, body
             return None
 
-        ask = functools.partial(session.get, request, max_bytes, **get)
-        return self._get(request, unchanging, ask, keep, stored)
+        return self._get(request, ask, unchanging, keep, stored)
 
     def picture(
-        self,
-        session: Session,
-        request: str,
-        image_url: str,
-        show: str,
-        max_bytes: int,
-        unchanging: bool = False,
-        **get: Any,
+        self, request: str, ask: Ask, image_url: str, show: str, unchanging: bool = False
     ) -> Entry:
-        """The picture at an address, in its file, from this round or from the network.
+        """A picture in its file, from this round or from the network.
 
         Args:
-            session: that asks if need be.
             request: the address to ask for.
+            ask: see `page`.
             image_url: the picture's own address, which names the file.
             show: the folder of a picture that is new.
-            max_bytes: that a picture may have.
-            unchanging: what was got in any round is as good as in this one.
-            **get: further arguments of ``Session.get``.
+            unchanging: see `page`.
 
         Raises:
             FetchError: no picture; ``kept`` is the entry of an earlier round or None.
@@ -143,25 +123,20 @@ class Collection:
         def stored(entry: Entry) -> Entry | None:
             return entry if self.files.has(entry) else None
 
-        ask = functools.partial(session.get, request, max_bytes, **get)
-        return self._get(request, unchanging, ask, keep, stored)
+        return self._get(request, ask, unchanging, keep, stored)
 
     def _get(
         self,
         request: str,
+        ask: Ask,
         unchanging: bool,
-        ask: Callable[..., Answer],
         keep: Callable[[Entry, bytes], None],
         stored: Callable[[Entry], Any],
     ) -> Any:
         """What is stored of a request, after asking for it where this round has not.
 
-        Args:
-            request: the address.
-            unchanging: what was got in any round is as good as in this one.
-            ask: takes ``headers``, those of a conditional request.
-            keep: stores a new body and records its entry.
-            stored: what there is of a good entry, or None.
+        ``keep`` stores a new body and records its entry; ``stored`` gives what there is of a good
+        entry, or None.
         """
         entry, good = self.journal.entries.get(request), self.journal.good.get(request)
         have = stored(good) if good else None
@@ -188,16 +163,14 @@ class Collection:
             raise
         return stored(new)
 
-    def _ask_if_changed(
-        self, request: str, known: Entry | None, ask: Callable[..., Answer]
-    ) -> Answer:
+    def _ask_if_changed(self, request: str, known: Entry | None, ask: Ask) -> Answer:
         """The answer of the network: 304 where what is known has not changed."""
         headers = {}
         if known:
             headers = {"If-None-Match": known.etag, "If-Modified-Since": known.last_modified}
             headers = {name: value for name, value in headers.items() if value}
         try:
-            answer = ask(headers=headers)
+            answer = ask(request, headers=headers)
         except FetchError as error:
             if error.final:
                 self._refuse(request, error)

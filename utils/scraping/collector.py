@@ -7,7 +7,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
 
 from utils.common.errors import RunError, UserError
 from utils.scraping.collection import Collection
@@ -15,23 +14,10 @@ from utils.scraping.journal import Entry
 from utils.scraping.manifest import Manifest, describe
 from utils.scraping.pages import Page, reason_to_refuse
 from utils.scraping.sources import SOURCES
-from utils.scraping.sources.source import MB, SourceOptions, Suit
+from utils.scraping.sources.source import Options, Suit
 from utils.scraping.transport import FetchError
 
 SAVE_INTERVAL = 5.0  # seconds between two writings of the lists while pictures come in
-
-
-class CollectorOptions(SourceOptions, Protocol):
-    """The options of the script that say what is collected."""
-
-    source: str
-    output: str
-    unit_types: tuple[str, ...]
-    variants: bool
-    limit: int
-    dry_run: bool
-    give_up_after: int
-    max_picture_mb: float
 
 
 class Collector:
@@ -42,7 +28,7 @@ class Collector:
         say: is given every line for the person.
     """
 
-    def __init__(self, options: CollectorOptions, say: Callable[[str], None]) -> None:
+    def __init__(self, options: Options, say: Callable[[str], None]) -> None:
         self.options = options
         self.say = say
         limits = f"{options.max_page_mb:g}/{options.max_picture_mb:g} MB"
@@ -133,15 +119,11 @@ class Collector:
 
     def _fetch(self, suit: Suit, choices: list[str]) -> Entry | None:
         """The picture at the first of a few addresses that has one; a failure if none has."""
-        source, failure = self.source, None
+        failure = None
         for choice in choices[:4]:
-            address = source.picture_address(choice)
+            address = self.source.picture_address(choice)
             try:
-                entry = self.collection.picture(
-                    source.session, source.picture_request(address), address, suit.show,
-                    int(self.options.max_picture_mb * MB),
-                    unchanging=source.unchanging, **source.checks(),
-                )  # fmt: skip
+                entry = self.source.fetch_picture(address, suit.show)
             except FetchError as error:
                 failure = failure or (address, error)
                 if error.kept:

@@ -83,8 +83,8 @@ class Journal:
 
         Args:
             key: the source.
-            selection: what is wanted of it. A round that ended is gone on with for another
-                selection, so that wanting something else does not fetch everything again.
+            selection: what is collected of it. A round that ended goes on for another selection,
+                so that changing one's mind does not fetch everything again.
             refresh: begin the next round in any case.
             look_only: never begin another than the first.
 

@@ -1,8 +1,6 @@
-"""Reading pages of mahq.net, of the old layout and of the WordPress one, and of the Gundam Wiki.
+"""What a page of mahq.net says, in the old layout or the WordPress one: bytes in, a Page out.
 
-Knows nothing of the network and of files: bytes of a page in, what it says out. Lenient, because
-pages written by hand over fifteen years keep to no rule; what cannot be understood at all comes
-out as a Page with an empty ``layout``.
+Lenient, because pages written by hand over fifteen years keep to no rule.
 """
 
 from __future__ import annotations
@@ -21,20 +19,22 @@ from utils.scraping.page_pictures import old_pictures, wordpress_pictures
 if TYPE_CHECKING:
     from bs4 import BeautifulSoup, PageElement, Tag
 
+LABELLED_LINE = re.compile(r"(unit type|model number|code name) ?: ?(.+)", re.IGNORECASE)
 BLOCKS = re.compile(
     r"(address|article|aside|blockquote|center|d[dlt]|div|fieldset|figure|footer|form|h[1-6]|header"
     r"|hr|li|main|nav|[ou]l|p|pre|section|table|t(body|d|h|head|r))"
 )
+CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 # Encodings of pages. Python knows others, such as punycode, that take for ever on hostile bytes.
 ENCODINGS = re.compile(
     r"(utf-(8|16|32)|iso8859|cp\d|koi8|mac|shift_jis|euc_|gb|big5|iso2022|hz|ascii|tis).*"
 )
+ENCODINGS_THAT_MEAN_WINDOWS = ("iso8859-1", "ascii", "cp1252")
 MAX_VALUE = 1000  # characters of a value that are read
 MAX_NODES = 100  # tags and texts in a heading, a label or a link
 # Beyond all pages that people write, even those who never close a tag.
 MAX_DEPTH = 1000
 MAX_TAGS = 100_000
-ENCODINGS_THAT_MEAN_WINDOWS = ("iso8859-1", "ascii", "cp1252")
 
 EXPECTED = (
     "a cell <td class='shadow-horizontal'> (old layout) or a WordPress page, with links to other "
@@ -115,16 +115,12 @@ def reason_to_refuse(page: Page, accepted: tuple[str, ...]) -> str:
 
 
 def read_page(body: bytes, address: str, content_type: str = "") -> Page:
-    """Read a page.
+    """What a page says; one that makes no sense has an empty ``layout``.
 
     Args:
-        body: the bytes as they came.
+        body: the bytes as they came. Nothing in them raises an error.
         address: its own, against which links are joined.
         content_type: of the HTTP header, for its charset.
-
-    Returns:
-        The page; with an empty ``layout`` if it cannot be made sense of. Never raises for what is
-        in ``body``.
     """
     text = _decoded(body, content_type)
     try:
@@ -135,29 +131,26 @@ def read_page(body: bytes, address: str, content_type: str = "") -> Page:
 
 
 def _decoded(body: bytes, content_type: str) -> str:
-    declared = re.search(r"charset\s*=\s*[\"']?([\w.:-]+)", content_type, re.I) or re.search(
-        r"charset\s*=\s*[\"']?([\w.:-]+)", body[:2048].decode("latin-1"), re.I
-    )
-    encoding = ""
-    if body.startswith(codecs.BOM_UTF8):
-        encoding = "utf-8-sig"
-    elif declared:
-        try:
-            encoding = codecs.lookup(declared[1]).name
-        except (LookupError, ValueError):
-            encoding = ""
-        encoding = encoding if ENCODINGS.fullmatch(encoding) else ""
-    if encoding in ENCODINGS_THAT_MEAN_WINDOWS:
-        encoding = "cp1252"  # as browsers do: the apostrophes of such pages are 0x92
-    elif not encoding:
-        try:
-            return body.decode("utf-8").replace("\0", "")
-        except UnicodeDecodeError:
-            encoding = "cp1252"
+    encoding = _declared_encoding(body, content_type)
     try:
-        return body.decode(encoding, "replace").replace("\0", "")
+        text = body.decode(encoding, "replace") if encoding else body.decode("utf-8")
     except (LookupError, ValueError):
-        return body.decode("cp1252", "replace").replace("\0", "")
+        text = body.decode("cp1252", "replace")
+    return text.replace("\0", "")
+
+
+def _declared_encoding(body: bytes, content_type: str) -> str:
+    """The encoding that a page or its header names, or ""."""
+    if body.startswith(codecs.BOM_UTF8):
+        return "utf-8-sig"
+    found = CHARSET.search(content_type) or CHARSET.search(body[:2048].decode("latin-1"))
+    try:
+        encoding = codecs.lookup(found[1]).name if found else ""
+    except (LookupError, ValueError):
+        return ""
+    if encoding in ENCODINGS_THAT_MEAN_WINDOWS:
+        return "cp1252"  # as browsers do: the apostrophes of such pages are 0x92
+    return encoding if ENCODINGS.fullmatch(encoding) else ""
 
 
 def _read(text: str, address: str) -> Page:
@@ -242,9 +235,10 @@ def _title(soup: BeautifulSoup, roots: list[Tag]) -> str:
 
 
 def _fields(root: Tag) -> dict[str, str]:
-    """The data block: bold labels that end with a colon, or lines that start with one."""
+    """The data block: labels in bold and the text up to the next, or lines that start with one."""
     from bs4 import CData, NavigableString
 
+    labels = _labels(root)
     fields: dict[str, str] = {}
     lines: list[str] = [""]
     label, value = "", ""
@@ -255,17 +249,8 @@ def _fields(root: Tag) -> dict[str, str]:
             fields[label] = one_line(value[:MAX_VALUE]).lstrip(": ")
         label, value = "", ""
 
-    labels = {}
-    for tag in root.find_all(["strong", "b", "th", "dt"]):
-        text = _text(tag)
-        following = tag.next_sibling
-        colon_after = isinstance(following, NavigableString) and following.lstrip().startswith(":")
-        in_table = tag.name in ("th", "dt") and bool(text)
-        if 1 < len(text) <= 60 and (text.endswith(":") or colon_after or in_table):
-            labels[id(tag)] = text.rstrip(": ")
     inside: Tag | None = None
     for node in root.descendants:
-        # By identity: tags are equal when all that is in them is.
         if inside is not None and not any(parent is inside for parent in node.parents):
             inside = None
         if id(node) in labels:
@@ -286,11 +271,25 @@ def _fields(root: Tag) -> dict[str, str]:
     finish()
     if not any(label.casefold() == "unit type" for label in fields):
         for line in lines:
-            known = r"(unit type|model number|code name) ?: ?(.+)"
-            found = re.match(known, one_line(line[:MAX_VALUE]), re.I)
+            found = LABELLED_LINE.match(one_line(line[:MAX_VALUE]))
             if found:
                 fields.setdefault(found[1], found[2])
     return {label: value for label, value in fields.items() if value}
+
+
+def _labels(root: Tag) -> dict[int, str]:
+    """The labels by the ids of their tags: tags are equal when all that is in them is."""
+    from bs4 import NavigableString
+
+    labels = {}
+    for tag in root.find_all(["strong", "b", "th", "dt"]):
+        text = _text(tag)
+        following = tag.next_sibling
+        colon_after = isinstance(following, NavigableString) and following.lstrip().startswith(":")
+        in_table = tag.name in ("th", "dt") and bool(text)
+        if 1 < len(text) <= 60 and (text.endswith(":") or colon_after or in_table):
+            labels[id(tag)] = text.rstrip(": ")
+    return labels
 
 
 def _links(root: Tag, base: str) -> list[Link]:

@@ -54,7 +54,7 @@ class Session:
             one inside, or None. Its host has to be one of ``inner_hosts``.
         inner_hosts: the sites that may be asked for through such a server.
         rewrite: applied to the target of every redirect.
-        say: is told in a line why the session waits.
+        say: is given a line that says why the session waits.
     """
 
     def __init__(

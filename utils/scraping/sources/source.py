@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 from utils.common.errors import RunError, UserError
 from utils.scraping import pages
 from utils.scraping.addresses import host_of, is_on, with_and_without_www
-from utils.scraping.collection import Collection
+from utils.scraping.collection import Ask, Collection
 from utils.scraping.journal import Entry
 from utils.scraping.pages import Page
 from utils.scraping.transport import FetchError
@@ -22,13 +23,21 @@ from utils.scraping.web import Session
 MB = 2**20
 
 
-class SourceOptions(Protocol):
-    """The options of the script that sources look at; they are ``Manners`` as well."""
+class Options(Protocol):
+    """What of the script's options is looked at below it; they are ``Manners`` as well."""
 
+    source: str
     index_url: str
     show: tuple[str, ...]
+    unit_types: tuple[str, ...]
+    variants: bool
+    limit: int
+    output: str
+    dry_run: bool
     delay: float
+    give_up_after: int
     max_page_mb: float
+    max_picture_mb: float
     archive_url: str
     captures_from: int
     captures_to: int
@@ -66,7 +75,7 @@ class Source(ABC):
     unchanging = False
     """Whether what is at an address stays what it is for ever."""
 
-    def __init__(self, options: SourceOptions, collection: Collection, reporter: Reporter) -> None:
+    def __init__(self, options: Options, collection: Collection, reporter: Reporter) -> None:
         self.options = options
         self.collection = collection
         self.reporter = reporter
@@ -130,12 +139,9 @@ class Source(ABC):
         Raises:
             FetchError: there is none, or it makes no sense.
         """
-        request = self.page_request(address)
-        max_bytes = int(self.options.max_page_mb * MB)
+        request, ask = self.page_request(address), self._ask(self.options.max_page_mb)
         try:
-            entry, body = self.collection.page(
-                self.session, request, max_bytes, unchanging=self.unchanging, **self.checks()
-            )
+            entry, body = self.collection.page(request, ask, self.unchanging)
         except FetchError as error:
             if not error.kept:
                 raise
@@ -151,14 +157,23 @@ class Source(ABC):
             )
         return page
 
+    def fetch_picture(self, address: str, show: str) -> Entry:
+        """The picture at an address, in a file of the collection; raises FetchError."""
+        request, ask = self.picture_request(address), self._ask(self.options.max_picture_mb)
+        return self.collection.picture(request, ask, address, show, self.unchanging)
+
+    def _ask(self, max_mb: float) -> Ask:
+        return functools.partial(self.session.get, max_bytes=int(max_mb * MB), **self.checks())
+
     def fetch_list(self, request: str, shown: str, pause: float = 0.0) -> bytes:
         """What an API answers, or what it answered earlier where that is all there is.
 
         Raises:
             RunError: there is nothing.
         """
+        ask = functools.partial(self.session.get, max_bytes=64 * MB, pause=pause)
         try:
-            return self.collection.page(self.session, request, 64 * MB, pause=pause)[1]
+            return self.collection.page(request, ask)[1]
         except FetchError as error:
             if not error.kept:
                 raise RunError(f"{shown}: {error}") from None

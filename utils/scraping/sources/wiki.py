@@ -15,7 +15,6 @@ from utils.scraping.names import folder_name
 from utils.scraping.pages import Page, one_line
 from utils.scraping.sources.source import Source, Suit, is_new
 from utils.scraping.web import Session
-from utils.scraping.wikitext import read_infobox
 
 PICTURE_HOSTS = ("static.wikia.nocookie.net", "vignette.wikia.nocookie.net")
 LABELS = {
@@ -83,7 +82,7 @@ class Wiki(Source):
         seen = set()
         while True:
             request = f"{self.index}?{urlencode(question | further, errors='replace')}"
-            answer = self._ask(request)
+            answer = self._query(request)
             for member in answer.get("query", {}).get("pages", []):
                 # What is left out for want of room comes with a later answer, for the same page.
                 key = str(member.get("pageid", member.get("title")))
@@ -93,7 +92,7 @@ class Wiki(Source):
                 return list(members.values())
             seen.add(request)
 
-    def _ask(self, request: str) -> dict[str, Any]:
+    def _query(self, request: str) -> dict[str, Any]:
         body = self.fetch_list(request, self.index)
         try:
             answer = json.loads(body)
@@ -131,3 +130,23 @@ class Wiki(Source):
         path = f"/wiki/{quote(title.replace(' ', '_'))}"
         address = urlunsplit((parts.scheme, parts.netloc, path, "", ""))
         return Page("wiki", title=title, fields=fields, pictures=pictures), address
+
+
+def read_infobox(wikitext: str) -> dict[str, str]:
+    """The parameters of the first template of a page that has more than two, as plain text."""
+    text = re.sub(r"<!--.*?-->|<ref[^>]*/>|<ref.*?</ref>", "", wikitext[:50_000], flags=re.S)
+    text = re.sub(r"\{\{[^{}|]*(?:\|[^{}=]*)?\}\}", " ", text)
+    text = text[: text.rfind("\n}}") + 3]  # what is never closed would be searched over and over
+    for template in re.findall(r"\{\{(.*?)\n\}\}", text, flags=re.S):
+        # Everything that repeats ends where the next thing must begin, or hostile text takes hours.
+        found = re.findall(r"^[ \t]*\|([^=|\n]+)=[ \t]*(.*(?:\n(?![ \t]*\|).*)*)", template, re.M)
+        fields = {one_line(name): _plain(value) for name, value in found}
+        if len(fields) > 2:
+            return {name: value for name, value in fields.items() if value}
+    return {}
+
+
+def _plain(wikitext: str) -> str:
+    text = re.sub(r"\[\[(?:[^\[\]|]*\|)?([^\[\]|]*)\]\]", r"\1", wikitext)
+    text = re.sub(r"<br\s*/?>", ", ", text, flags=re.I)
+    return one_line(re.sub(r"<[^>]*>|'{2,}", "", text))
