@@ -1,13 +1,13 @@
-"""What the alarms say of healthy trainings and of broken ones.
+"""Which alarms healthy and broken trainings raise.
 
     python benchmarks/alarms.py --folder data/alarms --set choose           # limits are chosen here
     python benchmarks/alarms.py --folder data/alarms --set prove            # and tried on new seeds
     python benchmarks/alarms.py --folder data/alarms --set prove --data data/robots-32.h5 --size 32
-    python benchmarks/alarms.py --folder data/alarms --table                # of what there is
+    python benchmarks/alarms.py --folder data/alarms --table                # of the runs there are
 
-Every run is a real one of the scripts, 32 px with small networks unless said otherwise, and is made
-once: what is there is not made again, and what was interrupted goes on. The table is read from the
-``health.csv`` of each run, so that other limits can be tried on the same runs in a second.
+Every run is a training by one of the scripts, with small networks, and is made once: an interrupted
+one is resumed. The table is read from the ``health.csv`` of each run, so that other limits can be
+tried on the same runs in a second.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ BASE = (
 
 @dataclass(frozen=True)
 class Case:
-    """A training, and what should be said of it."""
+    """A training, and the alarms that it should raise."""
 
     name: str
     flags: str
-    wanted: tuple[str, ...] = ()
-    """Alarms of which one must come; none may come where it is empty."""
+    expected: tuple[str, ...] = ()
+    """Alarms of which at least one must come; if empty, none may come."""
     script: str = "dcgan.py"
     preset: str = "plain"
     """Of dcgan.py: what the flags are added to."""
@@ -45,10 +45,10 @@ class Case:
 
     def arguments(self) -> list[str]:
         """The options that do not depend on data and seed."""
-        judge = "--critic-filters 16"
+        networks = "--critic-filters 16"
         if self.script == "dcgan.py":
-            judge = f"--preset {self.preset} --discriminator-filters 16"
-        return f"{BASE} {judge} {self.flags}".split()
+            networks = f"--preset {self.preset} --discriminator-filters 16"
+        return f"{BASE} {networks} {self.flags}".split()
 
 
 COLLAPSING = (
@@ -58,11 +58,11 @@ COLLAPSING = (
 )
 DEAD = "--generator-learning-rate 1 --normalization none --average-half-life 0"
 FEW = "--limit 100 --holdout 0.5 --discriminator-dropout 0"
-"""Fifty pictures to learn from."""
+"""Fifty training pictures."""
 RUNAWAY = ("runaway discriminator", "discriminator wins")
 BLIND = ("discriminator sees nothing", "collapse")
 STILL = ("dead generator", "runaway generator")
-BY_HEART = ("memorised", "copies")
+OVERFITTING = ("memorised", "copies")
 CASES = (
     Case("baseline", ""),
     Case("equal rates", "--generator-learning-rate 2e-4"),
@@ -74,8 +74,8 @@ CASES = (
     Case("discriminator x 50", "--discriminator-learning-rate 1e-2", RUNAWAY),
     Case("discriminator / 50", "--discriminator-learning-rate 4e-6", BLIND),
     Case("dead generator", DEAD, STILL),
-    Case("memorised", FEW, BY_HEART, steps=20_000),
-    # The same of the defaults, whose discriminator sees augmented images at half the rate.
+    Case("memorised", FEW, OVERFITTING, steps=20_000),
+    # The same with the defaults: augmentation, and half the learning rate of the discriminator.
     Case("defaults", "", preset="none"),
     Case("defaults, forced collapse", COLLAPSING, ("collapse",), preset="none"),
     Case("defaults, discriminator x 50", "--discriminator-learning-rate 5e-3", RUNAWAY,
@@ -83,7 +83,7 @@ CASES = (
     Case("defaults, discriminator / 50", "--discriminator-learning-rate 2e-6", BLIND,
          preset="none"),
     Case("defaults, dead generator", DEAD, STILL, preset="none"),
-    Case("defaults, few pictures", FEW, BY_HEART, preset="none", steps=20_000),
+    Case("defaults, few pictures", FEW, OVERFITTING, preset="none", steps=20_000),
 )  # fmt: skip
 SEEDS = {"choose": (0,), "prove": (1,)}
 
@@ -95,12 +95,12 @@ def folder_of(case: Case, data: str, size: int, seed: int) -> str:
 
 
 def prefix_of(case: Case) -> str:
-    """With what the names of its runs begin."""
+    """The beginning of the names of its runs."""
     return folder_of(case, "", 0, 0).removesuffix("-0-0")
 
 
 def train(case: Case, data: str, size: int, seed: int, folder: Path) -> None:
-    """Make the run, unless it is there; go on with it where it stopped."""
+    """Make the run, or resume it, unless it is complete."""
     name = folder_of(case, data, size, seed)
     done = folder / f"{name}.done"
     if done.exists():
@@ -116,13 +116,13 @@ def train(case: Case, data: str, size: int, seed: int, folder: Path) -> None:
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
     result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     (folder / f"{name}.log").write_text(result.stdout + result.stderr)
-    if result.returncode not in (0, 1):  # 1: a loss became NaN, which is an end as well
+    if result.returncode not in (0, 1):  # 1: a loss became NaN
         raise SystemExit(f"{name} failed: {result.stderr.strip().splitlines()[-1]}")
     done.touch()
 
 
 def alarms_of(folder: Path, name: str) -> tuple[list[Alarm], int]:
-    """What is said of a run, and its last step with a row."""
+    """The alarms of a run, and its last step with a row."""
     health = Health(folder / "images" / name / "health.csv")
     if not health.path.exists():
         return [], 0
@@ -131,19 +131,19 @@ def alarms_of(folder: Path, name: str) -> tuple[list[Alarm], int]:
 
 
 def verdict(case: Case, alarms: list[Alarm], ended_early: bool) -> str:
-    """Whether that is what should be said."""
+    """Whether these are the expected alarms."""
     names = {alarm.name for alarm in alarms}
-    if not case.wanted:
-        return "false alarm" if names else "quiet, as it should be"
-    if names & set(case.wanted):
+    if not case.expected:
+        return "false alarm" if names else "quiet, as expected"
+    if names & set(case.expected):
         return "caught"
     return "stopped by itself" if ended_early else "MISSED"
 
 
 def table(folder: Path) -> str:
-    """All runs there are, in Markdown."""
+    """All runs in the folder, in Markdown."""
     lines = [
-        "| training | seed | data | alarms, and the step at which they came | |",
+        "| training | seed | data | alarms, and the step at which they came | result |",
         "|---|---|---|---|---|",
     ]
     for case in CASES:
@@ -155,12 +155,12 @@ def table(folder: Path) -> str:
                 continue
             *data, _, seed = name.removeprefix(prefix_of(case)).split("-")
             alarms, last = alarms_of(folder, name)
-            said = "; ".join(
+            raised = "; ".join(
                 f"{alarm.name} {alarm.step:,}" + (f" (over {alarm.over:,})" if alarm.over else "")
                 for alarm in alarms
             )
             outcome = verdict(case, alarms, last < case.steps)
-            lines.append(f"| {case.name} | {seed} | {'-'.join(data)} | {said} | {outcome} |")
+            lines.append(f"| {case.name} | {seed} | {'-'.join(data)} | {raised} | {outcome} |")
     return "\n".join(lines)
 
 

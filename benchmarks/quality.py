@@ -62,28 +62,25 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.trainings import (
-    AVERAGED,
-    COLLAPSED,
+from benchmarks.tables import COLLAPSED, cell, difference_of_chance, markdown, pooled_deviation
+from benchmarks.timing import (
     REPOSITORY,
     STEPS_BETWEEN_FETCHES,
+    first_cores,
+    ratio,
+    seconds_a_step,
+    threads,
+    timed_elsewhere,
+)
+from benchmarks.trainings import (
+    AVERAGED,
     Training,
     Work,
-    alikeness,
-    cell,
-    difference_of_chance,
-    first_cores,
     lock_folder,
-    markdown,
-    pooled_deviation,
-    ratio,
     read_json,
     read_output,
     run_all,
-    seconds_a_step,
     slug,
-    threads,
-    timed_elsewhere,
     train_to,
     write_json,
 )
@@ -91,6 +88,7 @@ from utils.common.errors import RunError, UserError, one_line_errors
 from utils.common.files import atomic_path
 from utils.common.grids import caption, save_png, tile
 from utils.common.pictures import read_picture
+from utils.scoring.similarity import alikeness
 from utils.training.presets import DCGAN_PRESETS, WGAN_PRESETS
 
 # ------------------------------------------------------------------------------------------------

@@ -47,29 +47,26 @@ from PIL import Image, ImageDraw, ImageFont
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.trainings import (
-    AVERAGED,
-    COLLAPSED,
-    CURRENT,
+from benchmarks.tables import COLLAPSED, cell, difference_of_chance, markdown, pooled_deviation
+from benchmarks.timing import (
     ONE_CORE,
     REPOSITORY,
     STEPS_BETWEEN_FETCHES,
+    first_cores,
+    ratio,
+    seconds_a_step,
+    timed_elsewhere,
+)
+from benchmarks.trainings import (
+    AVERAGED,
+    CURRENT,
     Training,
     Work,
-    alikeness,
-    cell,
-    difference_of_chance,
-    first_cores,
     lock_folder,
-    markdown,
-    pooled_deviation,
-    ratio,
     read_json,
     read_output,
     run_all,
-    seconds_a_step,
     slug,
-    timed_elsewhere,
     train_to,
     write_json,
 )
@@ -77,6 +74,7 @@ from utils.common.errors import RunError, UserError, one_line_errors
 from utils.common.files import atomic_path
 from utils.common.grids import save_png
 from utils.common.pictures import WHITE, read_picture
+from utils.scoring.similarity import alikeness
 
 # ------------------------------------------------------------------------------------------------
 # Recipes

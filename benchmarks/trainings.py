@@ -1,22 +1,19 @@
-"""What the benchmarks that train share: steps timed in turns, trainings side by side, their seeds.
+"""Trainings side by side, which Ctrl-C stops and the same command continues.
 
 `recipes.py` and `quality.py` are built on it. A training is a process of one of the scripts, tied
-to one core; what is needed for a result is a generator that yields one process after the other
-(`Training.carry_out`), so that several can go on side by side, be stopped by Ctrl-C, and go on.
+to one core. `Training.carry_out` is a generator of the processes that its result needs, one after
+the other.
 """
 
 from __future__ import annotations
 
 import collections
 import contextlib
-import fcntl
 import json
-import math
 import os
 import re
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import time
@@ -24,13 +21,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPOSITORY))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils.common.errors import RunError, UserError  # noqa: E402
-from utils.common.files import atomic_path  # noqa: E402
+from benchmarks.timing import REPOSITORY, first_cores, last_line, pin, threads
+from utils.common.errors import UserError
+from utils.common.files import FolderLock, atomic_path
 
 AVERAGED, CURRENT = "last, averaged", "last, current"
 """What ``evaluate.py`` calls the two generators of the last step."""
@@ -39,17 +36,6 @@ AVERAGED, CURRENT = "last, averaged", "last, current"
 def slug(name: str) -> str:
     """The name of a recipe as part of a run's name."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-
-
-# ------------------------------------------------------------------------------------------------
-# Files
-# ------------------------------------------------------------------------------------------------
-
-
-def last_line(path: Path) -> str:
-    """What a script said last."""
-    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -63,134 +49,18 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         temporary.write_text(json.dumps(content, indent=1) + "\n")
 
 
-def lock_folder(folder: Path) -> TextIO:
-    """Keep others out of a folder for as long as the file, here or in a run, is open.
+def lock_folder(folder: Path) -> FolderLock:
+    """Keep others out of a folder for as long as a process holds the lock, this one or a run.
 
     Raises:
-        UserError: another one works in it.
+        UserError: another benchmark works in it.
     """
-    lock = open(folder / ".lock", "w")  # noqa: SIM115
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+        return FolderLock(folder)
+    except BlockingIOError:
         raise UserError(
             f"--folder {folder}: another benchmark, or a run of it, is at work"
         ) from None
-    return lock
-
-
-# ------------------------------------------------------------------------------------------------
-# Cores
-# ------------------------------------------------------------------------------------------------
-
-
-def threads(number: int) -> dict[str, str]:
-    """The environment of a process that computes in that many threads, and on no GPU.
-
-    As many for operations side by side as within one: what TensorFlow takes by itself on a machine
-    with that many cores, so that a step costs what it costs a person.
-    """
-    return {
-        "TF_NUM_INTRAOP_THREADS": str(number),
-        "TF_NUM_INTEROP_THREADS": str(number),
-        "OMP_NUM_THREADS": str(number),
-        "CUDA_VISIBLE_DEVICES": "",
-    }
-
-
-ONE_CORE = threads(1)
-
-
-def first_cores(number: int, option: str = "--jobs") -> list[int | None]:
-    """Cores for that many processes; None where processes cannot be tied to one.
-
-    Raises:
-        UserError: there are not as many.
-    """
-    found = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    available = os.cpu_count() or 1 if found is None else len(found)
-    if not 1 <= number <= available:
-        raise UserError(f"{option} {number}: must be from 1 to {available}, the cores there are")
-    return [None] * number if found is None else found[:number]
-
-
-def pin(pid: int, *cores: int | None) -> None:
-    """Tie a process that has just been started, and so its threads to come, to some cores."""
-    known = {core for core in cores if core is not None}
-    if known:
-        with contextlib.suppress(ProcessLookupError):
-            os.sched_setaffinity(pid, known)
-
-
-# ------------------------------------------------------------------------------------------------
-# Timing steps in turns
-# ------------------------------------------------------------------------------------------------
-
-STEPS_BETWEEN_FETCHES = 10
-"""As often as the scripts wait for the device."""
-
-
-def seconds_a_step(trainer: Any, seconds: float, clock: Any, fetched: int) -> float:
-    """Make steps for at least that many seconds, and at least once.
-
-    Args:
-        trainer: a `utils.training.loop.Trainer`.
-        seconds: by the clock.
-        clock: `time.process_time` or `time.perf_counter`.
-        fetched: steps after which their results are waited for.
-
-    Returns:
-        Seconds of one step.
-    """
-    from utils import backend
-
-    started, steps = clock(), 0
-    while (taken := clock() - started) < seconds or not steps:
-        backend.fetch([trainer.one_step() for _ in range(fetched)])
-        steps += fetched
-    return taken / steps
-
-
-def ratio(mine: Sequence[float], reference: Sequence[float]) -> float:
-    """How many times as long as the reference, the two timed in the same turns.
-
-    A machine is faster in one turn than in another: what counts is the ratio within a turn, of
-    these the median.
-
-    Args:
-        mine: seconds of a step, a number for each turn.
-        reference: the same of what is compared with.
-    """
-    return statistics.median(one / other for one, other in zip(mine, reference, strict=True))
-
-
-def timed_elsewhere(
-    arguments: Sequence[str], log: Path, cores: Sequence[int | None], environment: dict[str, str]
-) -> dict[str, Any]:
-    """The JSON in the last line of what a script prints that times steps, tied to some cores.
-
-    Raises:
-        RunError: it failed; the log has its last words.
-    """
-    with open(log, "w") as errors:
-        process = subprocess.Popen(
-            [sys.executable, *arguments],
-            cwd=REPOSITORY, env=os.environ | environment, stdout=subprocess.PIPE, stderr=errors,
-            text=True,
-        )  # fmt: skip
-        pin(process.pid, *cores)
-        try:
-            output, _ = process.communicate()
-        finally:
-            process.terminate()
-    if process.returncode:
-        raise RunError(f"the steps could not be timed: {last_line(log)} (see {log})")
-    return json.loads(output.splitlines()[-1])
-
-
-# ------------------------------------------------------------------------------------------------
-# Trainings
-# ------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -335,7 +205,7 @@ def read_output(
 class Slot:
     """Some cores, and the run that is carried out on them."""
 
-    def __init__(self, cores: Sequence[int | None], lock: TextIO) -> None:
+    def __init__(self, cores: Sequence[int | None], lock: FolderLock) -> None:
         self.cores = cores
         self.lock = lock
         self.process: subprocess.Popen[bytes] | None = None
@@ -383,13 +253,13 @@ class Slot:
                 cwd=REPOSITORY, env=os.environ | threads(len(self.cores)),
                 stdout=output, stderr=errors,
                 # Held until all of them have ended, so that nobody else goes on with their runs.
-                pass_fds=(self.lock.fileno(),),
+                pass_fds=self.lock.descriptors,
             )  # fmt: skip
         pin(self.process.pid, *self.cores)
 
 
 def run_all(
-    runs: Sequence[Training], jobs: int, lock: TextIO, cores: Sequence[int | None] = ()
+    runs: Sequence[Training], jobs: int, lock: FolderLock, cores: Sequence[int | None] = ()
 ) -> int:
     """Carry out what is not done yet, several at a time.
 
@@ -447,63 +317,3 @@ def noted_signals() -> Iterator[list[int]]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-# ------------------------------------------------------------------------------------------------
-# Scores of several seeds
-# ------------------------------------------------------------------------------------------------
-
-COLLAPSED = 0.2
-"""`alikeness` beyond which a generator has collapsed. One that is merely at its beginning, and
-draws nothing but dark figures, is beyond it as well: in one run of the baseline it was 0.32 after
-500 steps, 0.14 after 2,000 and 0.06 after 5,000."""
-
-
-def alikeness(scores: Mapping[str, float]) -> float:
-    """How much more alike generated images are than reals: 0 as reals are, 1 all the same.
-
-    (d - r) / (1 - r), where d is the mean MS-SSIM of pairs of generated images and r that of reals.
-    If the images were only k different ones, each as often, a share 1 / k of the pairs would be
-    twice the same one, with an MS-SSIM of 1, so that this would be 1 / k. `COLLAPSED` is therefore
-    what five different pictures would come to.
-    """
-    reals = scores["diversity_reals"]
-    return (scores["diversity"] - reals) / (1 - reals)
-
-
-def pooled_deviation(groups: Sequence[Sequence[float]]) -> float:
-    """How far the values of a group differ: the pooled standard deviation; NaN with one each.
-
-    The square root of the squared distances from each group's mean, summed over all groups, by the
-    sum of their numbers of values less one.
-    """
-    groups = [group for group in groups if len(group) > 1]
-    if not groups:
-        return math.nan
-    squares = [(value - statistics.fmean(group)) ** 2 for group in groups for value in group]
-    return math.sqrt(sum(squares) / sum(len(group) - 1 for group in groups))
-
-
-def difference_of_chance(deviation: float, number: int) -> float:
-    """Means of two groups that differ by less may differ by chance: 2 s sqrt(2 / n).
-
-    Args:
-        deviation: s, of one value.
-        number: n, of values in a group; s sqrt(2 / n) is the deviation of the difference of two
-            means.
-    """
-    return 2 * deviation * math.sqrt(2 / number) if number else math.nan
-
-
-def cell(values: Sequence[float], decimals: int) -> str:
-    """Mean and range."""
-    if not values:
-        return ""
-    texts = [f"{value:,.{decimals}f}" for value in (statistics.fmean(values), *sorted(values))]
-    return texts[0] if len(values) == 1 else f"{texts[0]} ({texts[1]} to {texts[-1]})"
-
-
-def markdown(lines: Sequence[Sequence[str]]) -> str:
-    """A table of rows of cells; the first is its head."""
-    ruled = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
-    return "\n".join("| " + " | ".join(line) + " |" for line in ruled)

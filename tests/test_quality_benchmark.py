@@ -15,13 +15,13 @@ import pytest
 
 from benchmarks import quality
 from benchmarks.quality import Contestant, Moment, Row, Run, Setting
+from benchmarks.tables import pooled_deviation
 from benchmarks.trainings import (
     AVERAGED,
     Command,
     Ended,
     Training,
     lock_folder,
-    pooled_deviation,
     read_json,
     run_all,
     write_json,

@@ -52,8 +52,14 @@ class FolderLock:
         """Whether it keeps others out: neither released nor without effect here."""
         return self._descriptor is not None
 
-    def __enter__(self) -> None:
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """To pass to processes that are to hold it as well."""
+        return () if self._descriptor is None else (self._descriptor,)
+
+    def __enter__(self) -> FolderLock:
         """It is taken already."""
+        return self
 
     def __exit__(self, *error: object) -> None:
         """Let others in."""

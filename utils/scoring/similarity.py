@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -176,3 +176,14 @@ def diversity(images: np.ndarray, pairs: int = 1000, seed: int = 0) -> Diversity
         ]
     )
     return Diversity(float(values.mean()), float(values.std() / np.sqrt(pairs)))
+
+
+def alikeness(scores: Mapping[str, float]) -> float:
+    """How much more alike generated images are than reals: 0 as reals are, 1 all the same.
+
+    (d - r) / (1 - r), where d is the ``diversity`` of generated images and r that of reals. If the
+    images were only k different ones, each as often, a share 1 / k of the pairs would be twice the
+    same one, with an MS-SSIM of 1, so that this would be 1 / k.
+    """
+    reals = scores["diversity_reals"]
+    return (scores["diversity"] - reals) / (1 - reals)
