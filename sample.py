@@ -13,8 +13,8 @@
 
 Samples come from the averaged weights of the last checkpoint; --weights takes others. Pictures go
 to images/RUN/samples/, the export to saved_models/RUN/export/, the explorer to images/RUN/. File
-names tell the options, so that another question does not write over them. The same --seed gives the
-same samples: sample 7 of 48 is sample 7 of 200.
+names contain the options, so that no result overwrites another. The same --seed gives the same
+samples: sample 7 of 48 is sample 7 of 200.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ Task = Callable[[runs.Run, Options], None]
 TASKS: dict[str, Task] = {}
 """By the option that asks for it; empty for the grid."""
 TAKES: dict[str, set[str]] = {}
-"""The options that each task takes. File names tell those that are not default."""
+"""The options that each task takes. File names contain those that are not default."""
 
 
 def task(name: str, takes: str) -> Callable[[Task], Task]:
@@ -201,7 +201,7 @@ def make_search(run: runs.Run, options: Options) -> None:
     )
     for rank, (dimension, change) in enumerate(strongest, start=1):
         print(f"{rank:4}  {dimension:9}  {change:6.2f}")
-    print(f"middle of all {len(changes)}: {np.median(changes):.2f}, least: {changes.min():.2f}\n")
+    print(f"median of all {len(changes)}: {np.median(changes):.2f}, least: {changes.min():.2f}\n")
     vectors, columns, blocks = draw(generator, options, 3), options.columns or 7, []
     for dimension, change in strongest[:5]:
         title = f"latent dimension {dimension}: changes a pixel by {change:.1f} of 255"
@@ -271,23 +271,23 @@ def draw(generator: keras.Model, options: Options, count: int) -> np.ndarray:
 
 
 def path(run: runs.Run, task: str, options: Options, suffix: str = ".png", what: str = "") -> Path:
-    """A file whose name tells the task and its options: ``dcgan-1-walk-25-seed-0.png``."""
+    """A file whose name contains the task and its options: ``dcgan-1-walk-25-seed-0.png``."""
     words = [run.name, what or task.replace("_", "-") or "grid"]
     if task == "walk":
         words.append(str(options.walk))
     for field in dataclasses.fields(options):
         chosen = getattr(options, field.name)
-        is_told = field.name == "seed" or chosen != field.default
-        if field.name in TAKES[task] - {"single"} and is_told:
+        is_named = field.name == "seed" or chosen != field.default
+        if field.name in TAKES[task] - {"single"} and is_named:
             words += [field.name, f"{chosen:g}" if isinstance(chosen, float) else str(chosen)]
     folder = Path(options.output) if options.output else run.images / "samples"
     return folder / ("-".join(words) + suffix)
 
 
-def save(path: Path, image: np.ndarray) -> None:
+def save(file: Path, image: np.ndarray) -> None:
     """Write a PNG and print its path."""
-    grids.save_png(path, image)
-    print(path)
+    grids.save_png(file, image)
+    print(file)
 
 
 # ------------------------------------------------------------------------------------------------

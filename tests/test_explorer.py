@@ -227,7 +227,7 @@ def opened(browser, path):
 
 
 def open_page(browser, path, hash: str = "") -> None:
-    # The same address with other words behind # would not be loaded anew.
+    # The same address with other words behind # would not be loaded again.
     browser.get("about:blank")
     browser.get(path.as_uri() + hash)
     wait_until(browser, "shown || !element('problem').hidden")

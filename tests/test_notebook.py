@@ -78,7 +78,7 @@ def picture_of(data: bytes | str) -> np.ndarray:
 
 
 def execute(notebook, project: Path) -> list[Executed]:
-    """Run the cells in an IPython shell of this process: a kernel would load TensorFlow anew."""
+    """Run the cells in an IPython shell of this process: a kernel would load TensorFlow again."""
     from IPython.core.interactiveshell import InteractiveShell
     from IPython.utils.capture import capture_output
 

@@ -98,7 +98,7 @@ def remove_leftovers(folder: Path, stem: str = "") -> None:
 def files_by_step(folder: Path, suffix: str) -> dict[int, Path]:
     """The files ``step_0000500SUFFIX`` of a folder by their steps, in ascending order.
 
-    Files of other names, such as a person's own copies, are nobody's business here.
+    Files of other names, such as a person's own copies, are left out.
     """
     found = {}
     for path in folder.glob(f"step_*{suffix}"):
@@ -110,7 +110,7 @@ def files_by_step(folder: Path, suffix: str) -> dict[int, Path]:
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; when the block ends well it is renamed to ``path``.
+    """Yield a temporary path next to ``path``; when the block ends well it becomes ``path``.
 
     The temporary name starts with a dot, ends in ``.part`` plus the suffix of ``path`` (so that
     libraries that look at the suffix still work) and lies in the same folder, which makes the

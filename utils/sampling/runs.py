@@ -82,9 +82,9 @@ def open_run(
         models = places / Path(models_dir).name / folder.name if is_of_images else folder
     name = models.name
     config = checkpoints.read_config(name, models / "config.json", option="RUN")
-    told = Path(str(config["hyperparameters"].get("images_dir", images_dir)), name)
-    if images_dir == RunOptions.images_dir and not images.is_dir() and told.is_dir():
-        images = told
+    own = Path(str(config["hyperparameters"].get("images_dir", images_dir)), name)
+    if images_dir == RunOptions.images_dir and not images.is_dir() and own.is_dir():
+        images = own
     return Run(name, config, images, models)
 
 
