@@ -8,6 +8,7 @@ import io
 import shutil
 import subprocess
 import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -81,14 +82,23 @@ def execute(notebook, project: Path) -> list[Executed]:
     """Run the cells in an IPython shell of this process: a kernel would load TensorFlow again."""
     from IPython.core.interactiveshell import InteractiveShell
     from IPython.utils.capture import capture_output
+    from traitlets.config import Config
 
     executed, main = [], sys.modules["__main__"]
-    shell = InteractiveShell.instance(history_load_length=0)
+    without_history = Config(HistoryManager={"enabled": False})
+    shell = InteractiveShell.instance(config=without_history)
     try:
         with contextlib.chdir(project / "notebooks"):
             for cell in code_cells(notebook):
-                errors = KernelStream()
-                with contextlib.redirect_stderr(errors), capture_output(stderr=False) as captured:
+                with (
+                    contextlib.redirect_stderr(KernelStream()) as errors,
+                    capture_output(stderr=False) as captured,
+                    warnings.catch_warnings(record=True) as warned,
+                ):
+                    # What Python shows by default.
+                    warnings.simplefilter("default")
+                    for hidden in (DeprecationWarning, PendingDeprecationWarning, ResourceWarning):
+                        warnings.simplefilter("ignore", hidden)
                     shell.run_cell(cell.source).raise_error()
                 pictures = [
                     picture_of(output.data[kind])
@@ -96,7 +106,8 @@ def execute(notebook, project: Path) -> list[Executed]:
                     for kind in ("image/png", "image/gif")
                     if kind in output.data
                 ]
-                executed.append(Executed(cell.source, captured.stdout, errors.getvalue(), pictures))
+                errors = "\n".join([errors.getvalue(), *map(str, warned)])
+                executed.append(Executed(cell.source, captured.stdout, errors, pictures))
                 if "STEPS =" in cell.source:
                     shell.run_cell(SIZES).raise_error()
     finally:
