@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
+import io
 import itertools
 import json
 import os
 import random
 import re
 import resource
+import shutil
 import signal
 import socket
 import struct
@@ -17,12 +20,15 @@ import subprocess
 import sys
 import time
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
-from tests.conftest import REPOSITORY, run_script, start_script
+import scrape_mahq
+from tests.conftest import REPOSITORY, run_script
 from tests.fixture_site import (
     BASE,
     OLD_KEPT,
@@ -32,6 +38,7 @@ from tests.fixture_site import (
     WORDPRESS_KEPT,
     FixtureServer,
     Reply,
+    Request,
     WaybackDouble,
     WikiDouble,
     html,
@@ -51,6 +58,62 @@ from utils.scraping.transport import FetchError
 QUICK = ["--delay", "0", "--backoff", "0.01", "--too-many-pause", "0.2"]
 
 
+# Copies itself at every line that it reads, and the copy becomes the script: libraries are loaded
+# once, and each life begins as a process of its own does.
+LIVES = """
+import json, os, signal, sys
+import bs4, lxml.etree, requests, urllib3, scrape_mahq, utils.common.pictures
+for line in sys.stdin:
+    folder, arguments, first = json.loads(line)
+    life = os.fork()
+    if life == 0:
+        os.chdir(folder)
+        for number, name in ((1, "stdout"), (2, "stderr")):
+            os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        exec(first)
+        sys.argv = ["scrape_mahq.py", *arguments]
+        scrape_mahq.main()
+    print(life, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(life, 0)[1]), flush=True)
+"""
+
+
+class Lives:
+    """The script in processes of its own, one after the other."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", LIVES], cwd=REPOSITORY, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+
+    def start(self, folder: Path, arguments: list[str], first: str = "") -> int:
+        """Start one, after it has executed ``first``; returns its process id."""
+        folder.mkdir(exist_ok=True)
+        self.process.stdin.write(json.dumps([str(folder), arguments, first]) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def end(self) -> int:
+        """Wait for it; returns its exit code."""
+        return int(self.process.stdout.readline())
+
+
+@pytest.fixture(scope="module")
+def lives() -> Iterator[Lives]:
+    lives = Lives()
+    yield lives
+    lives.process.communicate()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_proxy() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_PROXY", "*")
+        yield
+
+
 @pytest.fixture
 def server() -> Iterator[FixtureServer]:
     server = FixtureServer()
@@ -58,16 +121,34 @@ def server() -> Iterator[FixtureServer]:
     server.close()
 
 
-@pytest.fixture
-def site(server: FixtureServer) -> FixtureServer:
-    """A server of the old layout."""
+@pytest.fixture(scope="module")
+def first_run(
+    tmp_path_factory,
+) -> Iterator[tuple[FixtureServer, Path, subprocess.CompletedProcess[str], list[Request]]]:
+    """A server of the old layout, the folder into which it was collected, and how that went."""
+    server = FixtureServer()
     server.routes |= old_site(server.host)
+    folder = tmp_path_factory.mktemp("first")
+    result = scrape(folder, *old(server))
+    yield server, folder, result, server.requests
+    server.close()
+
+
+@pytest.fixture
+def site(first_run) -> FixtureServer:
+    """A server of the old layout, that was not asked yet."""
+    server = first_run[0]
+    server.routes = old_site(server.host)
+    server.requests = []
+    server.before = lambda path: None
     return server
 
 
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "*")
+@pytest.fixture
+def collected(first_run, site, tmp_path) -> FixtureServer:
+    """The same, and what was collected from it in the folder of the test."""
+    shutil.copytree(first_run[1], tmp_path, dirs_exist_ok=True)
+    return site
 
 
 def old(server: FixtureServer) -> list[str]:
@@ -75,9 +156,20 @@ def old(server: FixtureServer) -> list[str]:
 
 
 def scrape(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    result = run_script("scrape_mahq.py", *arguments, folder=folder)
-    assert "Traceback" not in result.stderr, result.stderr
-    return result
+    """Run the script in this process, which has loaded its libraries."""
+    argv = ["scrape_mahq.py", *map(str, arguments)]
+    output, errors = io.StringIO(), io.StringIO()
+    with (
+        contextlib.chdir(folder),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(errors),
+        mock.patch.object(sys, "argv", argv),
+    ):
+        try:
+            scrape_mahq.main()
+        except SystemExit as stop:
+            code = stop.code
+    return subprocess.CompletedProcess(argv, code, output.getvalue(), errors.getvalue())
 
 
 def lines(folder: Path, name: str) -> list[dict]:
@@ -136,15 +228,14 @@ def test_help_starts_at_once_and_without_keras(tmp_path):
     assert result.stdout.endswith("set()\n")
 
 
-def test_the_old_layout(site, tmp_path):
-    result = scrape(tmp_path, *old(site))
+def test_the_old_layout(first_run):
+    site, tmp_path, result, requests = first_run
     check_pictures(tmp_path, OLD_KEPT)
-    assert set(site.count().values()) == {1}  # nothing is asked for twice
-    assert all(request.user_agent.startswith("GANdam/") for request in site.requests)
-    assert site.requests[0].path == "/robots.txt"
-    assert not any(
-        "/picts/" in request.path or "mahq.net" in request.path for request in site.requests
-    )
+    paths = [request.path for request in requests]
+    assert len(paths) == len(set(paths))  # nothing is asked for twice
+    assert all(request.user_agent.startswith("GANdam/") for request in requests)
+    assert paths[0] == "/robots.txt"
+    assert not any("/picts/" in path or "mahq.net" in path for path in paths)
 
     found = manifest(tmp_path)["zgundam/rms-106.jpg"]
     assert found["shows"] == ["msgundam", "zgundam"]
@@ -180,16 +271,14 @@ def test_the_old_layout(site, tmp_path):
 
     assert result.returncode == 1
     assert result.stdout.splitlines()[-1] == (
-        f"data/mahq: 10 pictures kept, 5 refused, 7 failed, {len(site.requests)} requests; "
+        f"data/mahq: 10 pictures kept, 5 refused, 7 failed, {len(requests)} requests; "
         "missing: 2 pages and 5 pictures (for good), see data/mahq/failed.jsonl"
     )
 
 
-def test_a_second_run_downloads_only_what_changed(site, tmp_path):
-    scrape(tmp_path, *old(site))
+def test_a_second_run_downloads_only_what_changed(first_run, collected, tmp_path):
+    site = collected
     before = manifest(tmp_path)
-    first = dict(site.count())
-    site.requests.clear()
     site.routes[f"{BASE}/zgundam/rms-106.jpg"] = picture(50)
     site.routes[f"{BASE}/wing/index.htm"] = old_page(
         '<p class="mahqbody"><a href="gf13-017nj.htm">Shining</a><a href="new.htm">new</a></p>'
@@ -213,7 +302,8 @@ def test_a_second_run_downloads_only_what_changed(site, tmp_path):
         f"{BASE}/msgundam/huge.jpg",
     }
     assert set(site.count().values()) == {1}
-    assert set(first) - set(site.count()) == {f"{emptied}.png"}
+    first = {request.path for request in first_run[3]} - {"/robots.txt"}
+    assert first - set(site.count()) == {f"{emptied}.png"}
     changed = {"zgundam/rms-106.jpg": 50, "wing/new.jpg": 51, "zgundam/copy.jpg": 4}
     check_pictures(
         tmp_path, OLD_KEPT | {name: (number, "JPEG") for name, number in changed.items()}
@@ -236,9 +326,8 @@ def test_variants(site, tmp_path):
     }  # fmt: skip
 
 
-def test_changing_ones_mind_costs_only_the_pictures_in_question(site, tmp_path):
-    scrape(tmp_path, *old(site))
-    site.requests.clear()
+def test_changing_ones_mind_costs_only_the_pictures_in_question(collected, tmp_path):
+    site = collected
     types = ["--unit-types", "mobile suit", "transformable mobile armor", "mobile fighter"]
     scrape(tmp_path, *old(site), *types, "mobile armor")
     assert set(site.count()) == {f"{BASE}/zgundam/ma-08.jpg"}
@@ -285,11 +374,10 @@ def test_dry_run(site, tmp_path):
     assert set(site.count().values()) == {1}  # the real run goes on from what the dry run has read
 
 
-def test_dry_run_after_a_run_with_failures(site, tmp_path):
-    assert scrape(tmp_path, *old(site)).returncode == 1
+def test_dry_run_after_a_run_with_failures(collected, tmp_path):
     failed = lines(tmp_path, "failed.jsonl")
     assert any(line["what"] == "page" and line["final"] for line in failed)
-    result = scrape(tmp_path, *old(site), "--dry-run")
+    result = scrape(tmp_path, *old(collected), "--dry-run")
     assert result.stdout.splitlines()[-1].startswith("22 suits; ")
 
 
@@ -513,103 +601,75 @@ def gzip_bomb() -> bytes:
     return gzip.compress(bytes(20 * 2**20))
 
 
-def test_killed_at_random_moments(site, tmp_path):
-    whole = tmp_path / "whole"
-    whole.mkdir()
-    scrape(whole, *old(site))
-    expected = site.count()
-    site.requests.clear()
+def test_killed_at_random_moments(first_run, site, lives, tmp_path):
+    whole = first_run[1]
     site.before = lambda path: time.sleep(0.02)
     chance = random.Random(4)
-    broken = tmp_path / "broken"
-    broken.mkdir()
     kills = 0
     while kills < 12:
         number = len(site.requests)
-        process = start_script("scrape_mahq.py", *old(site), folder=broken)
+        life = lives.start(tmp_path, old(site))
         # From the first request on, so that every life gets somewhere.
-        while len(site.requests) == number and process.poll() is None:
+        while len(site.requests) == number:
             time.sleep(0.005)
         time.sleep(chance.uniform(0, 0.25))
-        if process.poll() is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(life, signal.SIGKILL)
+        if lives.end() == 1:
             break
-        process.kill()
-        process.communicate()
         kills += 1
-    if process.poll() is None or process.returncode != 1:
-        scrape(broken, *old(site))
     else:
-        process.communicate()
+        scrape(tmp_path, *old(site))
     assert kills >= 3
-    check_pictures(broken, OLD_KEPT)
-    assert [line | {"fetched_at": ""} for line in lines(broken, "manifest.jsonl")] == stable(whole)
-    names = ("rejected.jsonl", "failed.jsonl")
-    for name in names:
-        key = ("reason", "page_url", "address")
-        assert [[line.get(each) for each in key] for line in lines(broken, name)] == [
-            [
-                str(line.get(each)).replace("whole", "broken") if line.get(each) else None
-                for each in key
-            ]
-            for line in lines(whole, name)
-        ]
+    check_pictures(tmp_path, OLD_KEPT)
+    assert stable(tmp_path) == stable(whole)
+    for name in ("rejected.jsonl", "failed.jsonl"):
+        assert lines(tmp_path, name) == lines(whole, name)
     # Nothing is fetched twice, but for what was under way in the moment of a kill.
-    asked = site.count()
-    assert set(asked) == set(expected)
-    assert sum(asked.values()) - sum(expected.values()) <= kills
-    site.requests.clear()
+    asked, expected = site.count(), Counter(request.path for request in first_run[3])
+    assert set(asked) == set(expected) - {"/robots.txt"}
+    assert sum(asked.values()) - len(asked) <= kills
 
 
 DIES = """
-import os, sys
-import scrape_mahq
-function, calls = getattr(os, sys.argv[1]), int(sys.argv[2])
+function, calls = os.{0}, {1}
 def dying(*arguments):
     global calls
     calls -= 1
     if calls == 0:
         os._exit(9)
     return function(*arguments)
-setattr(os, sys.argv[1], dying)
-sys.argv = ["scrape_mahq.py", *sys.argv[3:]]
-scrape_mahq.main()
+os.{0} = dying
 """
 
 
 @pytest.mark.parametrize("function", ["fsync", "replace"])
-def test_killed_at_the_worst_moments(server, tmp_path, function):
+def test_killed_at_the_worst_moments(server, lives, tmp_path, function):
     """Between the lines of the journal, the files and their names."""
     arguments = small_site(server, one=picture(2), two=picture(3, "PNG"), three=Reply(status=404))
-    lives = 0
-    for calls in range(1, 12):
-        result = subprocess.run(
-            [sys.executable, "-c", DIES, function, str(calls), *arguments],
-            cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
-            capture_output=True,
-            text=True,
-        )
-        if result.returncode != 9:
-            break
-        lives += 1
-    assert lives > 2
+    deaths, code = -1, 9
+    while code == 9:
+        deaths += 1
+        lives.start(tmp_path, arguments, DIES.format(function, deaths + 1))
+        code = lives.end()
+    assert deaths > 2
     scrape(tmp_path, *arguments, "--limit", "1000")
     check_pictures(
         tmp_path,
         {"show/good.jpg": (1, "JPEG"), "show/one.jpg": (2, "JPEG"), "show/two.png": (3, "PNG")},
     )
     assert [line["reason"] for line in lines(tmp_path, "failed.jsonl")] == ["HTTP 404"]
-    assert sum(server.count().values()) - len(server.count()) <= lives
+    assert sum(server.count().values()) - len(server.count()) <= deaths
 
 
-def test_ctrl_c(site, tmp_path):
+def test_ctrl_c(site, lives, tmp_path):
     site.before = lambda path: time.sleep(0.05)
-    process = start_script("scrape_mahq.py", *old(site), folder=tmp_path)
+    life = lives.start(tmp_path, old(site))
     while not any(path.endswith("ms-06.gif") for path in site.count()):
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    errors = process.communicate(timeout=20)[1]
-    assert process.returncode == 130
+    os.kill(life, signal.SIGINT)
+    assert lives.end() == 130
+    errors = (tmp_path / "stderr").read_text()
     assert "Traceback" not in errors
     assert re.search(r"stopped; [12] pictures? kept, .* the same command goes on\n$", errors)
     assert set(manifest(tmp_path)) <= set(OLD_KEPT)
@@ -750,14 +810,14 @@ def test_a_site_that_has_changed(server, tmp_path):
     assert "none of 1 pages has a unit type" in result.stderr.splitlines()[-1]
 
 
-def test_two_runs_at_once(site, tmp_path):
+def test_two_runs_at_once(site, lives, tmp_path):
     site.before = lambda path: time.sleep(0.1)
-    process = start_script("scrape_mahq.py", *old(site), folder=tmp_path)
+    life = lives.start(tmp_path, old(site))
     while not site.count():
         time.sleep(0.01)
     result = scrape(tmp_path, *old(site))
-    process.kill()
-    process.communicate()
+    os.kill(life, signal.SIGKILL)
+    lives.end()
     assert result.returncode == 2
     assert "another run is collecting into it" in result.stderr
 
@@ -766,7 +826,7 @@ def test_two_runs_at_once(site, tmp_path):
     ("arguments", "message"),
     [
         (["--sauce", "wiki"], "--sauce: no such option; did you mean --source?"),
-        (["--source", "web"], "invalid choice 'web' for argument '--source'"),
+        (["--source", "web"], "--source web: must be one of wayback, mahq, wiki"),
         (["--limit", "-1"], "--limit -1: must be 0 or more"),
         (["--delay", "nan"], "--delay nan: must be from 0 to 3600"),
         (["--index-url", "www.mahq.net"], "--index-url www.mahq.net: must be an address that"),
@@ -778,8 +838,6 @@ def test_two_runs_at_once(site, tmp_path):
     ],
 )  # fmt: skip
 def test_bad_options(tmp_path, arguments, message, monkeypatch, capsys):
-    import scrape_mahq
-
     (tmp_path / "taken").write_text("")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["scrape_mahq.py", *arguments])
@@ -899,7 +957,7 @@ def test_hostile_pages_are_read_quickly():
         b"<div>", b"<li><ul>", b"<strong>a:</strong>", b"<td class=shadow-horizontal>", b"<br>",
         b"<li><a href=x.htm>x</a>", b"<h2>", b"<div class=entry-content>x", b"<p class=mahqbody>",
     ):  # fmt: skip
-        pages.read_page(b"<h1>\n" + piece * 4000, "http://x/y.htm")
+        pages.read_page(b"<h1>\n" + piece * 2000, "http://x/y.htm")
     wikitext = "{{" * 20_000 + "<!--" * 10_000 + "\n| a = b" * 1000 + "[[" * 10_000
     read_infobox(wikitext)
     read_infobox("{{Infobox\n|" + " " * 40_000 + "\n| a = b\n}}")
