@@ -330,9 +330,9 @@ def time_contestants(
     """
     from utils import backend
     from utils.data.opening import open_dataset
-    from utils.training import loop as training
     from utils.training.arguments import parse_command_line
-    from utils.training.run import check_data
+    from utils.training.split import choose_held_out
+    from utils.training.trainer import Trainer
 
     dataset = open_dataset(setting.data, setting.size)
     timed: dict[str, tuple[Any, int]] = {}
@@ -342,7 +342,7 @@ def time_contestants(
         try:
             script = importlib.import_module(contestant.script.removesuffix(".py"))
             h, *_ = parse_command_line(script.Hyperparameters, "", contestant.arguments(setting))
-            kept = check_data(h, dataset, None, "")
+            kept = choose_held_out(h, dataset, None, "")
             backend.seed_everything(h.seed, h.deterministic)
             backend.set_precision(h.precision)
             method = getattr(script, h.METHOD.upper())(h)
@@ -350,7 +350,7 @@ def time_contestants(
             found[contestant.name] = " ".join(str(error).split())
             return
         trained_on = dataset.part(np.delete(np.arange(len(dataset)), kept))
-        trainer = training.Trainer(method, h, trained_on)
+        trainer = Trainer(method, h, trained_on)
         seconds_a_step(trainer, 0, time.perf_counter, 1)  # compiles
         once = seconds_a_step(trainer, 0, time.perf_counter, 1)
         # As often as the scripts wait for the device, but where that is longer than a turn.

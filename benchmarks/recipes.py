@@ -170,8 +170,8 @@ def time_recipes(recipes: Sequence[Recipe], turns: int) -> dict[str, list[float]
     """
     from utils import backend
     from utils.data.opening import open_dataset
-    from utils.training import loop as training
     from utils.training.arguments import parse_command_line
+    from utils.training.trainer import Trainer
 
     trainers: dict[str, Any] = {}
     found: dict[str, Any] = {}
@@ -186,7 +186,7 @@ def time_recipes(recipes: Sequence[Recipe], turns: int) -> dict[str, list[float]
             continue
         backend.seed_everything(h.seed, h.deterministic)
         method = getattr(script, h.METHOD.upper())(h)
-        trainers[recipe.name] = training.Trainer(method, h, dataset)
+        trainers[recipe.name] = Trainer(method, h, dataset)
 
     def make_steps(trainer: Any, seconds: float) -> float:
         return seconds_a_step(trainer, seconds, time.process_time, STEPS_BETWEEN_FETCHES)

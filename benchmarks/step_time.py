@@ -106,9 +106,9 @@ def our_step(h: Any, images: np.ndarray) -> Callable[[], object]:
     import dcgan
     from utils import backend
     from utils.data.dataset import Dataset
-    from utils.training import loop as training
+    from utils.training.trainer import Trainer
 
-    trainer = training.Trainer(dcgan.DCGAN(h), h, Dataset(images, []))
+    trainer = Trainer(dcgan.DCGAN(h), h, Dataset(images, []))
     # The loop fetches less often; here the step has to be over when its time is taken.
     return lambda: backend.fetch([trainer.one_step()])
 

@@ -60,7 +60,7 @@ def train(kind: str, path: str, budget: int, steps: int) -> dict[str, float]:
     """Train in this process; seconds a step, memory in bytes."""
     from utils import backend
     from utils.data.opening import open_dataset
-    from utils.training import loop as training
+    from utils.training.trainer import Trainer
 
     # isort: split
     import dcgan
@@ -68,7 +68,7 @@ def train(kind: str, path: str, budget: int, steps: int) -> dict[str, float]:
     h = dcgan.Hyperparameters(data=path, image_size=IMAGE_SIZE)
     backend.seed_everything(h.seed, h.deterministic)
     dataset = open_dataset(path, memory_budget=budget if kind == "streamed" else None)
-    trainer = training.Trainer(dcgan.DCGAN(h), h, dataset)
+    trainer = Trainer(dcgan.DCGAN(h), h, dataset)
     memory = []
 
     def make_steps(number: int) -> None:

@@ -70,7 +70,7 @@ def seconds_a_step(trainer: Any, seconds: float, clock: Any, fetched: int) -> fl
     """Make steps for at least that many seconds, and at least once.
 
     Args:
-        trainer: a `utils.training.loop.Trainer`.
+        trainer: a `utils.training.trainer.Trainer`.
         seconds: by the clock.
         clock: `time.process_time` or `time.perf_counter`.
         fetched: steps after which their results are waited for.

@@ -32,7 +32,7 @@ import tensorflow as tf
 import wgan
 from utils.common.commandline import positive
 from utils.data.dataset import Dataset
-from utils.training import loop as training
+from utils.training.trainer import Trainer
 
 
 class Configuration(NamedTuple):
@@ -68,7 +68,7 @@ CONFIGURATIONS = {
 
 def our_step(h: wgan.Hyperparameters, images: np.ndarray) -> Callable[[], object]:
     """As the script runs it; it chooses images, draws latents, updates and averages."""
-    trainer = training.Trainer(wgan.WGAN(h), h, Dataset(images, []))
+    trainer = Trainer(wgan.WGAN(h), h, Dataset(images, []))
     return lambda: backend.fetch([trainer.one_step()])
 
 

@@ -36,7 +36,7 @@ from utils.models.augmentation import (
     hole_side,
     translate,
 )
-from utils.training import loop as training
+from utils.training import adapt as adapting
 from utils.training.run import run
 from utils.watching.answers import KINDS as ANSWERED
 from utils.watching.answers import overfitting
@@ -362,8 +362,8 @@ def test_a_run_moves_the_probability_and_goes_on_with_it(tmp_path, data_file, mo
         return 0.1 if len(asked) == 1 else 0.5
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(training, "IMAGES_TO_ADAPT", 8)
-    monkeypatch.setattr(training, "overfitting", known)
+    monkeypatch.setattr(adapting, "IMAGES_TO_ADAPT", 8)
+    monkeypatch.setattr(adapting, "overfitting", known)
     monkeypatch.setattr(augmentation, "IMAGES_FROM_0_TO_1", 80)
     tiny = [*TINY, "--holdout", "0.3", "--score", "none", "--data", str(data_file)]
     tiny += ["--augmentation-confidence=1", "--history-interval=1"]
@@ -392,8 +392,8 @@ def test_a_run_measures_how_sure_its_discriminator_is(
         move(self, excesses, images)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(training, "IMAGES_TO_ADAPT", 12)
-    monkeypatch.setattr(training, "overfitting", lambda answers: -1.0)
+    monkeypatch.setattr(adapting, "IMAGES_TO_ADAPT", 12)
+    monkeypatch.setattr(adapting, "overfitting", lambda answers: -1.0)
     monkeypatch.setattr(augmentation, "IMAGES_FROM_0_TO_1", 240)
     monkeypatch.setattr(Augmentation, "adapt", adapt)
     tiny = [*TINY, "--holdout", holdout, "--score", "none", "--data", str(data_file)]
@@ -428,7 +428,7 @@ def test_a_few_steps_are_not_enough_to_say_how_sure_it_is(tmp_path, data_file, m
     """Of a run that is told to look at it, or no longer, between two adaptations."""
     measured = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(training, "IMAGES_TO_ADAPT", 24)
+    monkeypatch.setattr(adapting, "IMAGES_TO_ADAPT", 24)
     monkeypatch.setattr(Augmentation, "adapt", lambda self, *found: measured.append(found))
 
     def run(sureness: str, steps: int, *arguments: str) -> int:

@@ -15,9 +15,7 @@ import dcgan
 from tests.conftest import blobs
 from tests.test_alternation import real_images, tiny_method
 from utils import backend
-from utils.data.dataset import Dataset
 from utils.models.adversarial import update_scalars
-from utils.training import loop as training
 from utils.watching import architecture, probe
 from utils.watching.answers import Answers
 from utils.watching.architecture import Block, blocks
@@ -76,23 +74,6 @@ def test_counts_are_exact_where_float32_would_not_be():
 def test_the_progress_bar_is_for_short_names():
     names = ["d_loss", "d_real", "wasserstein", "d_gradient_first", "g_gradient_last", "d_updates"]
     assert [name for name in names if not is_for_history_only(name)] == names[:3]
-
-
-def test_history_writes_the_last_count_and_the_mean_of_the_rest(tmp_path):
-    h = dcgan.Hyperparameters(
-        image_size=16, batch_size=4, latent_dim=5, score="none", augmentation=()
-    )
-    trainer = training.Trainer(tiny_method(), h, Dataset(blobs(8, 16), []))
-    trainer.history = History(tmp_path / "history.csv", ["d_loss", "d_updates"])
-    trainer.history.resume(0)
-    trainer.step = 3
-    trainer.pending = [
-        {"d_loss": loss, "d_updates": float(2**24 + count)} for count, loss in ((1, 1.0), (3, 4.0))
-    ]
-    trainer._write_history()
-    trainer.writer.flush()
-    trainer.writer.close()
-    assert (tmp_path / "history.csv").read_text().splitlines()[1] == "3,0.0000,0.00,2.5,16777219"
 
 
 def panels(names: list[str], *rows: list[float]) -> list[tuple[str, list[str], str]]:
@@ -267,20 +248,6 @@ def test_the_picture_of_the_answers(tmp_path, held_out):
     with Image.open(tmp_path / "answers.png") as plot:
         assert plot.size == (900, 460 if held_out else 320)
     assert len(table.overfitting()) == 2 * held_out
-
-
-@pytest.mark.parametrize("name", ["discriminator", "critic"])
-def test_whoever_judges_is_found_by_name(name):
-    method = tiny_method()
-    method.networks[name] = method.networks.pop("discriminator")
-    h = dcgan.Hyperparameters(image_size=16, batch_size=4, latent_dim=5, score="none")
-    trainer = training.Trainer(method, h, Dataset(blobs(9, 16), []), Dataset(blobs(3, 16, 1), []))
-    found = trainer.ask()
-    assert {kind: len(x) for kind, x in found.items()} == {
-        "training": 8, "held out": 3, "generated": 8,
-    }  # fmt: skip
-    del method.networks[name]
-    assert training.Trainer(method, h, Dataset(blobs(9, 16), [])).judge is None
 
 
 # The picture of the networks --------------------------------------------------------------------

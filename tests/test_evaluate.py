@@ -16,8 +16,7 @@ from tests.conftest import TINY, blobs, run_script
 from tests.test_runs import read_history
 from utils.common.pictures import read_picture
 from utils.data.hdf5 import write_dataset
-from utils.training import checkpoints
-from utils.training import loop as training
+from utils.training.snapshots import read_best
 
 ARGUMENTS = [*TINY, "--holdout", "0.3", "--score-interval", "4", "--history-interval", "2"]
 
@@ -222,25 +221,9 @@ def test_the_best_networks_survive_a_kill_between_two_renames(tmp_path):
     old = tmp_path / "best.old"
     old.mkdir()
     (old / "score.json").write_text('{"step": 4, "kid": 2.5}')
-    assert checkpoints.read_best(tmp_path / "best", ["kid"]) == {"step": 4.0, "kid": 2.5}
+    assert read_best(tmp_path / "best", ["kid"]) == {"step": 4.0, "kid": 2.5}
     assert (tmp_path / "best").exists()
     assert not old.exists()
-    assert checkpoints.read_best(tmp_path / "best") == {"step": 4.0, "kid": 2.5}
-    assert checkpoints.read_best(tmp_path / "best", ["swd"]) == {}
-    assert checkpoints.read_best(tmp_path / "nothing", ["kid"]) == {}
-
-
-def test_a_better_network():
-    trainer = object.__new__(training.Trainer)
-    for score, better, worse in (
-        ("f_score", {"f_score": 0.5, "kid": 9}, {"f_score": 0.4, "kid": 1}),
-        ("f_score", {"f_score": 0.0, "kid": 1}, {"f_score": 0.0, "kid": 9}),
-        ("f_score", {"f_score": 0.02, "kid": 1}, {"f_score": 0.09, "kid": 9}),  # both by chance
-        ("f_score", {"f_score": 0.11, "kid": 9}, {"f_score": 0.09, "kid": 1}),
-        ("kid", {"kid": 1}, {"kid": 9}),
-        ("coverage", {"coverage": 0.9, "kid": 9}, {"coverage": 0.8, "kid": 9}),
-    ):
-        trainer.h = type("Options", (), {"score": score})
-        assert trainer._is_better(better, worse)
-        assert not trainer._is_better(worse, better)
-        assert not trainer._is_better(better, better)
+    assert read_best(tmp_path / "best") == {"step": 4.0, "kid": 2.5}
+    assert read_best(tmp_path / "best", ["swd"]) == {}
+    assert read_best(tmp_path / "nothing", ["kid"]) == {}

@@ -22,9 +22,10 @@ import dcgan
 from tests.conftest import TINY, run_script, start_script
 from utils import backend
 from utils.common import grids
-from utils.training import loop as training
 from utils.training.arguments import parse_command_line
 from utils.training.run import run
+from utils.training.saving import Saving
+from utils.training.trainer import Trainer
 
 
 def read_history(run: Path) -> list[dict[str, str]]:
@@ -435,7 +436,7 @@ def test_a_run_whose_checkpoints_are_gone_does_not_begin_again(tmp_path, finishe
     assert everything() == before
 
 
-@pytest.mark.parametrize("when", ["__init__", "_restore"])
+@pytest.mark.parametrize("when", [(Trainer, "__init__"), (Saving, "restore")])
 def test_stopped_before_there_is_anything_a_run_gives_its_name_back(
     tmp_path, monkeypatch, data_file, when
 ):
@@ -443,7 +444,7 @@ def test_stopped_before_there_is_anything_a_run_gives_its_name_back(
         raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(training.Trainer, when, stop)
+    monkeypatch.setattr(*when, stop)
     arguments = [*TINY, "--data", data_file, "--steps", 3, "--run-name", "some"]
     monkeypatch.setattr(sys, "argv", ["dcgan.py", *map(str, arguments)])
     with pytest.raises(SystemExit):

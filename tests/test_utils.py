@@ -17,14 +17,11 @@ import pytest
 from PIL import Image
 
 import dcgan
-from tests.conftest import REPOSITORY, TINY, blobs, run_script
-from utils import backend
+from tests.conftest import REPOSITORY, TINY, run_script
 from utils.common.errors import RunError, UserError, one_line_errors
 from utils.common.fields import option_name
 from utils.common.files import atomic_path, remove_leftovers
-from utils.data.dataset import Dataset
 from utils.models.recipes import noisy_labels, smooth_labels
-from utils.training import loop as training
 from utils.training.options import RunOptions
 from utils.watching.history import MOST_POINTS, History, read_rows, thin
 
@@ -246,84 +243,25 @@ def test_what_shapes_the_networks_is_listed():
         assert changed == (name in before.FIXED_FIELDS), name
 
 
-# The loop ---------------------------------------------------------------------------------------
-
-
-class Spy:
-    """A method that trains nothing and tells which pictures it was given."""
-
-    def __init__(self) -> None:
-        inputs = keras.Input((5,))
-        self.networks = {"generator": keras.Model(inputs, keras.layers.Reshape((1, 1, 5))(inputs))}
-
-    def state(self) -> dict[str, list[keras.Variable]]:
-        return {}
-
-    def train_step(self, real_batches: backend.Tensor) -> dict[str, backend.Tensor]:
-        return {"batches": real_batches}
-
-
-@dataclasses.dataclass
-class TwoBatches(dcgan.Hyperparameters):
-    """Of a method whose step takes two batches."""
-
-    augmentation: tuple[str, ...] = ()
-
-    @property
-    def batches_per_step(self) -> int:
-        return 2
-
-
-def test_every_picture_and_its_mirror_image_is_seen_once_an_epoch(monkeypatch):
-    monkeypatch.setattr(backend, "compile_step", lambda step, state: step)
-    images = blobs(6)
-    h = TwoBatches(image_size=32, batch_size=3, latent_dim=5, mirror=True)
-    trainer = training.Trainer(Spy(), h, Dataset(images, []))
-    for _ in range(2):
-        batches = [np.asarray(trainer.one_step()["batches"]) for _ in range(2)]
-        assert batches[0].shape == (2, 3, 32, 32, 3)
-        assert batches[0].dtype == np.uint8
-        seen = sorted(image.tobytes() for image in np.concatenate(batches).reshape(12, 32, 32, 3))
-        both = [image.tobytes() for image in images] + [x[:, ::-1].tobytes() for x in images]
-        assert seen == sorted(both)
-    assert (trainer.step, trainer.images_seen) == (4, 24)
-
-
-def test_images_come_back_from_the_device_as_they_were():
-    for size in (32, 64):
-        images = np.random.default_rng(size).integers(0, 256, (7, size, size, 3), dtype=np.uint8)
-        taken = backend.take_images(backend.images_to_device(images), np.array([6, 0, 6]), size)
-        np.testing.assert_array_equal(np.asarray(taken), images[[6, 0, 6]])
-
-
-def test_where_a_run_ends():
-    h = TwoBatches(image_size=32, batch_size=4, latent_dim=5, epochs=3)
-    trainer = training.Trainer(Spy(), h, Dataset(blobs(9), []))
-    assert trainer.total_steps() == 4  # 27 pictures, 8 a step
-    h.epochs = 0
-    assert trainer.total_steps() is None
-    h.steps = 7
-    assert trainer.total_steps() == 7
-
-
 MEASURE_MEMORY = """
 import sys
 import time
 from pathlib import Path
 sys.path.insert(0, sys.argv.pop(1))
 import dcgan
-from utils.training import loop as training
+from utils.training.report import Report
+from utils.training.samples import Samples
 
-save_sample = training.Trainer._save_sample
+draw = Samples.draw
 
-def save_and_measure(self):
-    save_sample(self)
+def draw_and_measure(self):
+    draw(self)
     pages = Path("/proc/self/statm").read_text().split()[1]
-    print("memory", self.step, int(pages) * 4096)
+    print("memory", self._trainer.progress.step, int(pages) * 4096)
 
-training.Trainer._save_sample = save_and_measure
+Samples.draw = draw_and_measure
 # Plots are made by the clock, not by the step; matplotlib's memory comes and goes with them.
-training.Trainer._plot_history = lambda self: None
+Report._curves = lambda *_: None
 dcgan.main()
 """
 

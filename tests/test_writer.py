@@ -13,15 +13,17 @@ import keras
 import numpy as np
 import pytest
 
-import dcgan
 from tests.conftest import REPOSITORY, TINY, blobs
+from tests.stub import Hyperparameters, Stub
 from tests.test_runs import assert_same_state, read_state
 from utils.common.errors import RunError
 from utils.data.dataset import Dataset
-from utils.training import loop as training
-from utils.training.checkpoints import Checkpoints
 from utils.training.folders import Folders
-from utils.training.writer import BackgroundWriter, Waiting
+from utils.training.loop import Loop
+from utils.training.split import Split
+from utils.training.trainer import Trainer
+from utils.training.waiting import Waiting
+from utils.training.writer import BackgroundWriter
 
 
 def until(condition) -> None:
@@ -137,64 +139,61 @@ def test_waiting_is_a_share_of_the_last_seconds(monkeypatch):
 
 
 @pytest.fixture
-def trainer(tmp_path) -> training.Trainer:
-    """Tiny networks on a few pictures, with folders to write to."""
-    h = dcgan.Hyperparameters(
-        image_size=32, batch_size=4, latent_dim=5, generator_filters=(3,),
-        discriminator_filters=(3,), images_dir=str(tmp_path / "images"),
-        models_dir=str(tmp_path / "models"), discriminator_dropout=0.1,
-    )  # fmt: skip
-    trainer = training.Trainer(dcgan.DCGAN(h), h, Dataset(blobs(8), []))
-    trainer.folders = Folders(h, is_new=True)
-    trainer.saved = Checkpoints(trainer.folders.checkpoints, keep=3)
-    return trainer
+def loop(tmp_path) -> Loop:
+    """A stub on a few pictures, with folders to write to."""
+    h = Hyperparameters(
+        image_size=32, images_dir=str(tmp_path / "images"), models_dir=str(tmp_path / "models")
+    )
+    split = Split(Dataset(blobs(8), []), None, {})
+    return Loop(Trainer(Stub(h), h, split.trained_on), split, Folders(h, is_new=True))
 
 
-def test_what_is_written_is_of_the_moment_it_was_submitted(trainer):
+def test_what_is_written_is_of_the_moment_it_was_submitted(loop):
     go = threading.Event()
+    trainer, method = loop.trainer, loop.trainer.method
     trainer.one_step()
-    trainer.writer.submit(go.wait)
-    trainer._save_checkpoint()
-    trainer._save_sample()
-    expected = trainer.saved.collect(1, trainer.state)
-    sample = trainer.sample(trainer.fixed_latents)
+    loop.writer.submit(go.wait)
+    loop.saving.save(loop.config)
+    loop.samples.draw()
+    expected = loop.saving.checkpoints.collect(1, trainer.state)
+    sample = trainer.sample(loop.samples.latents)
     weights = {
-        name: [np.array(v) for v in network.weights]
-        for name, network in trainer.method.networks.items()
+        name: [np.array(v) for v in network.weights] for name, network in method.networks.items()
     }
     for _ in range(3):
         trainer.one_step()
     go.set()
     for _ in range(20):  # while it is being written
         trainer.one_step()
-    trainer.writer.flush()
-    state = read_state(trainer.saved.path(1))
+    loop.writer.flush()
+    state = read_state(loop.saving.checkpoints.path(1))
     for name, values in expected.items():
         np.testing.assert_array_equal(state[name], values, err_msg=name)
     assert (state["loop/step"], state["loop/images_seen"]) == (1, 4)
     for name, values in weights.items():
-        network = keras.models.load_model(trainer.folders.models / f"{name}.keras")
+        network = keras.models.load_model(loop.folders.models / f"{name}.keras")
         for variable, value in zip(network.weights, values, strict=True):
             np.testing.assert_array_equal(np.array(variable), value, err_msg=variable.path)
-        moved = [np.array(v) for v in trainer.method.networks[name].weights]
+        moved = [np.array(v) for v in method.networks[name].weights]
         assert not all(np.array_equal(a, b) for a, b in zip(values, moved, strict=True))
-    assert trainer.folders.sample(1).exists()
-    assert not np.array_equal(trainer.sample(trainer.fixed_latents), sample)
-    trainer.writer.close()
+    assert loop.folders.sample(1).exists()
+    assert not np.array_equal(trainer.sample(loop.samples.latents), sample)
+    loop.writer.close()
 
 
-def test_weights_that_are_not_finite_are_told_after_the_last_checkpoint_is_whole(trainer):
-    slow = trainer.saved.save
-    trainer.saved.save = lambda *arguments: (time.sleep(0.2), slow(*arguments))
-    trainer.one_step()
-    trainer._save_checkpoint()
-    kernel = trainer.method.generator.trainable_variables[0]
+def test_weights_that_are_not_finite_are_told_after_the_last_checkpoint_is_whole(loop):
+    go, save = threading.Event(), loop.saving.checkpoints.save
+    loop.saving.checkpoints.save = lambda *arguments: (go.wait(30), save(*arguments))
+    loop.trainer.one_step()
+    loop.saving.save(loop.config)
+    kernel = loop.trainer.method.generator.trainable_variables[0]
     kernel.assign(np.full(kernel.shape, np.nan, np.float32))
-    trainer.step = 2
+    loop.progress.step = 2
+    threading.Timer(0.1, go.set).start()
     with pytest.raises(RunError, match=r"at step 2: .*; the checkpoint of step 1 is intact$"):
-        trainer._save_checkpoint()
-    assert trainer.saved.steps() == [1]
-    trainer.writer.close()
+        loop.saving.save(loop.config)
+    assert loop.saving.checkpoints.steps() == [1]
+    loop.writer.close()
 
 
 SLOW_DISK = """

@@ -14,9 +14,10 @@ from utils.common import grids
 from utils.common.errors import UserError
 from utils.common.files import files_by_step
 from utils.models import layers  # noqa: F401 - saved networks have some of these
-from utils.training import checkpoints
 from utils.training.arguments import check_run_name
+from utils.training.config import read_config
 from utils.training.options import RunOptions
+from utils.training.snapshots import read_best
 
 GENERATORS = {
     "last, averaged": "generator.keras",
@@ -81,7 +82,7 @@ def open_run(
         images = places / Path(images_dir).name / folder.name
         models = places / Path(models_dir).name / folder.name if is_of_images else folder
     name = models.name
-    config = checkpoints.read_config(name, models / "config.json", option="RUN")
+    config = read_config(name, models / "config.json", option="RUN")
     own = Path(str(config["hyperparameters"].get("images_dir", images_dir)), name)
     if images_dir == RunOptions.images_dir and not images.is_dir() and own.is_dir():
         images = own
@@ -142,7 +143,7 @@ def trained_steps(folder: Path, name: str) -> int:
         name: of the generator, as in `GENERATORS`.
     """
     if name.startswith("best"):
-        return int(checkpoints.read_best(folder / "best", ()).get("step", 0))
+        return int(read_best(folder / "best", ()).get("step", 0))
     steps = files_by_step(folder / "checkpoints", ".npz")
     return max(steps, default=0)
 

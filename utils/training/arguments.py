@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_type_hints
 from utils.common.commandline import parse, with_hyphens
 from utils.common.errors import UserError
 from utils.common.fields import check_fields, fixed_fields, mismatch, option_name, spell
-from utils.training import checkpoints
+from utils.training.config import read_config
 from utils.training.options import RunOptions
 from utils.training.presets import Preset
 
@@ -60,7 +60,7 @@ def parse_command_line(
     if first.resume:
         check_run_name("--resume", first.resume)
         path = Path(first.models_dir, first.resume, "config.json")
-        config = checkpoints.read_config(first.resume, path)
+        config = read_config(first.resume, path)
         default = _from_config(hyperparameters, config, first.resume)
         default.run_name, default.models_dir = first.resume, first.models_dir
     elif first.preset != "none":

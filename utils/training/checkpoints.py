@@ -7,13 +7,10 @@ damage is noticed when it is read.
 
 from __future__ import annotations
 
-import json
-import re
-import shutil
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +20,6 @@ from keras import ops
 
 from utils.common.errors import RunError, UserError
 from utils.common.files import atomic_path, files_by_step
-from utils.models.adversarial import layer_options
 
 State = Mapping[str, Sequence[keras.Variable]]
 """Groups of variables by name, e.g. ``{"generator": [...], "generator_optimizer": [...]}``."""
@@ -164,113 +160,3 @@ def _assign(arrays: dict[str, np.ndarray], state: State, path: Path) -> None:
         )
     for name, variable in variables.items():
         variable.assign(arrays[name])
-
-
-def copy_weights(network: keras.Model) -> list[np.ndarray]:
-    """Copy the variables of a network from the device, for `save_network`."""
-    return [ops.convert_to_numpy(variable) for variable in network.variables]
-
-
-def save_network(path: Path, network: keras.Model, weights: Sequence[np.ndarray]) -> None:
-    """Write a network that plain Keras loads without this project's code.
-
-    Another thread may go on to train it: its variables are not looked at.
-
-    Args:
-        path: the file, ``.keras``.
-        network: what to write, but for its variables.
-        weights: their values, as `copy_weights` returned them.
-
-    Raises:
-        OSError: the file could not be written; what stood there before is untouched.
-    """
-    # In the scope, which is this thread's alone, the variables have these values.
-    with keras.device("cpu:0"):
-        scope = keras.StatelessScope(
-            list(zip(network.variables, weights, strict=True)), initialize_variables=False
-        )
-    with atomic_path(path) as temporary, layer_options, scope:
-        network.save(temporary)
-
-
-def save_best(
-    folder: Path,
-    networks: Mapping[str, keras.Model],
-    weights: Mapping[str, Sequence[np.ndarray]],
-    score: Mapping[str, float],
-) -> None:
-    """Write the best networks so far and ``score.json``, all of them or none.
-
-    They are written to a folder of another name, which then takes the place of the one before.
-
-    Raises:
-        OSError: a file could not be written; the networks that were the best before are there.
-    """
-    new, old = folder.with_name(f"{folder.name}.new"), folder.with_name(f"{folder.name}.old")
-    shutil.rmtree(new, ignore_errors=True)
-    for name, network in networks.items():
-        save_network(new / f"{name}.keras", network, weights[name])
-    write_config(new / "score.json", score)
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    new.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def read_best(folder: Path, names: Iterable[str] | None = None) -> dict[str, float]:
-    """What ``score.json`` says, by which the best networks were chosen.
-
-    Args:
-        folder: the networks'.
-        names: scores that are wanted; None takes those that are there.
-
-    Returns:
-        The step and the scores of these names; empty where one of them is missing.
-    """
-    old = folder.with_name(f"{folder.name}.old")
-    if old.exists() and not folder.exists():  # a kill came between the two renames
-        old.rename(folder)
-    try:
-        score = json.loads((folder / "score.json").read_text(encoding="utf-8"))
-        return {key: float(score[key]) for key in ("step", *(score if names is None else names))}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-
-
-def write_config(path: Path, config: Mapping[str, Any]) -> None:
-    """Write ``config.json``: the hyperparameters of a run and what it was trained on."""
-    text = json.dumps(config, indent=2)
-    # Numbers in a row, such as those of the pictures held out, take a line and not a thousand.
-    text = re.sub(r"\[[\d,\s]+\]", lambda found: "[" + " ".join(found[0][1:-1].split()) + "]", text)
-    with atomic_path(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
-
-
-def read_config(run: str, path: Path, option: str = "--resume") -> dict[str, Any]:
-    """Read the ``config.json`` of a run.
-
-    Args:
-        run: its name.
-        path: of the file.
-        option: by which the person gave the name.
-
-    Raises:
-        UserError: there is no such run, or its file is damaged.
-    """
-    if not path.exists():
-        runs = sorted(folder.parent.name for folder in path.parent.parent.glob("*/config.json"))
-        found = (
-            f"there are {', '.join(runs)}" if runs else f"there is no run in {path.parent.parent}"
-        )
-        raise UserError(f"{option} {run}: {path} does not exist; {found}")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        for part in ("hyperparameters", "data_set"):
-            if not isinstance(config[part], dict):
-                raise ValueError(f"{part} is no object")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(
-            f"{option} {run}: {path} is damaged ({type(error).__name__}: {error})"
-        ) from None
-    return config

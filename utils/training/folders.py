@@ -114,6 +114,9 @@ class Folders:
         self.augmented = self.images / outputs.AUGMENTED
         self.best_and_worst = self.images / outputs.BEST_AND_WORST
         self.page = self.images / outputs.PAGE
+        self.history_plot = self.images / outputs.HISTORY_PLOT
+        self.answers_plot = self.images / outputs.ANSWERS_PLOT
+        self.film = self.images / outputs.FILM
 
     def _make(self, is_new: bool) -> None:
         # The same folder twice, under whatever names, is one.

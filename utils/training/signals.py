@@ -1,4 +1,13 @@
-"""Ctrl-C and SIGTERM, as a request that the loop answers when a step is done."""
+"""What Ctrl-C does, and SIGTERM.
+
+Before the training, it ends the process with one line (`common.errors`). During the training:
+
+1. The first one only notes its name in `StopRequest.requested`. The loop (`loop.py`) looks there
+   after every step. It then draws a last sample, saves a checkpoint and ends with exit code 0.
+2. A second Ctrl-C raises KeyboardInterrupt wherever the main thread is. The writer's thread
+   (`writer.py`) finishes the file under way and drops those that wait. The process ends with exit
+   code 1 and a line that says which checkpoint is intact (`failures.explained_end`).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +16,7 @@ import threading
 
 
 class StopRequest:
-    """Ctrl-C or SIGTERM while the block runs sets ``requested``; a second Ctrl-C stops at once.
+    """While the block runs, Ctrl-C and SIGTERM set ``requested``; a second Ctrl-C stops at once.
 
     Python hands signals to its main thread only: in another one, nothing is requested.
     """

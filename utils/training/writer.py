@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+
+from utils.training.waiting import Waiting
 
 Job = Callable[[], None]
 """Writes something; whatever it needs of the training's state, it has a copy of."""
@@ -22,12 +23,16 @@ class BackgroundWriter:
     are not done: none of them may rely on a file that is not there.
     """
 
-    def __init__(self, most_waiting: int = MOST_WAITING_BYTES) -> None:
+    def __init__(
+        self, waiting: Waiting | None = None, most_waiting: int = MOST_WAITING_BYTES
+    ) -> None:
         """Make a writer without a thread; the first job starts it.
 
         Args:
+            waiting: measures how long others wait for the writer, as "disk".
             most_waiting: bytes that jobs may hold; a larger job still waits alone.
         """
+        self._waiting = waiting or Waiting("disk")
         self.most_waiting = most_waiting
         self._jobs: deque[tuple[Job, int]] = deque()  # the first is being done
         self._changed = threading.Condition()
@@ -42,7 +47,7 @@ class BackgroundWriter:
             Exception: what an earlier job raised.
         """
         size = max(size, SMALLEST_JOB_BYTES)  # no end of small ones either
-        with self._changed:
+        with self._waiting.on("disk"), self._changed:
             self._wait_until(
                 lambda: (
                     not self._jobs
@@ -62,7 +67,7 @@ class BackgroundWriter:
         Raises:
             Exception: what a job raised.
         """
-        with self._changed:
+        with self._waiting.on("disk"), self._changed:
             self._wait_until(lambda: not self._jobs)
 
     def close(self, patience: float = 1.0) -> None:
@@ -118,41 +123,3 @@ class BackgroundWriter:
                     self._error = error
                     self._jobs.clear()
                 self._changed.notify_all()
-
-
-class Waiting:
-    """Which share of the time the training waits, and for what."""
-
-    def __init__(self, *reasons: str, over: float = 30.0) -> None:
-        """Begin to measure.
-
-        Args:
-            reasons: what can be waited for.
-            over: seconds that `shares` looks back on: long enough for a few checkpoints to even
-                out, short enough to show that something has changed.
-        """
-        self.over = over
-        self.seconds = dict.fromkeys(reasons, 0.0)
-        self._marks: deque[tuple[float, dict[str, float]]] = deque()
-        self._mark()
-
-    @contextlib.contextmanager
-    def on(self, reason: str) -> Iterator[None]:
-        """Count the time that the block takes."""
-        started = time.monotonic()
-        try:
-            yield
-        finally:
-            self.seconds[reason] += time.monotonic() - started
-
-    def shares(self) -> dict[str, float]:
-        """For each reason, its share of the last ``over`` seconds, from 0 to 1."""
-        self._mark()
-        # The oldest mark is the newest of those that are old enough.
-        while len(self._marks) > 2 and self._marks[-1][0] - self._marks[1][0] >= self.over:
-            self._marks.popleft()
-        (began, before), (now, after) = self._marks[0], self._marks[-1]
-        return {name: (after[name] - before[name]) / max(now - began, 1e-9) for name in after}
-
-    def _mark(self) -> None:
-        self._marks.append((time.monotonic(), dict(self.seconds)))

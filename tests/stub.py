@@ -1,0 +1,104 @@
+"""The smallest method there is: what tests of the loop train, in no time and without a gradient."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar, Literal
+
+from utils import backend  # noqa: F401 - before Keras: it keeps its start quiet
+
+# isort: split
+import keras
+from keras import layers, ops
+
+from utils.backend.types import Tensor
+from utils.common.fields import Count, CountOrNone, Fixed, Rate, Several, Share
+from utils.models.adversarial import AveragedNetwork
+from utils.models.augmentation import Augmentation
+from utils.training.options import Augmentations, RunOptions
+
+
+@dataclasses.dataclass
+class Hyperparameters(RunOptions):
+    """The options that a script declares, small."""
+
+    data: str = "mechas"
+    image_size: Fixed[int] = 0
+    mirror: bool = False
+    epochs: CountOrNone = 2
+    latent_dim: Fixed[Count] = 5
+    batch_size: Several = 4
+    average_half_life: CountOrNone = 100
+    augmentation: Augmentations = ()
+    augmentation_probability: Share = 0.75
+    augmentation_target: Share = 0.2
+    augmentation_confidence: Share = 1.0
+    color_strength: Share = 0.3
+    sample_interval: Count = 200
+    sample_rows: Fixed[Count] = 2
+    sample_columns: Fixed[Count] = 3
+    checkpoint_interval: Count = 1000
+    score: Literal["f_score", "kid", "swd", "coverage", "none"] = "f_score"
+    score_interval: Count = 1000
+    holdout: Fixed[Share] = 0.0
+    precision: str = "float32"
+    batches: Count = 1
+    """Batches that a step takes."""
+    learning_rate: Rate = 0.1
+    METHOD: ClassVar[str] = "stub"
+
+    @property
+    def batches_per_step(self) -> int:
+        return self.batches
+
+
+class Stub:
+    """A dense generator that moves towards the pictures, and a dense network that answers."""
+
+    def __init__(self, h: RunOptions) -> None:
+        self.h, shape = h, (h.image_size, h.image_size, 3)
+        self.seed_generator = keras.random.SeedGenerator(h.seed)
+        latents, images = keras.Input((h.latent_dim,)), keras.Input(shape)
+        x = layers.Dense(h.image_size**2 * 3, "tanh")(latents)
+        self.generator = keras.Model(latents, layers.Reshape(shape)(x), name="generator")
+        answers = layers.Dense(1)(layers.Flatten()(images))
+        self.examiner = keras.Model(images, answers, name="examiner")
+        self.updates = keras.Variable(0, dtype="int32", trainable=False, name="updates")
+        self.average = AveragedNetwork(self.generator, h.average_half_life)
+        self.augment = Augmentation(
+            h.augmentation, self.seed_generator, h.color_strength, h.augmentation_probability,
+            h.adapts_augmentation(),
+        )  # fmt: skip
+        self.networks = {
+            "generator": self.average.network,
+            "generator-current": self.generator,
+            "examiner": self.examiner,
+        }
+
+    def state(self) -> dict[str, list[keras.Variable]]:
+        return {
+            "generator": self.generator.variables,
+            "average": self.average.network.variables,
+            "examiner": self.examiner.variables,
+            "random": [self.seed_generator.state],
+            "updates": [self.updates],
+        }
+
+    def train_step(self, real_batches: Tensor) -> dict[str, Tensor]:
+        h, rate = self.h, self.h.learning_rate
+        images = ops.cast(real_batches[-1], "float32") / 127.5 - 1.0
+        latents = keras.random.normal((h.batch_size, h.latent_dim), seed=self.seed_generator)
+        error = ops.reshape(images - self.generator(latents), (h.batch_size, -1))
+        change = ops.matmul(ops.transpose(latents), error) / h.batch_size  # (latent_dim, H W 3)
+        kernel, offset = self.generator.trainable_variables
+        kernel.assign_add(rate * change)
+        offset.assign_add(rate * ops.mean(error, axis=0))
+        self.examiner.trainable_variables[0].assign_add(rate * ops.mean(error, axis=0)[:, None])
+        self.updates.assign_add(1)
+        self.average.update(self.updates * h.batch_size, h.batch_size)
+        return {
+            "d_loss": ops.mean(error),
+            "d_real": ops.mean(ops.sigmoid(self.examiner(self.augment(images)))),
+            "g_loss": ops.mean(error**2),
+            "g_updates": ops.copy(self.updates.value),
+        }

@@ -1,0 +1,208 @@
+"""The small objects that the loop calls, each by itself and with a stub in place of a method."""
+
+from __future__ import annotations
+
+import io
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import blobs
+from tests.stub import Hyperparameters, Stub
+from utils import backend
+from utils.common.errors import RunError
+from utils.data.dataset import Dataset
+from utils.training.best import BestNetworks
+from utils.training.method import discriminator_name, trained_networks
+from utils.training.probing import RunProbe
+from utils.training.progress import Progress, ProgressBar
+from utils.training.record import Record
+from utils.training.trainer import Trainer
+from utils.training.writer import BackgroundWriter
+
+
+@pytest.fixture(autouse=True)
+def _eager(monkeypatch):
+    monkeypatch.setattr(backend, "compile_step", lambda step, state: step)
+
+
+def trainer_of(images: np.ndarray, **options: object) -> Trainer:
+    h = Hyperparameters(image_size=32, **options)
+    return Trainer(Stub(h), h, Dataset(images, []))
+
+
+# Steps ------------------------------------------------------------------------------------------
+
+
+def test_every_picture_and_its_mirror_image_is_seen_once_an_epoch(monkeypatch):
+    images = blobs(6)
+    trainer = trainer_of(images, batch_size=3, batches=2, mirror=True)
+    batches: list[np.ndarray] = []
+    monkeypatch.setattr(
+        trainer.method, "train_step", lambda given: {"x": batches.append(np.asarray(given))}
+    )
+    both = [image.tobytes() for image in images] + [x[:, ::-1].tobytes() for x in images]
+    for _ in range(2):
+        batches.clear()
+        for _ in range(2):
+            trainer.one_step()
+        assert batches[0].shape == (2, 3, 32, 32, 3)
+        assert batches[0].dtype == np.uint8
+        seen = np.concatenate(batches).reshape(12, 32, 32, 3)
+        assert sorted(image.tobytes() for image in seen) == sorted(both)
+    assert (trainer.progress.step, trainer.progress.images_seen) == (4, 24)
+
+
+def test_images_come_back_from_the_device_as_they_were():
+    for size in (32, 64):
+        images = np.random.default_rng(size).integers(0, 256, (7, size, size, 3), dtype=np.uint8)
+        taken = backend.take_images(backend.images_to_device(images), np.array([6, 0, 6]), size)
+        np.testing.assert_array_equal(np.asarray(taken), images[[6, 0, 6]])
+
+
+def test_samples_are_made_by_whole_batches_of_the_average():
+    trainer = trainer_of(blobs(6))
+    latents = np.random.default_rng(0).standard_normal((6, 5)).astype(np.float32)
+    images = np.asarray(trainer.method.average.network(latents))
+    expected = np.clip(np.rint(images * 127.5 + 127.5), 0, 255)
+    assert np.abs(trainer.sample(latents) - expected).max() <= 1
+    assert len(trainer.first_pictures(99)) == 6
+
+
+def test_the_network_that_answers_is_the_one_that_is_no_generator():
+    trainer = trainer_of(blobs(9))
+    networks = trainer.method.networks
+    assert discriminator_name(networks) == "examiner"
+    assert trained_networks(networks) == {
+        "generator": trainer.method.generator, "examiner": trainer.method.examiner,
+    }  # fmt: skip
+    probe = RunProbe(trainer, Dataset(blobs(3, seed=1), []))
+    answers = probe.ask()
+    assert {kind: len(x) for kind, x in answers.items()} == {
+        "training": 8, "held out": 3, "generated": 8,
+    }  # fmt: skip
+    expected = trainer.method.examiner(trainer.first_pictures(8) / np.float32(127.5) - 1)
+    np.testing.assert_allclose(answers["training"], np.asarray(expected)[:, 0], rtol=1e-5)
+
+
+# Progress ---------------------------------------------------------------------------------------
+
+
+def test_where_a_run_ends():
+    h = Hyperparameters(epochs=3)
+    progress = Progress(count=9, window=0, images_per_step=8)
+    assert progress.last_step(h) == 4  # 27 pictures, 8 a step
+    h.epochs = 0
+    assert progress.last_step(h) is None
+    h.steps = 7
+    assert progress.last_step(h) == 7
+
+
+@pytest.mark.parametrize("changes", [{"count": 40}, {"window": 1}])
+def test_epochs_count_from_the_runs_beginning_whatever_its_pictures_are(changes):
+    h = Hyperparameters(epochs=3)
+    progress = Progress(count=20, window=0, images_per_step=4)
+    for _ in range(10):
+        progress.advance()
+    assert (progress.step, progress.epoch) == (10, 2.0)
+    same = Progress(count=20, window=0, images_per_step=2)  # half the batch size
+    same.resume(progress.saved())
+    assert (same.images_seen, same.epoch, same.last_step(h)) == (40, 2.0, 20)
+    other = Progress(**{"count": 20, "window": 0, "images_per_step": 4} | changes)
+    other.resume(progress.saved())
+    assert (other.step, other.images_seen, other.epoch) == (10, 0, 2.0)
+    assert other.last_step(h) == 10 + other.count // 4
+
+
+def test_the_bar_shows_losses_speed_and_what_is_waited_for(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())  # no terminal
+    with ProgressBar(26, 0) as bar:
+        bar.say("a line")
+        bar.update(13)
+        row = {"d_loss": 1.0, "wasserstein": 0.5, "d_gradient_first": 9.0, "g_updates": 13.0}
+        bar.show(row, 4, {"data": 0.25})
+        bar.refresh()
+    shown = sys.stderr.getvalue()
+    assert capsys.readouterr().out == "a line\n"
+    assert "13/26" in shown
+    assert "d_loss=1.000, wasserstein=0.500, images/s=" in shown
+    assert "data wait=25%" in shown
+    assert "gradient" not in shown
+    assert "updates" not in shown
+
+
+# Rows -------------------------------------------------------------------------------------------
+
+
+def test_a_row_has_the_last_count_and_the_mean_of_the_rest(tmp_path):
+    progress = Progress(count=20, window=0, images_per_step=4, step=3, images_seen=12, seconds=1.5)
+    with BackgroundWriter() as writer:
+        record = Record(tmp_path / "history.csv", writer, score="kid", adapted=["probability"])
+        for count, loss in ((1, 1.0), (3, 4.0)):
+            record.add(3, {"d_loss": loss, "d_updates": 2**24 + count})
+        assert [row["d_loss"] for row in record.fetch(3)] == [1.0, 4.0]
+        record.last_score = 7.0
+        record.write(progress, {"probability": 0.75})
+        record.add(4, {"d_loss": 2.0, "d_updates": 5})
+        record.fetch(4)
+        record.write(progress, {"probability": 0.8})
+    assert (tmp_path / "history.csv").read_text().splitlines() == [
+        "step,epoch,seconds,d_loss,d_updates,probability,kid",
+        "3,0.6000,1.50,2.5,16777219,0.75,7",
+        "3,0.6000,1.50,2,5,0.8,nan",
+    ]
+
+
+def test_steps_between_two_rows_are_not_lost_with_a_stop(tmp_path):
+    """Also where the run is resumed with other scalars."""
+    with BackgroundWriter() as writer:
+        record = Record(tmp_path / "one.csv", writer, score="kid")
+        record.add(1, {"old": 1.0, "d_loss": 3.0})
+        record.fetch(1)
+        record.last_score = 7.0
+        again = Record(tmp_path / "two.csv", writer, score="kid")
+        again.resume({name: np.asarray(x) for name, x in record.saved().items()})
+        assert again.last_score == 7.0
+        again.add(2, {"d_loss": 5.0, "new": 1.5})
+        again.fetch(2)
+        saved = again.saved()
+        assert saved["pending_names"] == ["d_loss", "new", "old"]
+        np.testing.assert_array_equal(saved["pending"], [[3, math.nan, 1], [5, 1.5, math.nan]])
+        again.write(Progress(20, 0, 4, step=2), {})
+    header, row = (tmp_path / "two.csv").read_text().splitlines()
+    assert (header, row) == ("step,epoch,seconds,d_loss,new,kid", "2,0.0000,0.00,4,1.5,7")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_scalar_that_is_not_finite_is_told_with_its_step(tmp_path, value):
+    record = Record(tmp_path / "history.csv", BackgroundWriter())
+    for step, loss in ((6, 1.0), (7, value), (8, value)):
+        record.add(step, {"d_loss": loss})
+    with pytest.raises(RunError, match=f"^d_loss became {value} at step 7$"):
+        record.fetch(8)
+
+
+# Scores -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("score", "better", "worse"),
+    [
+        ("f_score", {"f_score": 0.5, "kid": 9}, {"f_score": 0.4, "kid": 1}),
+        ("f_score", {"f_score": 0.0, "kid": 1}, {"f_score": 0.0, "kid": 9}),
+        ("f_score", {"f_score": 0.02, "kid": 1}, {"f_score": 0.09, "kid": 9}),  # both by chance
+        ("f_score", {"f_score": 0.11, "kid": 9}, {"f_score": 0.09, "kid": 1}),
+        ("kid", {"kid": 1}, {"kid": 9}),
+        ("coverage", {"coverage": 0.9, "kid": 9}, {"coverage": 0.8, "kid": 9}),
+    ],
+)
+def test_a_better_network(score, better, worse):
+    best = BestNetworks(Path("best"), score, BackgroundWriter())
+    assert best.is_beaten_by(worse)
+    for found, given, expected in ((worse, better, True), (better, worse, False)):
+        best.found = {"step": 1, **found}
+        assert best.is_beaten_by(given) == expected
+        assert not best.is_beaten_by(found)

@@ -1,0 +1,138 @@
+"""Scores during the training, and the networks that have the best of them so far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from utils.data.dataset import Dataset
+from utils.scoring.scorer import Scorer
+from utils.training.snapshots import Snapshot, read_best, save_best
+from utils.training.split import spread
+from utils.training.trainer import Trainer
+from utils.training.writer import BackgroundWriter
+
+# isort: split
+import keras
+
+FEWEST_SCORED = 50
+"""With fewer pictures held out, a score would be mostly chance."""
+MOST_SCORED = 500
+"""More would take longer and hardly change the order of two scores."""
+MOST_COMPARED = 2000
+"""Training pictures in which copies are looked for."""
+COMPARED_PAIRS = 150
+"""Pairs of generated images that their diversity is measured on."""
+SCORES = {
+    "f_score": {"f_score": 1, "kid": -1},
+    "kid": {"kid": -1},
+    "swd": {"swd": -1},
+    "coverage": {"coverage": 1, "kid": -1},
+}
+"""What ranks two networks, and what does where they are equal; -1 where less is better."""
+CHANCE = {"f_score": 0.1}
+"""Below that, a score is mostly chance and counts as nothing (see docs/metrics.md)."""
+HEALTH_GROUPS = ("kid", "diversity", "copies")
+"""Of `scorer.GROUPS`, what alarms are raised by."""
+GROUPS = {"f_score": "neighbours", "coverage": "neighbours", "kid": "kid", "swd": "swd"}
+"""The group of `scorer.GROUPS` that a score belongs to."""
+
+
+class BestNetworks:
+    """The networks with the best ``--score`` so far, in ``best/``."""
+
+    def __init__(self, folder: Path, score: str, writer: BackgroundWriter) -> None:
+        self._folder, self._score, self._writer = folder, score, writer
+        self._ranks = SCORES.get(score, {})
+        self.found: dict[str, float] = {}
+        """Their step and their scores; empty where there are none."""
+
+    def is_beaten_by(self, scores: Mapping[str, float]) -> bool:
+        """Whether these scores are better than the best so far."""
+        return not self.found or self._rank(scores) > self._rank(self.found)
+
+    def _rank(self, scores: Mapping[str, float]) -> list[float]:
+        above = {name: scores[name] > CHANCE.get(name, -math.inf) for name in self._ranks}
+        return [sign * scores[name] * above[name] for name, sign in self._ranks.items()]
+
+    def replace(
+        self, step: int, scores: Mapping[str, float], networks: Mapping[str, keras.Model]
+    ) -> None:
+        """Let the networks of a step take the place of the best so far."""
+        self.found = found = {"step": step} | {name: scores[name] for name in self._ranks}
+        snapshot = Snapshot(networks)
+        self._writer.submit(lambda: save_best(self._folder, snapshot, found), snapshot.nbytes)
+
+    def resume(self, step: int, pictures_since: int) -> None:
+        """Find the best networks so far; those of other pictures or of another score count no more.
+
+        They stay in a folder of another name.
+
+        Args:
+            step: at which the run is resumed.
+            pictures_since: the first step with the pictures of now.
+        """
+        self.found = read_best(self._folder, self._ranks)
+        found_at = read_best(self._folder, ()).get("step", math.inf)
+        if found_at <= pictures_since:
+            self._set_aside(pictures_since)
+        elif not self.found and math.isfinite(found_at):
+            kept = self._set_aside(step)
+            print(
+                f"--score {self._score}: the best networks so far, of step {found_at:.0f}, were "
+                f"chosen by another score, and stay as {kept}"
+            )
+
+    def _set_aside(self, step: int) -> Path:
+        """Begin the search anew; returns where the best networks so far are."""
+        self.found = {}
+        kept = self._folder.with_name(f"{self._folder.name}-before-{step}")
+        number = 1
+        while kept.exists():  # the run has gone back to an earlier checkpoint since
+            number += 1
+            kept = self._folder.with_name(f"{self._folder.name}-before-{step}-{number}")
+        return self._folder.rename(kept)
+
+
+class Scoring:
+    """Scores samples of the averaged generator, always of the same latent vectors."""
+
+    def __init__(self, trainer: Trainer, held_out: Dataset | None, best: BestNetworks) -> None:
+        """Choose what is compared with.
+
+        Args:
+            trainer: draws the samples.
+            held_out: the pictures to score with; too few or None are not scored with.
+            best: is told of better networks.
+        """
+        self._trainer, self._best, h = trainer, best, trainer.h
+        self.column = ""
+        """The name of the score in ``history.csv``; empty where nothing is scored."""
+        if h.score == "none" or held_out is None or len(held_out) < FEWEST_SCORED:
+            return
+        self.column = h.score
+        number = min(len(held_out), MOST_SCORED)
+        compared = min(len(trainer.dataset), MOST_COMPARED)
+        self._scorer = Scorer(
+            spread(held_out, number), spread(trainer.dataset, compared), pairs=COMPARED_PAIRS
+        )
+        self._groups = {*HEALTH_GROUPS, *(GROUPS[name] for name in SCORES[h.score])}
+        self._latents = np.random.default_rng([h.seed, 2]).standard_normal(
+            (number, h.latent_dim), dtype=np.float32
+        )
+
+    def score(self) -> tuple[np.ndarray, dict[str, float]]:
+        """Score the generator; if it is the best so far, keep the networks.
+
+        Returns:
+            The samples, uint8 (N, H, W, 3), and their scores.
+        """
+        images = self._trainer.sample(self._latents)
+        scores = self._scorer.score(images, self._groups)
+        if self._best.is_beaten_by(scores):
+            networks = self._trainer.method.networks
+            self._best.replace(self._trainer.progress.step, scores, networks)
+        return images, scores

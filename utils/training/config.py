@@ -1,0 +1,50 @@
+"""``config.json``: the hyperparameters of a run, and what it was trained on."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from utils.common.errors import UserError
+from utils.common.files import atomic_path
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a JSON file for a person to read."""
+    text = json.dumps(values, indent=2)
+    # Numbers in a row, such as those of the pictures held out, take a line and not a thousand.
+    text = re.sub(r"\[[\d,\s]+\]", lambda found: "[" + " ".join(found[0][1:-1].split()) + "]", text)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_config(run: str, path: Path, option: str = "--resume") -> dict[str, Any]:
+    """Read the ``config.json`` of a run.
+
+    Args:
+        run: its name.
+        path: of the file.
+        option: by which the person gave the name.
+
+    Raises:
+        UserError: there is no such run, or its file is damaged.
+    """
+    if not path.exists():
+        runs = sorted(folder.parent.name for folder in path.parent.parent.glob("*/config.json"))
+        found = (
+            f"there are {', '.join(runs)}" if runs else f"there is no run in {path.parent.parent}"
+        )
+        raise UserError(f"{option} {run}: {path} does not exist; {found}")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        for part in ("hyperparameters", "data_set"):
+            if not isinstance(config[part], dict):
+                raise ValueError(f"{part} is no object")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(
+            f"{option} {run}: {path} is damaged ({type(error).__name__}: {error})"
+        ) from None
+    return config

@@ -1,0 +1,88 @@
+"""Networks on disk: those of the last checkpoint, and the best so far."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from utils.common.files import atomic_path
+from utils.models.adversarial import layer_options
+from utils.training.config import write_json
+
+# isort: split
+import keras
+from keras import ops
+
+
+class Snapshot:
+    """Networks as they are at this moment; another thread may write them while they are trained."""
+
+    def __init__(self, networks: Mapping[str, keras.Model]) -> None:
+        """Copy their variables from the device."""
+        self._networks = dict(networks)
+        self._weights = {
+            name: [ops.convert_to_numpy(variable) for variable in network.variables]
+            for name, network in networks.items()
+        }
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the copies."""
+        return sum(array.nbytes for arrays in self._weights.values() for array in arrays)
+
+    def save(self, folder: Path) -> None:
+        """Write ``NAME.keras`` for each, which plain Keras loads without this project's code.
+
+        Raises:
+            OSError: a file could not be written; what stood there before is untouched.
+        """
+        for name, network in self._networks.items():
+            # In the scope, which is this thread's alone, the variables have these values.
+            with keras.device("cpu:0"):
+                scope = keras.StatelessScope(
+                    list(zip(network.variables, self._weights[name], strict=True)),
+                    initialize_variables=False,
+                )
+            with atomic_path(folder / f"{name}.keras") as temporary, layer_options, scope:
+                network.save(temporary)
+
+
+def save_best(folder: Path, snapshot: Snapshot, score: Mapping[str, float]) -> None:
+    """Write the best networks so far and ``score.json``, all of them or none.
+
+    They are written to a folder of another name, which then takes the place of the one before.
+
+    Raises:
+        OSError: a file could not be written; the networks that were the best before are there.
+    """
+    new, old = folder.with_name(f"{folder.name}.new"), folder.with_name(f"{folder.name}.old")
+    shutil.rmtree(new, ignore_errors=True)
+    snapshot.save(new)
+    write_json(new / "score.json", score)
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    new.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def read_best(folder: Path, names: Iterable[str] | None = None) -> dict[str, float]:
+    """What ``score.json`` says, by which the best networks were chosen.
+
+    Args:
+        folder: the networks'.
+        names: scores that are wanted; None takes those that are there.
+
+    Returns:
+        The step and the scores of these names; empty where one of them is missing.
+    """
+    old = folder.with_name(f"{folder.name}.old")
+    if old.exists() and not folder.exists():  # a kill came between the two renames
+        old.rename(folder)
+    try:
+        score = json.loads((folder / "score.json").read_text(encoding="utf-8"))
+        return {key: float(score[key]) for key in ("step", *(score if names is None else names))}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}

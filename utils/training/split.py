@@ -1,0 +1,131 @@
+"""The pictures of a run: which it trains on, and which it keeps to score with."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from utils.common.errors import UserError
+from utils.data.dataset import Dataset
+from utils.data.opening import open_dataset
+from utils.data.order import held_out
+from utils.training.options import RunOptions
+
+
+class Split(NamedTuple):
+    """A data set in two parts."""
+
+    trained_on: Dataset
+    held_out: Dataset | None
+    """None where nothing is held out."""
+    origin: dict[str, Any]
+    """What ``config.json`` says of both. ``pictures_since`` is the step from which on these are the
+    pictures of the run; None is the one at which it is resumed."""
+
+    def described(self) -> str:
+        """How many pictures there are of either part."""
+        if self.held_out is None:
+            return f"{len(self.trained_on)} pictures"
+        return f"{len(self.trained_on)} pictures and {len(self.held_out)} held out"
+
+    def since(self, step: int) -> int:
+        """The step from which on the run, which is now at ``step``, has these pictures."""
+        since = self.origin.get("pictures_since", 0)
+        if since is not None:
+            return since
+        print(
+            f"other pictures than up to step {step}: the search for the best networks begins anew, "
+            "and pictures that are held out now may have been trained on before, which flatters "
+            "the scores"
+        )
+        return step
+
+
+def open_split(h: RunOptions, config: dict[str, Any] | None) -> Split:
+    """Open the data set and divide it; a resumed run keeps those from training that it always did.
+
+    Args:
+        h: the options; ``image_size`` becomes that of the data set.
+        config: of the run that is resumed, or None.
+
+    Raises:
+        UserError: it cannot be opened, is too small, or not the one that the run began with.
+    """
+    dataset = open_dataset(
+        h.data,
+        h.image_size or None,
+        h.limit or None,
+        seed=h.seed,
+        memory_budget=int(h.memory_budget * 1e9),
+    )
+    h.image_size = dataset.image_size
+    h.check()
+    fingerprint = dataset.fingerprint()  # once: it reads thousands of pictures
+    kept = choose_held_out(h, dataset, config, fingerprint)
+    since: int | None = 0
+    if config is not None:
+        same = config["data_set"].get("fingerprint") == fingerprint
+        since = config["data_set"].get("pictures_since", 0) if same else None
+    origin = {
+        "made_by": dataset.made_by,
+        "pictures": len(dataset),
+        "held_out": kept.tolist(),
+        "fingerprint": fingerprint,
+        "pictures_since": since,
+    }
+    if not len(kept):
+        return Split(dataset, None, origin)
+    # Copies, so that the whole does not stay in memory.
+    trained_on = dataset.part(np.delete(np.arange(len(dataset)), kept))
+    return Split(trained_on, dataset.part(kept), origin)
+
+
+def choose_held_out(
+    h: RunOptions, dataset: Dataset, config: dict[str, Any] | None, fingerprint: str
+) -> np.ndarray:
+    """The numbers of the pictures that are kept from training, ascending.
+
+    Raises:
+        UserError: too few are left, or the data set is not the one that a resumed run began with.
+    """
+    kept = held_out(len(dataset), h.holdout, dataset.files())
+    if config is not None:
+        was, now = dict(config["hyperparameters"]), dataclasses.asdict(h)
+        for each in (was, now):
+            each["data"] = os.path.normpath(str(each.get("data")))
+        # With --limit, the seed decides which pictures are taken.
+        same_choice = all(was.get(name) == now[name] for name in ("data", "limit", "seed"))
+        known = config["data_set"].get("fingerprint")
+        if same_choice and known != fingerprint:
+            raise UserError(
+                f"--data {h.data}: its pictures are no longer those that run {h.run_name} began "
+                "with; bring them back, or give another --data to go on with that"
+            )
+        saved = config["data_set"].get("held_out")
+        # Others would have been trained on.
+        if known == fingerprint and isinstance(saved, list):
+            if not set(saved) <= set(range(len(dataset))):
+                raise UserError(
+                    f"--resume {h.run_name}: its config.json is damaged: held_out names pictures "
+                    f"beyond the {len(dataset)} there are"
+                )
+            kept = np.array(sorted(saved), np.int64)
+    required = h.batch_size * h.batches_per_step
+    number = len(dataset) - len(kept)
+    if required > number:
+        kept_out = f" besides {len(kept)} held out" if len(kept) else ""
+        most = number // h.batches_per_step
+        expected = f"at most {most}" if most > 1 else f"{2 * h.batches_per_step} pictures at least"
+        raise UserError(
+            f"--batch-size {h.batch_size}: a step takes {required} pictures, and {h.data} has "
+            f"{number}{kept_out}; expected {expected}"
+        )
+    return kept
+
+
+def spread(dataset: Dataset, number: int) -> np.ndarray:
+    """Pictures spread evenly over a data set, uint8 (number, H, W, 3)."""
+    return dataset.take(np.linspace(0, len(dataset) - 1, number).astype(int))
