@@ -34,7 +34,7 @@ class Collector:
         limits = f"{options.max_page_mb:g}/{options.max_picture_mb:g} MB"
         self.collection = Collection(Path(options.output), limits)
         self.manifest = Manifest(self.collection, options.source)
-        self.source = SOURCES[options.source](options, self.collection, self)
+        self.source = SOURCES[options.source](options, self.collection, say, self.fail)
         self.pages_read = 0
         self.unit_types_seen = 0
         self.last_page = ""

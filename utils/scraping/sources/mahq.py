@@ -96,7 +96,7 @@ class Mahq(Source):
         try:
             page = self.fetch_page(address)
         except FetchError as error:
-            self.reporter.fail(address, "page", error)
+            self.fail(address, "page", error)
             return []
         if page.layout == "wordpress" and page.value("unit type"):
             return [address]  # the index lists suits next to shows

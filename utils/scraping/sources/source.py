@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -44,16 +44,6 @@ class Options(Protocol):
     wiki_categories: tuple[str, ...]
 
 
-class Reporter(Protocol):
-    """Hears what goes wrong on the way."""
-
-    def say(self, line: str) -> None:
-        """A line for the person."""
-
-    def fail(self, address: str, what: str, error: FetchError, kept: bool = False) -> None:
-        """Something is missing."""
-
-
 @dataclass
 class Suit:
     """A page that may show a suit. ``shows`` are the folders of all shows that list it."""
@@ -68,17 +58,31 @@ class Suit:
 
 
 class Source(ABC):
-    """One place with pictures: what it lists, and how it wants to be asked."""
+    """One place with pictures: what it lists, and how it wants to be asked.
+
+    Args:
+        options: those of the script.
+        collection: keeps pages and pictures.
+        say: is given every line for the person.
+        fail: is given the address of a page that is missing, "page" and the error.
+    """
 
     INDEX: str
     """Where it begins, if ``--index-url`` says nothing else."""
     unchanging = False
     """Whether what is at an address stays what it is for ever."""
 
-    def __init__(self, options: Options, collection: Collection, reporter: Reporter) -> None:
+    def __init__(
+        self,
+        options: Options,
+        collection: Collection,
+        say: Callable[[str], None],
+        fail: Callable[..., None],
+    ) -> None:
         self.options = options
         self.collection = collection
-        self.reporter = reporter
+        self.say = say
+        self.fail = fail
         self.index = options.index_url or self.INDEX
         self.own_hosts = with_and_without_www(host_of(self.index))
         self.session = self.make_session()
@@ -96,7 +100,7 @@ class Source(ABC):
 
     def make_session(self) -> Session:
         """The session that asks this source, and no other host."""
-        return Session(self.own_hosts, self.options, say=self.reporter.say)
+        return Session(self.own_hosts, self.options, say=self.say)
 
     def more_suits(self, suit: Suit, page: Page) -> list[Suit]:
         """The suits on a page that had been taken for a suit's, but lists some."""
@@ -145,7 +149,7 @@ class Source(ABC):
         except FetchError as error:
             if not error.kept:
                 raise
-            self.reporter.fail(address, "page", error, kept=True)
+            self.fail(address, "page", error, kept=True)
             entry, body = error.kept
         page = pages.read_page(body, self.own_address(entry, address), entry.content_type)
         if not page.layout or not (page.links or page.menu_links or page.fields):

@@ -35,7 +35,7 @@ class Wayback(Mahq):
             inner_address=_inside_capture,
             inner_hosts=self.own_hosts,
             rewrite=_raw_capture,
-            say=self.reporter.say,
+            say=self.say,
         )
 
     def suits(self) -> Iterator[Suit]:
@@ -80,7 +80,7 @@ class Wayback(Mahq):
             "limit": "5000",
             "showResumeKey": "true",
         }
-        self.reporter.say(f"{self.archive}: reading its list of captures of {question['url']}")
+        self.say(f"{self.archive}: reading its list of captures of {question['url']}")
         seen = set()
         while True:
             rows, key = self._captures_page(

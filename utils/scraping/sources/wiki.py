@@ -36,7 +36,7 @@ class Wiki(Source):
         hosts = {host_of(self.index)}
         if host_of(self.index).endswith(".fandom.com"):
             hosts |= set(PICTURE_HOSTS)
-        return Session(hosts, self.options, say=self.reporter.say)
+        return Session(hosts, self.options, say=self.say)
 
     def picture_request(self, address: str) -> str:
         """Without this, the wiki may hand out WebP instead of what was uploaded."""
@@ -55,7 +55,7 @@ class Wiki(Source):
         for slug in (slug for slug in slugs if slug in selected):
             members = self._members(slugs[slug])
             if not members:
-                self.reporter.say(f"Category:{slugs[slug]}: has no pages; see --wiki-categories")
+                self.say(f"Category:{slugs[slug]}: has no pages; see --wiki-categories")
             for member in members:
                 page, address = self._page(member, slugs[slug])
                 suit = Suit(address, slug, [slug], page)
