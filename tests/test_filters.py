@@ -10,7 +10,7 @@ from utils.common.pictures import background_colour, read_picture
 from utils.data import mechas
 from utils.preparing.duplicates import NearDuplicates, hashes
 from utils.preparing.filters import MECHA, Thresholds, filter_score, rejection
-from utils.preparing.measures import Measures, measure
+from utils.preparing.measures import Measures, _median, measure
 from utils.preparing.overrides import Identity, Overrides
 
 GOOD = Measures(colour=0.5, plainness=1.0, lightness=0.9, photo=0.2, aspect=1.6)
@@ -81,6 +81,12 @@ def test_a_background_that_is_not_light(robots):
         assert verdict(Image.fromarray(pixels)) == "background not light"
 
 
+def test_the_median_is_that_of_nine_neighbours():
+    planes = np.random.default_rng(0).integers(0, 256, (3, 12, 9)).astype(np.uint8)
+    windows = np.lib.stride_tricks.sliding_window_view(planes, (3, 3), axis=(1, 2))
+    np.testing.assert_array_equal(_median(planes), np.median(windows, axis=(3, 4)))
+
+
 def test_photographs(robots):
     only = Thresholds(max_photo=MECHA.max_photo)
     for seed, image in enumerate(robots[:6]):
@@ -108,6 +114,7 @@ def test_reasons_tell_value_and_threshold():
     assert rejection(GOOD._replace(lightness=0.2), Thresholds()) is None
     assert filter_score(GOOD, MECHA) < 0 < filter_score(GOOD._replace(colour=0.0), MECHA)
     assert filter_score(GOOD._replace(photo=0.6), MECHA) > filter_score(GOOD, MECHA)
+    assert filter_score(GOOD._replace(aspect=3.9), MECHA) == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (2, 2), (4, 4), (5, 5)])

@@ -132,6 +132,10 @@ def test_a_person_overrules(tmp_path, robots):
     assert pictures["copy.png"]["verdict"] == "kept"  # this one, not the first
     assert pictures["00.png"]["filter"] == "exact duplicate"
     assert "--exclude, line 2: no picture is called nobody.png" in result.stdout
+    # Both copies, if a person names both.
+    (tmp_path / "include.txt").write_text(f"{sha256}  copy.png\n{sha256}  00.png\n")
+    prepare(tmp_path, "robots", "--output", "set.h5", "--include", "include.txt")
+    assert report_of(tmp_path)["kept"] == 10
     (tmp_path / "include.txt").write_text("01.png\n")
     message = prepare(
         tmp_path, "robots", "--output", "set.h5", "--exclude", "exclude.txt",
@@ -180,10 +184,12 @@ def test_framings(tmp_path):
     pixels = np.full((200, 300, 3), 230, np.uint8)
     pixels[60:160, 40:90] = (200, 0, 0)  # 100 px tall, off the centre
     Image.fromarray(pixels).save(tmp_path / "in" / "a.png")
+    # Made smaller before it is framed, and yet made of 40 pixels where it is cropped.
+    Image.new("RGB", (2100, 40), "red").save(tmp_path / "in" / "long.png")
     rows = {}
     for fit in ("pad", "crop", "figure"):
         prepare(tmp_path, "in", "--output", f"{fit}.h5", "--fit", fit, "--size", 64)
-        image = read_dataset(tmp_path / f"{fit}.h5").images[0]
+        image, _ = read_dataset(tmp_path / f"{fit}.h5").images
         assert image[0, 0].tolist() == [230, 230, 230]
         red = image[..., 1] < 100
         rows[fit] = (*np.flatnonzero(red.any(1))[[0, -1]], *np.flatnonzero(red.any(0))[[0, -1]])

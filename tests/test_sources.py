@@ -65,6 +65,7 @@ def nasty_files():
             "unreadable",
         ),
         "tiny.png": (encode(image(12).resize((31, 20)), "PNG"), "too small"),
+        "narrow.png": (encode(image(14).resize((20, 64)), "PNG"), None),
         "same bytes.png": (good, "exact duplicate"),
         "same pixels.bmp": (encode(image(1), "BMP"), "exact duplicate"),
         "new\nline <b>.png": (encode(image(13), "PNG"), None),
@@ -85,9 +86,9 @@ def test_nasty_pictures_end_as_a_picture_or_a_line(tmp_path):
     }
     report = report_of(tmp_path)
     assert report["sources"][0]["other_files"] == 1
-    assert "22 pictures in nasty (folder), and 1 other files" in result.stdout
+    assert "23 pictures in nasty (folder), and 1 other files" in result.stdout
     dataset = read_dataset(tmp_path / "set.h5")
-    assert dataset.images.shape == (12, 64, 64, 3)
+    assert dataset.images.shape == (13, 64, 64, 3)
     alpha = dataset.images[dataset.names.index("alpha.png")]
     assert (alpha[0, 0] == 255).all()  # the colour hidden under it is black
 
