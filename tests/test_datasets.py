@@ -1,3 +1,5 @@
+"""Data sets: files, folders, the built-in one, and the order of their pictures."""
+
 import json
 import os
 import subprocess
@@ -311,7 +313,7 @@ def test_what_does_not_exist(data):
 
 
 def picture_folder(folder):
-    """Five readable pictures, three broken ones, and files that are none."""
+    """Make five readable pictures, three broken ones, and files that are none."""
     for name, colour in {
         "b.png": (200, 0, 0), "a.jpg": (0, 0, 200), "sub/c.webp": (0, 200, 0),
         "sub/deep/D.PNG": (9, 9, 9), "no suffix": (99, 99, 99),
