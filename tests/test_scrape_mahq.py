@@ -48,7 +48,7 @@ from tests.fixture_site import (
     robot,
     suit_page,
     wordpress_site,
-)
+)  # fmt: skip
 from utils.scraping import pages
 from utils.scraping.addresses import host_of, is_on
 from utils.scraping.names import folder_name, picture_name, plain_name
@@ -366,7 +366,7 @@ def test_dry_run(site, tmp_path):
     printed = result.stdout.splitlines()
     assert f"fetch page {site.root}{BASE}/msgundam/rx-78-2.htm" in printed
     assert printed[-1].startswith("22 suits; 22 addresses to ask for, and a picture of every page")
-    assert not manifest_exists(tmp_path)
+    assert not (tmp_path / "data/mahq/manifest.jsonl").exists()
     scrape(tmp_path, *old(site), "--limit", "1")
     result = scrape(tmp_path, *old(site), "--dry-run")
     assert f"fetch page {site.root}{BASE}/msgundam/rx-78-2.htm" not in result.stdout
@@ -391,11 +391,7 @@ def test_a_full_disk_is_one_line(site, tmp_path):
     assert "Traceback" not in result.stderr, result.stderr
     assert "File too large" in result.stderr.splitlines()[-1]
     assert scrape(tmp_path, *old(site)).returncode == 1  # what has failed for good, nothing else
-    assert manifest_exists(tmp_path)
-
-
-def manifest_exists(folder: Path) -> bool:
-    return (folder / "data/mahq/manifest.jsonl").exists()
+    assert manifest(tmp_path)
 
 
 def test_the_wordpress_layout(server, tmp_path):
@@ -837,14 +833,11 @@ def test_two_runs_at_once(site, lives, tmp_path):
         (["--user-agent", "a\nb"], "--user-agent 'a\\nb': must be plain ASCII"),
     ],
 )  # fmt: skip
-def test_bad_options(tmp_path, arguments, message, monkeypatch, capsys):
+def test_bad_options(tmp_path, arguments, message):
     (tmp_path / "taken").write_text("")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["scrape_mahq.py", *arguments])
-    with pytest.raises(SystemExit) as stop:
-        scrape_mahq.main()
-    assert stop.value.code == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    result = scrape(tmp_path, *arguments)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
     assert line.startswith(f"scrape_mahq.py: error: {message}")
     assert not (tmp_path / "data").exists()
 
