@@ -50,6 +50,8 @@ def report_of(folder, name="set"):
     assert report["found"] == len(report["pictures"])
     assert report["kept"] + sum(report["rejected"].values()) == report["found"]
     assert sum(source["pictures"] for source in report["sources"]) == report["found"]
+    rows = [picture["row"] for picture in report["pictures"] if picture["verdict"] == "kept"]
+    assert rows == list(range(report["kept"]))
     for picture in report["pictures"]:
         kept = picture["verdict"] == "kept"
         assert kept == (picture["row"] is not None)

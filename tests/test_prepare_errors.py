@@ -33,7 +33,7 @@ def robots(tmp_path):
         (["robots"], "--output '': expected the name of a file ending in .h5"),
         (["robots", "--output", "x.zip"], "--output 'x.zip': expected the name of a file"),
         (["absent", "--output", "x.h5"], "absent: no such file or directory; expected a folder"),
-        (["robots", "--output", "x.h5", "--size", "100"], "invalid choice"),
+        (["robots", "--output", "x.h5", "--size", "100"], "--size 100: must be one of 32"),
         (["robots", "--output", "x.h5", "--margin", "0.6"], "--margin 0.6: must be from 0 to 0.45"),
         (
             ["robots", "--output", "x.h5", "--max-pixels", "1000000000"],

@@ -117,13 +117,15 @@ def test_clicks_and_keys_change_verdicts_and_both_lists_come_back(page, folder):
     excluded = saved(page, "exclude.txt")
     assert sorted(line[66:] for line in excluded.splitlines()) == sorted({second, odd})
     result = prepare(
-        folder, "in", "--output", "again.h5", "--filters", "mecha", "--size", 64,
+        folder, "in", "--output", "again/set.h5", "--filters", "mecha", "--size", 64, "--review",
         "--exclude", page.downloads / "exclude.txt", "--include", page.downloads / "include.txt",
     )  # fmt: skip
     assert "no picture is called" not in result.stdout
-    decided = {p["file"]: p["decision"] for p in report_of(folder, "again")["pictures"]}
+    decided = {p["file"]: p["decision"] for p in report_of(folder / "again")["pictures"]}
     assert decided["04.png"] == "included"
     assert decided[second] == decided[odd] == "excluded"
+    page.get((folder / "again/review.html").as_uri())
+    assert counts(page) == "9 kept, 3 rejected, 3 changed by you"
 
 
 def test_finding_filtering_and_sorting(page):
@@ -136,6 +138,17 @@ def test_finding_filtering_and_sorting(page):
     choose(page, "show", "all")
     choose(page, "sort", "order of the sources")
     assert shown(page)[:3] == ["00.png", "01.png", "02.png"]
+    assert "certainty of side" not in page.find_element("id", "sort").text  # nothing was mirrored
+
+
+def test_the_contact_sheet_has_the_kept_ones_and_under_a_red_bar_the_rejected(folder):
+    sheet = Image.open(folder / "review.png")
+    assert sheet.size == (8 * 66, 2 * 66 + 6 + 66)
+    assert {sheet.getpixel((x, y)) for x in (0, 527) for y in (132, 137)} == {(200, 40, 30)}
+    for place, file in (((1, 1), "00.png"), ((1, 139), "04.png")):
+        box = (*place, place[0] + 64, place[1] + 64)
+        picture = Image.open(folder / "in" / file).convert("RGB")
+        assert sheet.crop(box).tobytes() == picture.tobytes()
 
 
 def test_three_thousand_pictures(browser, tmp_path):

@@ -96,8 +96,8 @@ def test_nasty_pictures_end_as_a_picture_or_a_line(tmp_path):
 def test_a_zip_with_names_that_lead_out_and_a_bomb(tmp_path, drawn):
     data = [encode(Image.fromarray(image), "PNG") for image in drawn[:6]]
     with zipfile.ZipFile(tmp_path / "robots.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("good/a.png", data[0])
         archive.writestr("good/b.png", data[1])
+        archive.writestr("good/a.png", data[0])
         archive.writestr("../../outside.png", data[2])
         archive.writestr("/etc/absolute.png", data[3])
         archive.writestr("C:\\windows.png", data[4])
@@ -105,6 +105,7 @@ def test_a_zip_with_names_that_lead_out_and_a_bomb(tmp_path, drawn):
         archive.writestr(".", data[2])
         archive.writestr("notes.txt", "no picture")
         archive.writestr("__MACOSX/good/._a.png", b"resource fork")
+        archive.writestr("__MACOSX/b.png", data[1])
         archive.writestr("damaged.png", data[5])
     archive = (tmp_path / "robots.zip").read_bytes()
     at = archive.index(data[5][40:80]) if data[5][40:80] in archive else archive.index(b"damaged")
@@ -138,7 +139,13 @@ def parquet(path, pictures, **columns):
 def test_a_parquet_file(tmp_path, drawn):
     data = [encode(Image.fromarray(image), "PNG") for image in drawn[:3]]
     texts = ["a red robot", "a blue robot", None, "nothing", "no picture"]
-    parquet(tmp_path / "captioned.parquet", [*data, None, b"junk"], text=texts, label=range(5))
+    parquet(
+        tmp_path / "captioned.parquet",
+        [*data, None, b"junk"],
+        text=texts,
+        label=range(5),
+        masks=[b"1"] * 5,
+    )
     prepare(tmp_path, "captioned.parquet", "--output", "set.h5", "--size", 64)
     assert list(verdicts(tmp_path).values()) == ["kept"] * 3 + ["unreadable"] * 2
     dataset = read_dataset(tmp_path / "set.h5")
