@@ -39,7 +39,7 @@ from utils.common.errors import RunError, UserError, one_line_errors, printable
 from utils.common.files import atomic_path, remove_leftovers
 from utils.common.pictures import Colour
 from utils.common.processes import cores, ordered_map
-from utils.data.hdf5 import write_pictures
+from utils.data.hdf5 import write_dataset
 from utils.preparing.columns import columns
 from utils.preparing.decisions import Picture, decide
 from utils.preparing.examine import Fit, Instructions, Resampling, Task, died, examine
@@ -305,7 +305,7 @@ def write(
             write_contact_sheet(sheet, pictures, squares)
         names, attributes = columns(pictures, kept, len(report.sources), options.mirror, heap)
         shape = (len(names), options.size, options.size, 3)
-        write_pictures(output, squares_in_order(), shape, names, attributes, report.made_by())
+        write_dataset(output, squares_in_order(), names, attributes, report.made_by(), shape)
 
 
 @one_line_errors

@@ -1,4 +1,4 @@
-"""A set three times its memory budget, streamed from disk, beside the same set in memory.
+"""A set three times its memory budget, streamed from disk, compared with the same set in memory.
 
     python benchmarks/streaming.py
     python benchmarks/streaming.py --rows 64        # a file with 64 pictures in a chunk

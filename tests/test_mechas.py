@@ -19,7 +19,7 @@ COUNT = 160
 
 @pytest.fixture(scope="module")
 def drawn():
-    """Draw pictures of 32 pixels, names and attributes of the first designs."""
+    """Pictures of 32 pixels, names and attributes of the first designs."""
     return mechas.draw_dataset(COUNT, size=32, processes=1, progress=False)
 
 
@@ -28,12 +28,12 @@ def border(picture):
 
 
 def figure(picture):
-    """Return where the picture is clearly neither background nor the faint shadow on the floor."""
+    """Where the picture is clearly neither background nor the faint shadow on the floor."""
     return np.abs(picture.astype(int) - picture[0, 0]).max(axis=-1) > 40
 
 
 def mirrored(design):
-    """Return the design looking, and holding its weapon, to the other side of the picture."""
+    """The design looking, and holding its weapon, to the other side of the picture."""
     other = {"left": "right", "right": "left", "none": "none"}
     return dataclasses.replace(
         design, facing=other[design.facing], weapon_side=other[design.weapon_side]

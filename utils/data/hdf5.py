@@ -33,56 +33,33 @@ EXPECTED = "expected a folder of pictures or a prepared .h5 file"
 
 def write_dataset(
     path: str | Path,
-    images: np.ndarray,
+    images: np.ndarray | Iterable[np.ndarray],
     names: Sequence[str],
     attributes: Mapping[str, np.ndarray] | None = None,
     made_by: str = "",
+    shape: tuple[int, ...] = (),
 ) -> None:
     """Write a data set file, whole or not at all.
 
     The file is HDF5: ``images``, a chunk for each picture; ``names``, UTF-8; one data set for each
     attribute under ``attributes/``; the file attributes ``format_version``, ``image_size`` and
-    ``made_by``.
+    ``made_by``. The same arguments give the same bytes.
 
     Args:
         path: the file, ``.h5`` by custom.
-        images: uint8 (N, H, W, 3) RGB, H = W in 32, 64, 128, 256, N at least 1.
+        images: uint8 (N, H, W, 3) RGB, H = W in 32, 64, 128, 256, N at least 1; or N times
+            (H, W, 3), of which only a few are in memory at a time.
         names: N names.
         attributes: numbers, booleans or strings, an array of N rows for each attribute.
         made_by: how the pictures were made, in one line.
+        shape: (N, H, W, 3), of images that come one by one.
 
     Raises:
         ValueError: the arguments are not as described.
         OSError: the folder cannot be written, or the disk is full.
     """
-    problem = _images_problem(images.shape, images.dtype)
-    if problem:
-        raise ValueError(f"images: {problem}")
-    write_pictures(path, images, images.shape, names, attributes, made_by)
-
-
-def write_pictures(
-    path: str | Path,
-    pictures_in_order: Iterable[np.ndarray],
-    shape: tuple[int, ...],
-    names: Sequence[str],
-    attributes: Mapping[str, np.ndarray] | None = None,
-    made_by: str = "",
-) -> None:
-    """As `write_dataset`, with pictures that come one by one and are never all in memory.
-
-    The same arguments give the same bytes.
-
-    Args:
-        path: the file, ``.h5`` by custom.
-        pictures_in_order: N times uint8 (H, W, 3).
-        shape: (N, H, W, 3).
-        names, attributes, made_by: as there.
-
-    Raises:
-        ValueError, OSError: as there.
-    """
-    problem = _images_problem(shape, np.dtype(np.uint8))
+    shape = shape or images.shape
+    problem = _images_problem(shape, getattr(images, "dtype", np.dtype(np.uint8)))
     if problem:
         raise ValueError(f"images: {problem}")
     attributes = {name: np.asarray(values) for name, values in (attributes or {}).items()}
@@ -98,14 +75,14 @@ def write_pictures(
     text = h5py.string_dtype("utf-8")
     with atomic_path(path) as temporary, _new_file(temporary) as file:
         file.attrs.update(format_version=FORMAT_VERSION, image_size=shape[1], made_by=made_by)
-        images = file.create_dataset(
+        data = file.create_dataset(
             "images", shape, np.uint8, chunks=(1, *shape[1:]), compression="gzip",
             compression_opts=GZIP_LEVEL,
         )  # fmt: skip
         count = 0
-        for compressed in _compressed(pictures_in_order, shape[1:]):
+        for compressed in _compressed(images, shape[1:]):
             if count < shape[0]:
-                images.id.write_direct_chunk((count, 0, 0, 0), compressed)
+                data.id.write_direct_chunk((count, 0, 0, 0), compressed)
             count += 1
         if count != shape[0]:
             raise ValueError(f"images: found {count}, expected {shape[0]}")
@@ -134,7 +111,7 @@ def _new_file(path: Path) -> Iterator[h5py.File]:
         raise OSError(str(error)) from error
 
 
-def _compressed(pictures_in_order: Iterable[np.ndarray], shape: tuple[int, ...]) -> Iterator[bytes]:
+def _compressed(images: Iterable[np.ndarray], shape: tuple[int, ...]) -> Iterator[bytes]:
     """The pictures as HDF5's gzip filter leaves them, made by a few threads, in order."""
 
     def compress(picture: np.ndarray) -> bytes:
@@ -146,8 +123,8 @@ def _compressed(pictures_in_order: Iterable[np.ndarray], shape: tuple[int, ...])
 
     waiting: collections.deque[Future[bytes]] = collections.deque()
     with ThreadPoolExecutor(min(8, cores())) as executor:
-        for picture in pictures_in_order:
-            waiting.append(executor.submit(compress, picture))
+        for image in images:
+            waiting.append(executor.submit(compress, image))
             if len(waiting) == 32:
                 yield waiting.popleft().result()
         for future in waiting:

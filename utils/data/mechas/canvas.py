@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -17,32 +16,35 @@ from utils.data.mechas.geometry import CIRCLE, faces_of
 LINE_WIDTHS = {32: 0.0092, 64: 0.0076, 128: 0.0062, 256: 0.005}
 
 Face = tuple[int, ...]  # the numbers of its corners among the vertices of its solid
+Pixels = Sequence[tuple[float, float]]
+Tones = tuple[Colour, Colour, Colour, Colour]
 
 
 class Canvas:
-    """A picture being painted, with the vertices of all that is to be painted as its pixels."""
+    """A picture being painted: points are pixels of it, widths are in units of the model."""
 
     def __init__(
-        self, side: int, background: Colour, vertices: np.ndarray, scale: float, width: float
+        self, side: int, background: Colour, lit: list[int], scale: float, outline: float
     ) -> None:
         """Make an empty one.
 
         Args:
             side: of the picture, in pixels.
             background: its colour.
-            vertices: their places on the picture, (n, 2).
+            lit: the tones of all faces of all solids, in order; -1 looks away.
             scale: pixels of a unit of the model.
-            width: of an outline, in pixels.
+            outline: the usual width of outlines, in pixels.
         """
         self.image = Image.new("RGB", (side, side), background)
         self.pen = ImageDraw.Draw(self.image)
-        self.points = [(x, y) for x, y in vertices.tolist()]
+        self.background = background
+        self.lit = iter(lit)
         self.scale = scale
-        self.width = width
-        self.hairline = round(width * 0.5)
+        self.outline = outline
+        self.hairline = round(outline * 0.5)
 
-    def floor_shadow(self, vertices: np.ndarray, background: Colour) -> None:
-        """Paint a faint shadow on the floor under the feet, well inside the picture."""
+    def floor_shadow(self, vertices: np.ndarray) -> None:
+        """Paint a faint shadow on the floor under a figure (n, 2), well inside the picture."""
         side = self.image.width
         bottom = float(vertices[:, 1].max())
         feet = vertices[vertices[:, 1] > bottom - 0.07 * side, 0]
@@ -55,77 +57,35 @@ class Canvas:
                 middle + half * share,
                 bottom + 0.018 * side * share - 0.008 * side,
             )
-            self.pen.ellipse(box, tuple(round(value * shade) for value in background))
+            self.pen.ellipse(box, tuple(round(value * shade) for value in self.background))
 
-
-class Solid(NamedTuple):
-    """A closed body of rings."""
-
-    first: int  # of its vertices
-    shape: tuple[int, int]  # rings, corners of each
-    tones: tuple[Colour, Colour, Colour, Colour]
-    line: float  # times the usual width is its outline's
-
-    def paint(self, canvas: Canvas, lit: Iterator[int]) -> None:
-        """Paint the faces that look at the viewer, with an outline and edges between tones.
-
-        ``lit`` yields the tone of each face, as a number of ``tones``, -1 if it looks away.
-        """
-        points = canvas.points[self.first : self.first + math.prod(self.shape)]
-        shades = zip(faces_of(*self.shape)[0], lit, strict=False)
-        seen = [(face, self.tones[tone]) for face, tone in shades if tone >= 0]
-        for loop in _boundary(face for face, _ in seen) if self.line else ():
-            outline = _grown([points[corner] for corner in loop], canvas.width * self.line)
+    def solid(self, points: Pixels, shape: tuple[int, int], tones: Tones, line: float) -> None:
+        """Paint the faces of a body of rings that look here, with outline and creases."""
+        tones_of_faces = zip(faces_of(*shape)[0], self.lit, strict=False)
+        seen = [(face, tones[tone]) for face, tone in tones_of_faces if tone >= 0]
+        for loop in _boundary(face for face, _ in seen) if line else ():
+            outline = _grown([points[corner] for corner in loop], self.outline * line)
             if len(outline) > 2:
-                canvas.pen.polygon(outline, OUTLINE)
+                self.pen.polygon(outline, OUTLINE)
         for face, tint in seen:
-            canvas.pen.polygon([points[corner] for corner in face], tint)
-        if self.line >= 1 and self.shape[1] != len(CIRCLE):
+            self.pen.polygon([points[corner] for corner in face], tint)
+        if line >= 1 and shape[1] != len(CIRCLE):
             for a, b in _creases(seen):
-                canvas.pen.line((*points[a], *points[b]), self.tones[3], canvas.hairline)
+                self.pen.line((*points[a], *points[b]), tones[3], self.hairline)
 
+    def patch(self, points: Pixels, colour: Colour) -> None:
+        """Fill a polygon."""
+        self.pen.polygon(points, colour)
 
-class Decal(NamedTuple):
-    """A flat, unshaded patch."""
+    def stroke(self, points: Pixels, colour: Colour, width: float) -> None:
+        """Draw a line, a hairline at least."""
+        self.pen.line(points, colour, max(self.hairline, round(width * self.scale)))
 
-    first: int
-    count: int
-    colour: Colour
-
-    def paint(self, canvas: Canvas, _: Iterator[int]) -> None:
-        """Fill it."""
-        canvas.pen.polygon(canvas.points[self.first : self.first + self.count], self.colour)
-
-
-class Stroke(NamedTuple):
-    """A line on a surface."""
-
-    first: int
-    count: int
-    colour: Colour
-    width: float  # in units of the model
-
-    def paint(self, canvas: Canvas, _: Iterator[int]) -> None:
-        """Draw it, as a hairline at least."""
-        points = canvas.points[self.first : self.first + self.count]
-        width = max(canvas.hairline, round(self.width * canvas.scale))
-        canvas.pen.line(points, self.colour, width)
-
-
-class Cable(NamedTuple):
-    """A round cable."""
-
-    first: int
-    count: int
-    colour: Colour
-    width: float  # in units of the model
-
-    def paint(self, canvas: Canvas, _: Iterator[int]) -> None:
-        """Draw it inside its outline."""
-        points = canvas.points[self.first : self.first + self.count]
-        width = self.width * canvas.scale
-        canvas.pen.line(points, OUTLINE, round(width + 2 * canvas.width), joint="curve")
-        canvas.pen.line(points, self.colour, round(width), joint="curve")
+    def cable(self, points: Pixels, colour: Colour, width: float) -> None:
+        """Draw a line inside its outline."""
+        width *= self.scale
+        self.pen.line(points, OUTLINE, round(width + 2 * self.outline), joint="curve")
+        self.pen.line(points, colour, round(width), joint="curve")
 
 
 def _boundary(faces: Iterable[Face]) -> list[list[int]]:
@@ -153,7 +113,7 @@ def _creases(seen: Sequence[tuple[Face, Colour]]) -> Iterator[tuple[int, int]]:
             tints[a, b] = tint
 
 
-def _grown(polygon: Sequence[tuple[float, float]], width: float) -> list[tuple[float, float]]:
+def _grown(polygon: Pixels, width: float) -> Pixels:
     """A polygon with every edge moved outwards by ``width``; sharp corners are cut off."""
     polygon = [p for p, q in zip(polygon, (*polygon[1:], polygon[0]), strict=True) if p != q]
     if not polygon:
@@ -178,7 +138,7 @@ def _grown(polygon: Sequence[tuple[float, float]], width: float) -> list[tuple[f
 
 
 @functools.lru_cache(maxsize=4096)
-def tones(colour: Colour) -> tuple[Colour, Colour, Colour, Colour]:
+def tones(colour: Colour) -> Tones:
     """(highlight, lit, shadow, deep shadow) of a colour; shadows lean to blue."""
     highlight = tuple(round(0.58 * channel + 0.42 * 255) for channel in colour)
     shadow, deep = (

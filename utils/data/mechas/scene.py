@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from PIL import Image
 
-from utils.data.mechas.canvas import LINE_WIDTHS, Cable, Canvas, Decal, Solid, Stroke, tones
+from utils.data.mechas.canvas import LINE_WIDTHS, Canvas, tones
 from utils.data.mechas.catalogue import Colour
 from utils.data.mechas.geometry import Frame, Points, faces_of, loft, plate, rotation, table, unit
 
@@ -21,13 +23,15 @@ class Scene:
         self.view = rotation(PITCH, 0, 0) @ rotation(0, yaw, 0)
         self.vertices: list[np.ndarray] = []
         self.count = 0
-        self.items: list[Solid | Decal | Stroke | Cable] = []
+        # What paints it, its first vertex, how many it has, and further arguments.
+        self.items: list[tuple[Callable[..., None], int, int, tuple]] = []
 
     def loft(
         self, f: Frame, colour: Colour, axis: str, text: str, corner: float = 0.35, line: float = 1
     ) -> None:
         """Add a `loft` in the frame ``f``; its outline is ``line`` times as wide as usual."""
-        self._solid(f, loft(axis, text, corner), colour, line)
+        rings = loft(axis, text, corner)
+        self._add(f, rings, Canvas.solid, rings.shape[:2], tones(colour), line)
 
     def plate(
         self,
@@ -41,7 +45,8 @@ class Scene:
         line: float = 1,
     ) -> None:
         """Add a `plate` in the frame ``f``; its outline is ``line`` times as wide as usual."""
-        self._solid(f, plate(axis, text, back, front, bevel), colour, line)
+        rings = plate(axis, text, back, front, bevel)
+        self._add(f, rings, Canvas.solid, rings.shape[:2], tones(colour), line)
 
     def decal(self, f: Frame, points: Points, colour: Colour, at: float = 0.0) -> None:
         """Add a flat, unshaded patch (points (n, 2)) on the plane z = ``at`` of a frame.
@@ -49,8 +54,8 @@ class Scene:
         It is seen only if the frame's +z looks at the viewer.
         """
         if self._looks_here(f, 2):
-            first = self._add(f, np.array([(*point, at) for point in points]))
-            self.items.append(Decal(first, len(points), colour))
+            rows = np.array([(*point, at) for point in points])
+            self._add(f, rows, Canvas.patch, colour)
 
     def stroke(
         self, f: Frame, points: str, colour: Colour, width: float = 0.0, axis: int = 2
@@ -60,8 +65,7 @@ class Scene:
         It is seen only if the frame's ``axis`` looks at the viewer.
         """
         if self._looks_here(f, axis):
-            rows = np.array(table(points))
-            self.items.append(Stroke(self._add(f, rows), len(rows), colour, width))
+            self._add(f, np.array(table(points)), Canvas.stroke, colour, width)
 
     def seam(self, f: Frame, colour: Colour, points: str, axis: int = 2) -> None:
         """Add a hairline in the shadow of a plate's colour."""
@@ -69,8 +73,7 @@ class Scene:
 
     def cable(self, f: Frame, points: str, colour: Colour, width: float) -> None:
         """Add a round cable with an outline through points "x y z", seen from everywhere."""
-        rows = np.array(table(points))
-        self.items.append(Cable(self._add(f, rows), len(rows), colour, width))
+        self._add(f, np.array(table(points)), Canvas.cable, colour, width)
 
     def paint(self, size: int, facing: str, background: Colour, fill: float) -> Image.Image:
         """The picture, fitted to ``fill`` of the frame, larger than ``size`` as yet."""
@@ -78,30 +81,27 @@ class Scene:
         flip = -1 if facing == "left" else 1
         vertices = np.concatenate(self.vertices)
         pixels, scale = _fitted(vertices, side, fill, flip)
-        lit = iter(self._tones_of_faces(vertices, pixels, flip))
-        canvas = Canvas(side, background, pixels, scale, side * LINE_WIDTHS[size])
-        canvas.floor_shadow(pixels, background)
-        for item in self.items:
-            item.paint(canvas, lit)
+        lit = self._tones_of_faces(vertices, pixels, flip)
+        canvas = Canvas(side, background, lit, scale, side * LINE_WIDTHS[size])
+        canvas.floor_shadow(pixels)
+        points = [(x, y) for x, y in pixels.tolist()]
+        for paint, first, count, how in self.items:
+            paint(canvas, points[first : first + count], *how)
         return canvas.image
 
-    def _solid(self, f: Frame, rings: np.ndarray, colour: Colour, line: float) -> None:
-        self.items.append(Solid(self._add(f, rings), rings.shape[:2], tones(colour), line))
-
-    def _add(self, f: Frame, points: np.ndarray) -> int:
-        """The number of the first of these vertices, now as the viewer sees them."""
+    def _add(self, f: Frame, points: np.ndarray, paint: Callable[..., None], *how: object) -> None:
         seen = (points.reshape(-1, 3) @ f.axes.T + f.origin) @ self.view.T
+        self.items.append((paint, self.count, len(seen), how))
         self.vertices.append(seen)
         self.count += len(seen)
-        return self.count - len(seen)
 
     def _looks_here(self, f: Frame, axis: int) -> bool:
         return (self.view @ f.axes[:, axis])[2] > 0.08
 
     def _tones_of_faces(self, vertices: np.ndarray, pixels: np.ndarray, flip: int) -> list[int]:
         """Each solid face's tone (index into its colours), or -1 if it looks away."""
-        solids = [item for item in self.items if isinstance(item, Solid)]
-        quarters = [faces_of(*solid.shape)[1] + solid.first for solid in solids]
+        solids = [(how[0], first) for paint, first, _, how in self.items if paint is Canvas.solid]
+        quarters = [faces_of(*shape)[1] + first for shape, first in solids]
         starts = np.cumsum([0] + [len(part) for part in quarters[:-1]])
         owners = np.repeat(np.arange(len(quarters)), [len(part) for part in quarters])
         indices = np.concatenate(quarters)
