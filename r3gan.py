@@ -62,7 +62,7 @@ class Hyperparameters(ResidualOptions):
     discriminator_filters: Fixed[tuple[Count, ...]] = (8,)
     """Channels of its maps, the largest first; one number: of the largest, doubled downwards."""
 
-    # Optimisation; of two numbers, the second is that of the end
+    # Optimisation
     epochs: CountOrNone = 1000
     """Passes over the data set, two batches a step (one with --shared-pass); 0: until stopped."""
     batch_size: Several = 16

@@ -407,7 +407,7 @@ def test_a_block_starts_as_nothing_and_its_kernels_by_the_depth():
     keras.utils.set_random_seed(0)
     maps = np.random.default_rng(0).standard_normal((2, 4, 4, 64)).astype(np.float32)
     inputs = keras.Input((4, 4, 64))
-    network = keras.Model(inputs, residual.block(inputs, depth=16))
+    network = keras.Model(inputs, residual.block(inputs, depth=16, expansion=2))
     np.testing.assert_array_equal(ops.convert_to_numpy(network(maps)), maps)
     first, second, last = [v for v in network.variables if v.name == "kernel"]
     for kernel, fan_in in ((first, 64), (second, 9 * 128)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import os
 import re
 import subprocess
@@ -16,13 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import dcgan
-from tests.conftest import REPOSITORY, TINY, run_script
+from tests.conftest import REPOSITORY, TINY
 from utils.common.errors import RunError, UserError, one_line_errors
-from utils.common.fields import option_name
 from utils.common.files import atomic_path, remove_leftovers
 from utils.models.recipes import noisy_labels, smooth_labels
-from utils.training.options import RunOptions
 from utils.watching.history import MOST_POINTS, History, read_rows, thin
 
 # Labels -----------------------------------------------------------------------------------------
@@ -180,67 +176,6 @@ def test_long_curves_are_thinned_by_means():
     np.testing.assert_array_equal(thinned[:2], [[0.5, 1], [2.5, 1]])
     assert len(thinned) == MOST_POINTS
     assert len(thin(np.zeros((5, 2)))) == 5
-
-
-# Hyperparameters --------------------------------------------------------------------------------
-
-
-def test_every_hyperparameter_is_an_option_with_a_sentence_of_help(tmp_path):
-    result = run_script("dcgan.py", "--help", folder=tmp_path)
-    assert result.returncode == 0
-    words = " ".join(result.stdout.replace("│", " ").split())
-    for field in dataclasses.fields(dcgan.Hyperparameters):
-        option = option_name(field.name)
-        assert option in words
-        files = (
-            "dcgan.py",
-            "utils/models/recipes.py",
-            "utils/models/networks.py",
-            "utils/training/options.py",
-        )
-        source = "".join((REPOSITORY / file).read_text() for file in files)
-        sentence = source.split(f"\n    {field.name}: ")[1].split('"""')[1]
-        assert " ".join(sentence.split()) in words, field.name
-
-
-def test_what_shapes_the_networks_is_listed():
-    """A field left out of FIXED_FIELDS could be changed under the feet of a resumed run."""
-    before = dcgan.Hyperparameters(image_size=64, minibatch="discrimination", feature_matching=1.0)
-    changes = {
-        "image_size": 32, "minibatch": "none", "minibatch_maps": 3, "minibatch_side": 4,
-        "discriminator_normalized": (1, 2), "spectral_normalization": True, "instance_noise": 0.1,
-        "feature_matching": 0.0, "feature_matching_layer": 1,
-        "latent_dim": 7, "generator_filters": (8,), "generator_depth": 2,
-        "generator_start": "convolutional", "upscaling": "upsample", "generator_dropout": 0.1,
-        "discriminator_filters": (8,), "discriminator_depth": 2, "discriminator_dropout": 0.1,
-        "max_filters": 40, "kernel_size": 3, "normalization": "none",
-        "normalization_momentum": 0.5, "leaky_relu_slope": 0.1, "initial_stddev": 0.01,
-    }  # fmt: skip
-    no_matter = {
-        "batch_size", "generator_learning_rate", "generator_beta1", "discriminator_learning_rate",
-        "discriminator_beta1", "learning_rate_decay", "learning_rate_decay_steps", "label_noise",
-        "label_smoothing", "smoothing_sides", "label_swap", "discriminator_updates",
-        "instance_noise_steps", "normalization_stddev", "augmentation_confidence",
-    }  # fmt: skip
-    of_the_state = {"balance"}
-    assert of_the_state <= set(before.FIXED_FIELDS)
-    of_the_loop = {field.name for field in dataclasses.fields(RunOptions)} - set(changes)
-    assert set(changes) | no_matter | of_the_state | of_the_loop == {
-        field.name for field in dataclasses.fields(dcgan.Hyperparameters)
-    }
-
-    def networks(h: dcgan.Hyperparameters) -> list[str]:
-        keras.backend.clear_session()
-        keras.utils.set_random_seed(0)
-        shapes = [dcgan.build_generator(h).to_json(), dcgan.build_discriminator(h).to_json()]
-        for name in ("stddev", "initial_stddev"):
-            shapes = [text.replace(f'"{name}": {h.initial_stddev}', "") for text in shapes]
-        return shapes
-
-    known = networks(before)
-    for name, value in changes.items():
-        changed = networks(dataclasses.replace(before, **{name: value})) != known
-        assert changed == (name in before.FIXED_FIELDS), name
 
 
 MEASURE_MEMORY = """

@@ -115,8 +115,10 @@ def expected(hint: Any) -> str:
     if typing.get_origin(hint) is Annotated:
         return expected(typing.get_args(hint)[0])
     if typing.get_origin(hint) is tuple:
-        items = dict.fromkeys(expected(each) for each in typing.get_args(hint) if each is not ...)
-        return f"{' and '.join(items)}, or several of these"
+        item, *more = typing.get_args(hint)
+        if ... in more:
+            return f"{expected(item)}, or several of these"
+        return f"{1 + len(more)} values, each {expected(item)}"
     return mismatch(object(), hint)
 
 

@@ -361,7 +361,7 @@ class ResidualOptions(RunOptions):
                     f"{option_name(field)}: {given} given, must be 1, or {sizes} for maps from 4 "
                     f"to {self.image_size} px"
                 )
-            for width in self.widths(field.removesuffix("_filters")):
+            for width in sorted(self.widths(field.removesuffix("_filters"))):
                 if self.EXPANSION * width % self.groups:
                     raise UserError(
                         f"--groups {self.groups}: does not divide {self.EXPANSION} x {width}, "

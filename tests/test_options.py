@@ -1,0 +1,190 @@
+"""Options: their types, their defaults, their help, and what a resumed run keeps."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+
+import keras
+import pytest
+
+import dcgan
+import r3gan
+import wgan
+from utils.common.errors import UserError
+from utils.common.fields import check_fields, fixed_fields, option_name
+from utils.common.help import documented
+from utils.training.arguments import parse_command_line
+from utils.training.options import RunOptions
+
+SCRIPTS = (dcgan, wgan, r3gan)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_shows_every_option_with_its_sentence_under_the_headings_of_the_source(script, capsys):
+    with pytest.raises(SystemExit) as stop:
+        parse_command_line(script.Hyperparameters, script.__doc__, ["--help"])
+    assert stop.value.code == 0
+    shown = capsys.readouterr().out
+    words = " ".join(shown.split())
+    sentences = {}
+    for section in documented(script.Hyperparameters).values():
+        sentences |= section
+    for field in dataclasses.fields(script.Hyperparameters):
+        assert f"  {option_name(field.name)} " in shown
+        assert sentences[field.name] in words, field.name
+    headings = ["Data", "Networks", "Optimisation", "Output", "Further options of a run"]
+    lines = [line for line in shown.splitlines() if line in headings]
+    assert lines == headings
+    assert words.index("--data") < words.index("--latent-dim") < words.index("--sample-interval")
+    if script.Hyperparameters.PRESETS:
+        assert shown.index("--max-filters") < shown.index("\nPresets\n")
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_defaults_are_of_their_types_and_in_their_ranges(script):
+    check_fields(script.Hyperparameters())
+    for image_size in (32, 64, 128, 256):
+        script.Hyperparameters(image_size=image_size).check()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("generator_filters", 64, "--generator-filters 64: must be a list, such as (1,)"),
+        ("generator_filters", (64, "x"), "--generator-filters 64 x: must be a whole number"),
+        ("generator_filters", (0,), "--generator-filters 0: must be 1 or more"),
+        ("augmentation", "color", "--augmentation color: must be a list, such as ('color',)"),
+        ("augmentation", ("colour",),
+         "--augmentation colour: must be one of color, translation, cutout"),
+        ("epochs", 1e3, "--epochs 1000.0: must be a whole number"),
+        ("epochs", True, "--epochs True: must be a whole number"),
+        ("mirror", 1, "--mirror 1: must be True or False"),
+        ("data", 5, "--data 5: must be text in quotes"),
+        ("generator_learning_rate", "1e-4", "--generator-learning-rate 1e-4: must be a number"),
+        ("generator_learning_rate", float("nan"),
+         "--generator-learning-rate nan: must be from 0 to 1000000000"),
+        ("batch_size", 1, "--batch-size 1: must be 2 or more"),
+        ("generator_dropout", 1.0, "--generator-dropout 1.0: must be from 0 to 0.99"),
+        ("discriminator_normalized", (1, 2, 3),
+         "--discriminator-normalized 1 2 3: must be 2 values, such as (1, 1)"),
+        ("score", "fid", "--score fid: must be one of f_score, kid, swd, coverage, none"),
+        ("image_size", 48, "--image-size 48: must be 32, 64, 128 or 256"),
+    ],
+)  # fmt: skip
+def test_a_value_of_another_type_or_range_is_one_line(name, value, message):
+    with pytest.raises(UserError) as error:
+        dcgan.Hyperparameters(**{name: value}).check()
+    assert str(error.value) == message
+
+
+def test_an_edited_default_is_refused_before_the_options_are_read():
+    @dataclasses.dataclass
+    class Edited(r3gan.Hyperparameters):
+        blocks: int = "two"
+
+    with pytest.raises(UserError) as error:
+        parse_command_line(Edited, "", ["--blocks", "2"])
+    assert str(error.value) == "--blocks two: must be a whole number"
+
+
+def test_an_edited_default_may_be_a_list_and_a_whole_number_for_a_number():
+    class Edited(dcgan.Hyperparameters):
+        generator_filters = [8, 4]  # noqa: RUF012 - what a person may write
+
+    assert Edited.generator_filters == (8, 4)
+    h = dcgan.Hyperparameters(generator_learning_rate=1, image_size=32)
+    h.check()
+    assert type(h.generator_learning_rate) is float
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--epochs", "1e3"], "--epochs 1e3: must be a whole number"),
+        (["--generator-filters", "64", "x"],
+         "--generator-filters 64 x: must be a whole number, or several of these"),
+        (["--discriminator-normalized", "1"],
+         "--discriminator-normalized 1: must be 2 values, each a whole number"),
+        (["--augmentation", "colour"],
+         "--augmentation colour: must be one of color, translation, cutout, or several of these"),
+        (["--holdout", "0.6"], "--holdout 0.6: must be from 0 to 0.5"),
+        (["--learning-rat", "1"], "--learning-rat: no such option; did you mean "
+         "--learning-rate-decay?"),
+        (["--feature-matching-layer", "9", "--image-size", "32"],
+         "--feature-matching-layer 9: must be from 0 to 3"),
+        (["--generator-depth", "9", "--image-size", "64"],
+         "--generator-depth 9: must be from 0 to 6"),
+        (["--generator-filters", "8", "4", "--generator-depth", "2"],
+         "--generator-depth 2: must be 0 where --generator-filters is a list, whose length is the "
+         "depth"),
+    ],
+)  # fmt: skip
+def test_a_wrong_option_is_one_line(arguments, message):
+    with pytest.raises(UserError) as error:
+        parse_command_line(dcgan.Hyperparameters, "", arguments)
+    assert str(error.value) == message
+
+
+def test_a_gpu_changes_the_defaults_and_the_first_line_says_which():
+    given = ["--discriminator-filters", "16"]
+    h, _ = parse_command_line(dcgan.Hyperparameters, "", given, has_accelerator=True)
+    assert (h.batch_size, h.generator_filters, h.discriminator_filters) == (64, (64,), (16,))
+    assert h.described() == (
+        "batches of 64; defaults of a GPU: --batch-size 64 --generator-filters 64"
+    )
+    h, _ = parse_command_line(dcgan.Hyperparameters, "", [])
+    assert h.described() == "batches of 16"
+    preset = ["--preset", "plain"]
+    h, _ = parse_command_line(dcgan.Hyperparameters, "", preset, has_accelerator=True)
+    assert h.batch_size == 16
+
+
+def test_what_shapes_the_networks_is_fixed():
+    """A field that is not could be changed under the feet of a resumed run."""
+    before = dcgan.Hyperparameters(image_size=64, minibatch="discrimination", feature_matching=1.0)
+    changes = {
+        "image_size": 32, "minibatch": "none", "minibatch_maps": 3, "minibatch_side": 4,
+        "discriminator_normalized": (1, 2), "spectral_normalization": True, "instance_noise": 0.1,
+        "feature_matching": 0.0, "feature_matching_layer": 1,
+        "latent_dim": 7, "generator_filters": (8,), "generator_depth": 2,
+        "generator_start": "convolutional", "upscaling": "upsample", "generator_dropout": 0.1,
+        "discriminator_filters": (8,), "discriminator_depth": 2, "discriminator_dropout": 0.1,
+        "max_filters": 40, "kernel_size": 3, "normalization": "none",
+        "normalization_momentum": 0.5, "leaky_relu_slope": 0.1, "initial_stddev": 0.01,
+    }  # fmt: skip
+    no_matter = {
+        "generator_learning_rate", "generator_beta1", "discriminator_learning_rate",
+        "discriminator_beta1", "learning_rate_decay", "learning_rate_decay_steps", "label_noise",
+        "label_smoothing", "smoothing_sides", "label_swap", "discriminator_updates",
+        "instance_noise_steps", "normalization_stddev", "augmentation_confidence",
+    }  # fmt: skip
+    of_the_state = {"balance"}
+    fixed = set(fixed_fields(dcgan.Hyperparameters))
+    of_the_loop = {field.name for field in dataclasses.fields(RunOptions)} - set(changes)
+    assert of_the_state | {"sample_rows", "sample_columns", "holdout", "preset"} <= fixed
+    assert not fixed & no_matter
+    assert set(changes) | no_matter | of_the_state | of_the_loop == {
+        field.name for field in dataclasses.fields(dcgan.Hyperparameters)
+    }
+
+    def networks(h: dcgan.Hyperparameters) -> list[str]:
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(0)
+        shapes = [dcgan.build_generator(h).to_json(), dcgan.build_discriminator(h).to_json()]
+        for name in ("stddev", "initial_stddev"):
+            shapes = [text.replace(f'"{name}": {h.initial_stddev}', "") for text in shapes]
+        return shapes
+
+    known = networks(before)
+    for name, value in changes.items():
+        changed = networks(dataclasses.replace(before, **{name: value})) != known
+        assert changed == (name in fixed), name
+
+
+def test_a_type_says_what_it_expects():
+    hints = typing.get_type_hints(wgan.Hyperparameters, include_extras=True)
+    assert {"n_critic", "clip_value", "penalty_weight"} <= set(hints)
+    for value, message in ((0, "from 1 to 1000"), (1001, "from 1 to 1000")):
+        with pytest.raises(UserError, match=message):
+            check_fields(wgan.Hyperparameters(n_critic=value))
