@@ -56,6 +56,22 @@ def test_a_design_is_always_the_same():
     )
 
 
+# The first six designs, mean lightness of 4 x 4 parts each, as of version 1 of the drawing.
+COARSE = bytes.fromhex(
+    "f3c695eff3855deef3a86ef3f09e9ff3d6aad5efcf70aeedee90d1f0e6a5c2f0"
+    "f7a0ebf7f4757ef7f7ba9ef7f7a99ef5f6c4c0fcf8757feefcb49ff8fcc4c1fc"
+    "f3b2a3f3f3817cf3f3a3a1f3f3bcb7f3f3e6a6e2e89b6cd4f3d79cf3f3b6abf3"
+)
+
+
+def test_a_version_always_draws_the_same(drawn):
+    assert mechas.VERSION == 1
+    assert drawn[1][5] == "RGV-0005 Pylon"
+    found = drawn[0][:6].reshape(6, 4, 8, 4, 8, 3).mean(axis=(2, 4, 5))
+    expected = np.frombuffer(COARSE, np.uint8).reshape(6, 4, 4)
+    assert np.abs(found - expected).max() < 1  # what another release of a library may change
+
+
 def test_another_seed_draws_another_set(drawn):
     images, _, _ = mechas.draw_dataset(5, size=32, seed=1, processes=1, progress=False)
     assert not (images == drawn[0][:5]).all(axis=(1, 2, 3)).any()
