@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,22 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     driver.quit()
 
 
+@contextmanager
+def deadline(seconds: int = 300) -> Iterator[None]:
+    """End a block that would otherwise go on for hours; how long it takes is not what is tested."""
+
+    def stop(*_: object) -> None:
+        raise AssertionError(f"it did not end within {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def start_script(
     script: str,
     *arguments: object,
@@ -119,8 +136,8 @@ def run_script(
     if script in TRAINED and not popen and sys.platform == "linux":
         return run_forked(
             REPOSITORY / script, [*map(str, arguments)], folder,
-            os.environ | {"COLUMNS": "200"}, timeout=240,
+            os.environ | {"COLUMNS": "200"}, timeout=1200,
         )  # fmt: skip
     process = start_script(script, *arguments, folder=folder, **popen)
-    output, errors = process.communicate(timeout=240)
+    output, errors = process.communicate(timeout=1200)
     return subprocess.CompletedProcess(process.args, process.returncode, output, errors)

@@ -16,7 +16,6 @@ import json
 import re
 import socket
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -48,8 +47,6 @@ class Request:
     status: int
     conditional: bool
     user_agent: str
-    started: float
-    ended: float
 
 
 class FixtureServer:
@@ -96,7 +93,6 @@ class FixtureServer:
         )
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
-        started = time.monotonic()
         path = handler.path
         self.before(path)
         found = self.routes.get(path) or self.fallback
@@ -108,13 +104,10 @@ class FixtureServer:
         status = reply.status
         if reply.validators and status == 200 and handler.headers.get("If-None-Match") == tag:
             status = 304
-        request = Request(
-            path, status, conditional, handler.headers.get("User-Agent", ""), started, started
-        )
-        self.requests.append(request)
+        agent = handler.headers.get("User-Agent", "")
+        self.requests.append(Request(path, status, conditional, agent))
         with contextlib.suppress(OSError):  # the client has gone
             self.send(handler, reply, status, tag)
-        request.ended = time.monotonic()
 
     def send(self, handler: BaseHTTPRequestHandler, reply: Reply, status: int, tag: str) -> None:
         body = b"" if status == 304 else reply.body

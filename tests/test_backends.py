@@ -82,11 +82,13 @@ def assert_same_results(found: dict[str, np.ndarray], expected: dict[str, np.nda
             assert far.mean() < 0.02, name
             np.testing.assert_allclose(found[name], value, atol=2e-3, err_msg=name)
         else:
+            # The longest sums are over all pixels of a batch, 4 * 16 * 16 numbers in an order that
+            # each backend chooses. The second step has weights that Adam moved, see above.
+            rounding = 1024 * 2**-24 * (10 if "step 1" in name else 1)
             scale = max(1e-3, np.abs(value.astype(np.float64)).max())
             np.testing.assert_allclose(
-                found[name] / scale, value / scale, atol=2e-4 if "step 1" in name else 2e-5,
-                err_msg=name,
-            )  # fmt: skip
+                found[name] / scale, value / scale, rtol=0, atol=rounding, err_msg=name
+            )
 
 
 def test_a_skipped_update_leaves_optimizer_and_weights_alone(on_tensorflow):

@@ -100,7 +100,7 @@ def test_several_processes_draw_the_same_and_do_not_run_the_script_again(drawn, 
         [sys.executable, script],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
         capture_output=True,
-        timeout=60,
+        timeout=600,
     )
     assert (done.returncode, done.stderr) == (0, b"")
     images, names, attributes = pickle.loads(done.stdout)

@@ -482,7 +482,7 @@ def test_backends_agree_on_the_features(backend, tmp_path) -> None:
     )
     path = tmp_path / "features.npy"
     subprocess.run(
-        [sys.executable, "-c", code, path], cwd=REPOSITORY, check=True, timeout=120,
+        [sys.executable, "-c", code, path], cwd=REPOSITORY, check=True, timeout=600,
         env=os.environ | {"KERAS_BACKEND": backend},
     )  # fmt: skip
     np.testing.assert_allclose(np.load(path), RandomNetwork(32).fit(blobs(9)), rtol=1e-3, atol=1e-4)

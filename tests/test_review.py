@@ -68,7 +68,7 @@ def choose(page, name, option):
 
 def saved(page, name):
     page.find_element("id", f"save-{name.removesuffix('.txt')}").click()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 600
     while not (page.downloads / name).exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     return (page.downloads / name).read_text()
@@ -162,7 +162,24 @@ def test_three_thousand_pictures(browser, tmp_path):
     heap.close()
     browser.get((tmp_path / "review.html").as_uri())
     assert counts(browser) == "3000 kept, 0 rejected, 0 changed by you"
-    browser.execute_script("pictures[1500].card.click(); pictures[2999].card.focus()")
+    # What is out of sight is neither decoded nor laid out.
+    assert browser.execute_script(
+        "return pictures.every(picture => picture.card.querySelector('img').loading === 'lazy' &&"
+        " getComputedStyle(picture.card).contentVisibility === 'auto')"
+    )
+    # A click changes the card and the counts, and no other card; sorting sets the grid's children.
+    changed = browser.execute_script(
+        "const observer = new MutationObserver(() => {});"
+        "observer.observe(document.body, {subtree: true, childList: true, attributes: true});"
+        "pictures[1500].card.click();"
+        "const others = observer.takeRecords().filter(each => each.target !== element('counts') &&"
+        " !pictures[1500].card.contains(each.target));"
+        "arrange();"
+        "const targets = new Set(observer.takeRecords().map(each => each.target.id));"
+        "observer.disconnect(); return [others.length, ...targets]"
+    )
+    assert changed == [0, "grid"]
+    browser.execute_script("pictures[2999].card.focus()")
     browser.switch_to.active_element.send_keys("x")
     assert counts(browser) == "2998 kept, 2 rejected, 2 changed by you"
     choose(browser, "show", "rejected")
