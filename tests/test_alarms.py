@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -101,6 +102,18 @@ def test_each_condition_raises_its_alarm_and_no_other(name):
     assert alarm.sentence() == (f"step 14000: {alarm.message} (since step 13000). {alarm.advice}")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"alikeness": 0.24}, {"d_real": 0.99}, {"d_fake": 0.01}, {"d_real": 0.54, "d_fake": 0.5},
+        {"gradient_first": 0.003}, {"gradient_last": 290.0}, {"change": 0.06}, {"closeness": 0.61},
+        {"overfitting": 0.69}, {"kid": 490.0},
+    ],
+)  # fmt: skip
+def test_within_the_limits_there_is_no_alarm(change):
+    assert find(rows(*[change] * 5)) == []
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_a_single_row_is_no_alarm(name):
     assert find(rows(BAD[name], HEALTHY, BAD[name], HEALTHY)) == []
@@ -134,6 +147,9 @@ def test_scores_that_get_worse_name_the_best():
     assert (alarm.since, alarm.step) == (14_000, 17_000)
     assert alarm.message == ("scores are getting worse: KID is 260, and was 100 at step 13000")
     assert "best/" in alarm.advice
+    # KID of a good generator is around 0: only what is above 2.5 is worse.
+    assert find(rows({"kid": -3.0}, *[{"kid": 2.4}] * 5)) == []
+    assert len(find(rows({"kid": -3.0}, *[{"kid": 2.6}] * 5))) == 1
 
 
 def test_only_options_that_the_script_has_are_advised():
@@ -145,6 +161,9 @@ def test_only_options_that_the_script_has_are_advised():
     runaway = rows(BAD["runaway discriminator"], BAD["runaway discriminator"])
     (alarm,) = find(runaway, discriminator="critic")
     assert alarm.message.startswith("the critic's weights run away: ")
+    health = Health(None, ["--critic-learning-rate"], discriminator="critic")
+    health.rows = [[row[name] for name in health.columns] for row in runaway]
+    assert health.alarms() == [replace(alarm, advice="Try a lower --critic-learning-rate")]
     for method, network in (
         (dcgan.Hyperparameters, "discriminator"),
         (wgan.Hyperparameters, "critic"),
@@ -161,18 +180,23 @@ def test_a_gradient_that_was_never_measured_hides_no_other():
     ]
     (alarm,) = find(unknown)
     assert alarm.message == MESSAGES["exploding gradients"]
+    (alarm,) = find(rows(*[{"gradient_first": 500.0}] * 2))
+    assert alarm.message.endswith("are 250 times as large as usual")
 
 
 def test_the_longer_a_run_the_further_weights_may_go():
     bad = rows(BAD["runaway generator"], BAD["runaway generator"])
-    (alarm,) = find(bad)  # sqrt(399) = 20.0 beside sqrt(14,000) = 118.3
+    (alarm,) = find(bad)
     assert alarm.name == "runaway generator"
-    assert find(bad, Limits(drift=0.17)) == []
-    assert len(find(bad, Limits(drift=0.168))) == 1
+    # sqrt(20**2 - 1) / sqrt(14,000) is 0.16882.
+    assert find(bad, Limits(drift=0.1689)) == []
+    assert len(find(bad, Limits(drift=0.1688))) == 1
     later = [row | {"step": 3 * row["step"]} for row in bad]
     assert find(later) == []
-    # Of a run that began without noting where, nothing is known.
-    assert find(bad[1:]) == []
+    # Where the weights of this run began is unknown.
+    far = rows({"generator_weights": 4.0}, {"generator_weights": 4.0})
+    assert [alarm.name for alarm in find(far)] == ["runaway generator"]
+    assert find(far[1:]) == []
 
 
 def test_the_size_of_kernels():
