@@ -280,7 +280,7 @@ function remember() {
   clearTimeout(planned);
   planned = setTimeout(() => {
     const kept = new URLSearchParams();
-    if (number !== last) kept.set("step", grids.steps[number]);
+    if (number < last) kept.set("step", grids.steps[number]);
     if (axis !== "steps") kept.set("axis", axis);
     if (element("follow").firstChild.checked) kept.set("follow", 1);
     // An empty one would jump to the top of the page.
