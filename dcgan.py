@@ -31,8 +31,9 @@ from utils.backend.types import Tensor
 from utils.common.errors import one_line_errors
 from utils.common.fields import Count, CountOrNone, Dropout, Fixed, Momentum, Rate, Several, Share
 from utils.models import blocks, recipes
-from utils.models.adversarial import AveragedNetwork, Combined, frozen, update_scalars
+from utils.models.adversarial import Combined, frozen, update_scalars
 from utils.models.augmentation import Augmentation
+from utils.models.average import AveragedNetwork
 from utils.models.layers import InstanceNoise, SpectralNormalization
 from utils.models.optimizers import built, decaying
 from utils.models.recipes import Batch

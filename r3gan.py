@@ -31,8 +31,9 @@ from utils.backend.types import PullBack, Tensor
 from utils.common.errors import one_line_errors
 from utils.common.fields import Between, Count, CountOrNone, Fixed, Rate, Several, Share
 from utils.models import residual
-from utils.models.adversarial import AveragedNetwork, Combined, frozen, update_scalars
+from utils.models.adversarial import Combined, frozen, update_scalars
 from utils.models.augmentation import Augmentation
+from utils.models.average import AveragedNetwork
 from utils.models.layers import Downsample
 from utils.models.optimizers import built
 from utils.training.options import ResidualOptions

@@ -43,8 +43,9 @@ from utils.common.fields import (
     Share,
 )
 from utils.models import blocks
-from utils.models.adversarial import AveragedNetwork, Combined, frozen, update_scalars
+from utils.models.adversarial import Combined, frozen, update_scalars
 from utils.models.augmentation import Augmentation
+from utils.models.average import AveragedNetwork
 from utils.models.optimizers import built, decaying
 from utils.training.options import ConvolutionalOptions
 from utils.training.presets import WGAN_PRESETS, Preset

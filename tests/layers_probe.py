@@ -39,7 +39,7 @@ def precision(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy("float32")
 
 
-def judge(policy: str = "float32") -> keras.Model:
+def small_discriminator(policy: str = "float32") -> keras.Model:
     """A discriminator of 8x8 images with every layer but the noise; weights drawn by NumPy."""
     x = images = keras.Input((8, 8, 3))
     with precision(policy):
@@ -73,7 +73,7 @@ def main(result: Path) -> None:
     images = np.random.default_rng(1).uniform(-1, 1, (2, 5, 8, 8, 3)).astype(np.float32)
 
     for policy in ("float32", "mixed_bfloat16"):
-        network = judge(policy)
+        network = small_discriminator(policy)
         before, before_u = kernels(network), vectors(network)
 
         # As a discriminator's update: two passes, and a penalty that is differentiated again.
@@ -101,7 +101,7 @@ def main(result: Path) -> None:
         results[f"{policy} inference"] = ops.convert_to_numpy(network(images[0], training=False))
 
     # As a generator's update: a gradient goes through the frozen network to what it is given.
-    network = judge()
+    network = small_discriminator()
     before, before_u = kernels(network), vectors(network)
     given = keras.Variable(images[0])
 

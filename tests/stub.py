@@ -13,8 +13,8 @@ from keras import layers, ops
 
 from utils.backend.types import Tensor
 from utils.common.fields import Count, CountOrNone, Fixed, Rate, Several, Share
-from utils.models.adversarial import AveragedNetwork
 from utils.models.augmentation import Augmentation
+from utils.models.average import AveragedNetwork
 from utils.training.options import Augmentations, RunOptions
 
 

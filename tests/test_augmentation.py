@@ -305,15 +305,15 @@ def test_where_the_probability_is_moved():
     def adapts(**values: object) -> bool:
         return dcgan.Hyperparameters(**values).adapts_augmentation()
 
-    not_by_sureness = {"augmentation_confidence": 1.0}
+    not_by_confidence = {"augmentation_confidence": 1.0}
     assert adapts()
     for values in ({"augmentation": ()}, {"augmentation_probability": 1.0}):
         assert not adapts(**values)
-    assert adapts(**not_by_sureness)
+    assert adapts(**not_by_confidence)
     # Nobody is asked; how sure the discriminator is is known all the same.
     for values in ({"augmentation_target": 0.0}, {"holdout": 0.0}):
         assert adapts(**values)
-        assert not adapts(**values, **not_by_sureness)
+        assert not adapts(**values, **not_by_confidence)
     # A critic's answers are no probabilities.
     assert not wgan.Hyperparameters(augmentation=("color",), holdout=0.0).adapts_augmentation()
 
@@ -431,8 +431,8 @@ def test_a_few_steps_are_not_enough_to_say_how_sure_it_is(tmp_path, data_file, m
     monkeypatch.setattr(adapting, "IMAGES_TO_ADAPT", 24)
     monkeypatch.setattr(Augmentation, "adapt", lambda self, *found: measured.append(found))
 
-    def run(sureness: str, steps: int, *arguments: str) -> int:
-        train(*arguments, f"--augmentation-confidence={sureness}", f"--steps={steps}")
+    def run(confidence: str, steps: int, *arguments: str) -> int:
+        train(*arguments, f"--augmentation-confidence={confidence}", f"--steps={steps}")
         path = tmp_path / "saved_models" / "few" / "checkpoints" / f"step_{steps:07}.npz"
         with np.load(path) as archive:
             return archive["loop/d_real"].size
@@ -474,7 +474,7 @@ def augmented(images: object) -> object:
 WEIGHTS = images_of(5, 6, 6, 3, seed=2)
 
 
-def judged(images: object) -> object:
+def answers_to(images: object) -> object:
     """(B, H, W, C) to a number for each image that is not linear in what is seen."""
     return ops.sum(ops.tanh(augmented(images)) * WEIGHTS, axis=(1, 2, 3))
 
@@ -492,8 +492,8 @@ def slopes(function, at: np.ndarray, step: float = 1e-5) -> np.ndarray:
 
 def test_gradients_are_slopes():
     images = given()[0]
-    _, gradient = backend.input_gradient(judged, ops.convert_to_tensor(images))
-    expected = slopes(lambda x: float(ops.sum(judged(ops.convert_to_tensor(x)))), images)
+    _, gradient = backend.input_gradient(answers_to, ops.convert_to_tensor(images))
+    expected = slopes(lambda x: float(ops.sum(answers_to(ops.convert_to_tensor(x)))), images)
     assert np.abs(expected).max() > 0.1
     np.testing.assert_allclose(ops.convert_to_numpy(gradient), expected, atol=1e-8)
 
@@ -503,7 +503,7 @@ def test_gradients_of_a_penalty_are_slopes():
     scale = keras.Variable(np.array([0.7, 1.0, 1.4]), dtype="float64")
 
     def penalty() -> tuple[object, None]:
-        _, gradient = backend.input_gradient(lambda x: judged(x * scale.value), images)
+        _, gradient = backend.input_gradient(lambda x: answers_to(x * scale.value), images)
         return ops.sum(gradient**2), None
 
     def at(value: np.ndarray) -> float:
@@ -580,10 +580,7 @@ def after_two_steps(method: dcgan.DCGAN | wgan.WGAN) -> list[np.ndarray]:
 def test_off_a_step_is_what_it_is_without_the_layer(build):
     found = after_two_steps(build(augmentation=()))
     method = build(augmentation=KINDS)
-    judge = method.networks.get("discriminator") or method.networks["critic"]
-    method.augment = lambda images: images
-    latents = keras.Input(method.generator.input_shape[1:])
-    method.combined = keras.Model(latents, judge(method.generator(latents)))
+    method.augment = method.combined.augment = lambda images: images
     for one, other in zip(found, after_two_steps(method), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -615,7 +612,7 @@ def test_on_both_networks_learn(build):
         (tiny_wgan, {"constraint": "clip"}, 2 * 3 + 1),
     ],
 )
-def test_all_that_is_judged_is_augmented_and_each_pass_anew(build, changes, passes, monkeypatch):
+def test_all_that_is_seen_is_augmented_and_each_pass_anew(build, changes, passes, monkeypatch):
     shown = []
 
     class Recorded(Augmentation):
@@ -626,10 +623,10 @@ def test_all_that_is_judged_is_augmented_and_each_pass_anew(build, changes, pass
     for script in (dcgan, wgan):
         monkeypatch.setattr(script, "Augmentation", Recorded)
     method = build(augmentation=("cutout",), augmentation_probability=1.0, **changes)
-    judge = method.networks.get("discriminator") or method.networks["critic"]
-    judged, call = [], judge.call
+    discriminator = method.networks.get("discriminator") or method.networks["critic"]
+    seen, call = [], discriminator.call
     monkeypatch.setattr(
-        judge, "call", lambda x, **options: (judged.append(x), call(x, **options))[1]
+        discriminator, "call", lambda x, **options: (seen.append(x), call(x, **options))[1]
     )
     number = method.h.batches_per_step
     shown.clear()

@@ -10,7 +10,7 @@ from keras import layers, ops
 from tests.conftest import TINY, run_script
 from tests.test_alternation import tiny_method
 from tests.test_runs import read_state
-from utils.models.adversarial import AveragedNetwork
+from utils.models.average import AveragedNetwork
 
 
 def arrays(variables: list[keras.Variable]) -> list[np.ndarray]:

@@ -105,7 +105,7 @@ def test_panels_of_history():
 # The discriminator's answers --------------------------------------------------------------------
 
 
-def judge_of(method: dcgan.DCGAN, batch_size: int = 4) -> Probe:
+def probe_of(method: dcgan.DCGAN, batch_size: int = 4) -> Probe:
     state = [variable for group in method.state().values() for variable in group]
     return Probe(method.discriminator, method.generator, batch_size, state)
 
@@ -119,14 +119,14 @@ def test_answers_are_those_of_training_without_dropout():
     ):
         network.set_weights(other.get_weights())
     expected = ops.convert_to_numpy(plain.discriminator(real_images(), training=True))[:, 0]
-    found = judge_of(method).answers_to_real(blobs(4, 16))
+    found = probe_of(method).answers_to_real(blobs(4, 16))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
     by_moving_statistics = plain.discriminator(real_images(), training=False)
     assert np.abs(ops.convert_to_numpy(by_moving_statistics)[:, 0] - found).max() > 1e-3
     latents = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
     images = plain.generator(latents, training=True)
     expected = ops.convert_to_numpy(plain.discriminator(images, training=True))[:, 0]
-    found = judge_of(method).answers_to_generated(latents)
+    found = probe_of(method).answers_to_generated(latents)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
     assert all(x.rate == 0.5 for x in method.discriminator.layers if type(x) is layers.Dropout)
 
@@ -171,10 +171,10 @@ def test_asking_changes_nothing():
     def values() -> list[np.ndarray]:
         return [ops.convert_to_numpy(variable).copy() for variable in everything]
 
-    judge, before = judge_of(method), values()
-    judge = Probe(method.discriminator, method.generator, 4, everything)
-    first = judge.answers_to_real(blobs(8, 16)), judge.answers_to_generated(latents)
-    again = judge.answers_to_real(blobs(8, 16)), judge.answers_to_generated(latents)
+    asking, before = probe_of(method), values()
+    asking = Probe(method.discriminator, method.generator, 4, everything)
+    first = asking.answers_to_real(blobs(8, 16)), probe_.answers_to_generated(latents)
+    again = asking.answers_to_real(blobs(8, 16)), probe_.answers_to_generated(latents)
     for one, other in zip([*before, *first], [*values(), *again], strict=True):
         np.testing.assert_array_equal(one, other)
     # The same passes outside would have changed half of them.

@@ -14,7 +14,7 @@ from keras import layers, ops
 
 import dcgan
 from tests.conftest import REPOSITORY
-from tests.layers_probe import judge, kernels, precision, vectors
+from tests.layers_probe import kernels, precision, small_discriminator, vectors
 from tests.test_backends import BACKENDS
 from utils import backend
 from utils.common.errors import UserError
@@ -518,7 +518,7 @@ def test_a_kernel_of_zeros_stays_zeros_and_can_be_left(make, shape):
 
 
 def test_a_frozen_network_does_not_move():
-    network = judge()
+    network = small_discriminator()
     images = images_of(5, 8, 8, 3)
     before = [numbers(v) for v in network.trainable_variables]
     before_u = vectors(network)

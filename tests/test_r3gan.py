@@ -60,7 +60,7 @@ def softplus(x: np.ndarray) -> np.ndarray:
     return np.log1p(np.exp(x.astype(np.float64)))
 
 
-def judged(method: r3gan.R3GAN, batch: np.ndarray) -> np.ndarray:
+def logits_of(method: r3gan.R3GAN, batch: np.ndarray) -> np.ndarray:
     return ops.convert_to_numpy(method.discriminator(batch)).astype(np.float64)
 
 
@@ -147,7 +147,7 @@ def test_the_discriminators_loss_and_its_gradient_by_finite_differences(monkeypa
     monkeypatch.setattr(layers, "LeakyReLU", lambda _: layers.Activation("tanh"))
     method = tiny_method()
     results, gradients = discriminator_gradients(method)
-    real, fake = judged(method, images(1)), judged(method, images(2))
+    real, fake = logits_of(method, images(1)), logits_of(method, images(2))
     assert results["d_loss"] == pytest.approx(softplus(fake - real).mean(), rel=1e-5)
     assert results["d_difference"] == pytest.approx((real - fake).mean(), rel=1e-4, abs=1e-5)
     assert results["d_ordered"] == (real > fake).mean()
@@ -162,7 +162,9 @@ def test_the_discriminators_loss_and_its_gradient_by_finite_differences(monkeypa
 
     direction = np.random.default_rng(0).standard_normal((4, 16, 16, 3)).astype(np.float32)
     for name, batch in (("r1_penalty", images(1)), ("r2_penalty", images(2))):
-        steps = judged(method, batch + 0.01 * direction) - judged(method, batch - 0.01 * direction)
+        steps = logits_of(method, batch + 0.01 * direction) - logits_of(
+            method, batch - 0.01 * direction
+        )
         assert (slopes(batch) * direction).sum(axis=(1, 2, 3)) == pytest.approx(
             steps[:, 0] / 0.02, rel=0.02, abs=1e-3
         )
@@ -171,7 +173,7 @@ def test_the_discriminators_loss_and_its_gradient_by_finite_differences(monkeypa
     assert results["r1_penalty"] != pytest.approx(results["r2_penalty"], rel=0.01)
 
     def loss() -> float:
-        real, fake = judged(method, images(1)), judged(method, images(2))
+        real, fake = logits_of(method, images(1)), logits_of(method, images(2))
         penalties = sum((slopes(images(seed)) ** 2).sum(axis=(1, 2, 3)).mean() for seed in (1, 2))
         return float(softplus(fake - real).mean() + 0.5 / 2 * penalties)
 
@@ -188,8 +190,8 @@ def test_the_generators_loss_and_its_gradient_by_finite_differences(monkeypatch)
     )
 
     def loss() -> float:
-        fake = judged(method, ops.convert_to_numpy(method.generator(latents())))
-        return float(softplus(judged(method, images(1)) - fake).mean())
+        fake = logits_of(method, ops.convert_to_numpy(method.generator(latents())))
+        return float(softplus(logits_of(method, images(1)) - fake).mean())
 
     assert results["g_loss"] == pytest.approx(loss(), rel=1e-5)
     expected, found = along(method.generator.trainable_variables, gradients, loss)
@@ -226,7 +228,7 @@ def test_a_shared_pass_gives_the_generator_its_gradient_before_the_discriminator
                 atol=1e-4,
             )  # fmt: skip
     real, faked = (
-        judged(tiny_method(), x) for x in (images(1), fake)
+        logits_of(tiny_method(), x) for x in (images(1), fake)
     )  # of the weights before  # fmt: skip
     assert float(found["g_loss"]) == pytest.approx(softplus(real - faked).mean(), rel=1e-4)
 

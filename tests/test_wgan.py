@@ -210,8 +210,8 @@ def test_a_step_makes_n_updates_of_the_critic_on_images_of_their_own(n_critic, c
         np.testing.assert_allclose(real, batch / 127.5 - 1, atol=1e-6)
     for first, (_, fake) in enumerate(seen):
         assert all(np.any(fake != other) for _, other in seen[first + 1 :])
-    wanted = {"critic_loss", "wasserstein", "g_loss"}
-    assert set(results) >= wanted
+    expected = {"critic_loss", "wasserstein", "g_loss"}
+    assert set(results) >= expected
     assert ("gradient_penalty" in results) == (constraint == "penalty")
 
 

@@ -1,9 +1,9 @@
 """What TensorFlow computes slowly on a CPU, written otherwise: the same arithmetic, sooner.
 
 Keras' layers and optimizers are made of general TensorFlow operations. On a GPU most of them are
-cheap beside the convolutions; on a CPU, a profile of a DCGAN's step shows a third of the time in
-them. `faster` puts other implementations in their place while a step is traced. Networks, weights,
-saved files and scripts know nothing of it.
+cheap compared with the convolutions; on a CPU, a profile of a DCGAN's step shows a third of the
+time in them. `faster` puts other implementations in their place while a step is traced. Networks,
+weights, saved files and scripts know nothing of it.
 """
 
 from __future__ import annotations

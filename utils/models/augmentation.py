@@ -1,11 +1,11 @@
 """What a discriminator is shown of the images: each in random colours, moved, and with a hole.
 
 Zhao, Liu, Lin, Zhu, Han: Differentiable Augmentation for Data-Efficient GAN Training, 2020
-(arXiv:2006.10738), "DiffAugment". A discriminator that sees few pictures learns them by heart.
-Shown real and generated images alike through the same random T, in its own update and in the
-generator's, it never sees a picture twice, and the generator is not asked to draw what T does: T
-can be differentiated, and what is told apart is T(x) from T(G(z)). Augmenting the real images
-alone would teach the generator the holes.
+(arXiv:2006.10738), "DiffAugment". A discriminator that sees few pictures memorises them. It sees
+real and generated images through the same random T, in its own update and in the generator's, so
+it never sees a picture twice. The generator need not draw what T does: T can be differentiated, and
+the discriminator tells T(x) from T(G(z)). Augmenting the real images alone would teach the
+generator the holes.
 
 The functions below take the random numbers, so that they can be checked; `Augmentation` draws them.
 All take images float32 (B, H, W, C) in [-1, 1] and return the same shape; nothing is clipped, and

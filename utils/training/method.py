@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Protocol, TypeVar
 
 from utils import backend
-from utils.models.adversarial import AveragedNetwork
 from utils.models.augmentation import Augmentation
+from utils.models.average import AveragedNetwork
 
 # isort: split
 import keras

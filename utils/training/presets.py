@@ -1,4 +1,4 @@
-"""The networks and trainings of projects that others have told about, as sets of options.
+"""The networks and trainings of published projects, as sets of options.
 
 ``--preset NAME`` takes these in place of the defaults; every option that is given besides wins.
 Values stand here as their sources have them. What is known to be an error there, or cannot be said

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from utils.common.files import atomic_path
-from utils.models.adversarial import layer_options
+from utils.models.average import layer_options
 from utils.training.config import write_json
 
 # isort: split

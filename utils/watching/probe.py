@@ -15,7 +15,7 @@ import numpy as np
 
 from utils import backend
 from utils.common import grids
-from utils.models.adversarial import layer_options
+from utils.models.average import layer_options
 
 # isort: split
 import keras

@@ -1,0 +1,96 @@
+"""The average of a generator's weights, which grids show and saved networks hold."""
+
+from __future__ import annotations
+
+import threading
+
+import keras
+from keras import layers, ops
+
+from utils.backend.types import Tensor
+
+layer_options = threading.RLock()
+"""Held by who sets an option of a layer for a moment, and while networks are saved with them."""
+
+
+class AveragedNetwork:
+    """A copy of a network whose weights are an exponential moving average of the network's own.
+
+    A generator circles around what it converges to; its average lies in the middle (Yazici et al.
+    2019, arXiv:1806.04498). The average would drag the noise of a run's beginning along for long,
+    so that the half-life begins short and grows with the images seen (Karras et al. 2020,
+    arXiv:2006.06676: their ramp, too, is 0.05).
+
+    The moving statistics of batch normalisation are no weights: those of the network belong to
+    other weights, and their average to none. They are computed anew from the averaged weights by
+    `recompute_statistics`, which has to be called before the average is used.
+    """
+
+    def __init__(self, network: keras.Model, half_life: float, ramp: float = 0.05) -> None:
+        """Begin with the network as it is.
+
+        Args:
+            network: what is trained.
+            half_life: images after which a weight counts half; 0 follows the network at once.
+            ramp: the half-life is at most this share of the images seen.
+        """
+        self.original = network
+        self.half_life = half_life
+        self.ramp = ramp
+        self.network: keras.Model = keras.models.clone_model(network)
+        self.network.set_weights(network.get_weights())
+        """The average; it takes and gives what the original does."""
+        self._normalizations = [
+            layer for layer in self.network.layers if isinstance(layer, layers.BatchNormalization)
+        ]
+
+    def update(self, images_seen: Tensor, batch_size: int) -> None:
+        """Move the average towards the network; a part of the compiled step.
+
+        Args:
+            images_seen: generated images that the network has learned from, these included.
+            batch_size: how many it has learned from since the last update.
+        """
+        half_life = ops.minimum(self.half_life, self.ramp * ops.cast(images_seen, "float32"))
+        decay = 0.5 ** (batch_size / ops.maximum(half_life, 1e-6))
+        for average, variable in zip(
+            self.network.trainable_variables, self.original.trainable_variables, strict=True
+        ):
+            average.assign_add((variable.value - average.value) * (1.0 - decay))
+
+    def recompute_statistics(self, latents: Tensor) -> None:
+        """Let batch normalisation's moving statistics be those of the averaged weights.
+
+        They are a pure function of the weights, the latents and the state of dropout, which is left
+        as it was: whoever looks at the average more often does not get another.
+
+        Args:
+            latents: (batches, B, ...), what training passes take, each as large as a batch.
+        """
+        if not self._normalizations:
+            return
+        others = [v for v in self.network.non_trainable_variables if "seed" in v.path]
+        before = [ops.copy(variable.value) for variable in others]
+        momenta = [layer.momentum for layer in self._normalizations]
+        means: list[list[Tensor]] = [[] for _ in momenta]
+        squares: list[list[Tensor]] = [[] for _ in momenta]
+        with layer_options:
+            try:
+                for layer in self._normalizations:
+                    layer.momentum = 0.0  # the statistics become those of the pass
+                for number in range(latents.shape[0]):
+                    self.network(latents[number], training=True)
+                    for place, layer in enumerate(self._normalizations):
+                        mean = ops.copy(layer.moving_mean.value)
+                        means[place].append(mean)
+                        squares[place].append(layer.moving_variance.value + mean * mean)
+            finally:
+                for layer, momentum in zip(self._normalizations, momenta, strict=True):
+                    layer.momentum = momentum
+        for place, layer in enumerate(self._normalizations):
+            mean = sum(means[place]) / len(means[place])
+            layer.moving_mean.assign(mean)
+            # The variance of all batches together: within them, and from one to the next.
+            layer.moving_variance.assign(sum(squares[place]) / len(means[place]) - mean * mean)
+        for variable, value in zip(others, before, strict=True):
+            variable.assign(value)
