@@ -173,8 +173,8 @@ def test_asking_changes_nothing():
 
     asking, before = probe_of(method), values()
     asking = Probe(method.discriminator, method.generator, 4, everything)
-    first = asking.answers_to_real(blobs(8, 16)), probe_.answers_to_generated(latents)
-    again = asking.answers_to_real(blobs(8, 16)), probe_.answers_to_generated(latents)
+    first = asking.answers_to_real(blobs(8, 16)), asking.answers_to_generated(latents)
+    again = asking.answers_to_real(blobs(8, 16)), asking.answers_to_generated(latents)
     for one, other in zip([*before, *first], [*values(), *again], strict=True):
         np.testing.assert_array_equal(one, other)
     # The same passes outside would have changed half of them.
