@@ -193,5 +193,5 @@ def test_too_few_pictures_are_left(tmp_path, data_file):
     assert result.returncode == 2
     assert result.stderr == (
         f"dcgan.py: error: --batch-size 16: a step takes 16 pictures, and {data_file} has 14 "
-        "besides 6 held out; wanted is at most 14\n"
+        "besides 6 held out; expected at most 14\n"
     )
