@@ -34,8 +34,9 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from utils.common import grids
-from utils.common.commandline import parse, require_between
+from utils.common.commandline import parse
 from utils.common.errors import UserError, one_line_errors
+from utils.common.fields import Seed
 from utils.common.files import atomic_path
 from utils.data.dataset import Dataset
 from utils.data.opening import open_dataset
@@ -63,7 +64,7 @@ class Options:
     images: int = 0
     """How many images to generate, and as many real ones; 0 takes as many as are held out, at most
     2000."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the latent vectors, and of everything a score draws."""
     json: bool = False
     """Print JSON on standard output, and nothing else there."""
@@ -316,7 +317,6 @@ def main() -> None:
         raise UserError(
             f"--images {options.images}: wanted at least {FEWEST_IMAGES}, or 0 for all held out"
         )
-    require_between(options, 0, 2**32 - 1, "seed")
     backend.seed_everything(options.seed, deterministic=True)
     for run in names:  # a name that is none, before the first is scored
         open_run(run, options)

@@ -25,9 +25,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from utils.common.commandline import parse, require_between  # first: it says what is not installed
+from utils.common.commandline import parse  # first: it says what is not installed
 
 # isort: split
 import numpy as np
@@ -36,6 +36,7 @@ from tqdm import tqdm
 from tyro.conf import Positional
 
 from utils.common.errors import RunError, UserError, one_line_errors, printable
+from utils.common.fields import Between, Share
 from utils.common.files import atomic_path, remove_leftovers
 from utils.common.pictures import Colour
 from utils.common.processes import cores, ordered_map
@@ -54,6 +55,9 @@ from utils.preparing.sources import open_source
 from utils.preparing.sources.entries import EXPECTED, Source
 
 REVIEW = ("review.html", "review.png")
+
+Aspect = Annotated[float, Between(0, 1000)]
+Pixels = Annotated[int, Between(1, 178_956_970)]  # Pillow takes more for a bomb
 
 # ------------------------------------------------------------------------------------------------
 # Options
@@ -75,7 +79,7 @@ class Options:
     fit: Fit = "pad"
     """Pad the picture to a square with its own background; crop the middle square; or cut out the
     figure and pad that, so that all figures are as tall."""
-    margin: float = 0.04
+    margin: Annotated[float, Between(0, 0.45)] = 0.04
     """With --fit figure: share of the square left free on each side of the figure."""
     background: str = "white"
     """What shows through transparent pixels: a name, or #rrggbb."""
@@ -92,23 +96,23 @@ class Options:
     filters: Literal["basic", "mecha"] = "basic"
     """mecha switches on all of the filters below, which are made for drawings of machines. Giving
     a filter's option switches that one on."""
-    min_side: int = 0
+    min_side: Annotated[int, Between(0, 100_000)] = 0
     """Too small: the fewest pixels that a side of --size may be made of; 0 takes half of --size."""
-    min_colour: float | None = None
+    min_colour: Share | None = None
     """Black and white: how colourful the most colourful 2 % of the figure must be, 0 to 1; 0.06
     with mecha."""
-    min_plainness: float | None = None
+    min_plainness: Share | None = None
     """Background: the share of the border that must be of one colour, 0 to 1; 0.65 with mecha."""
-    min_lightness: float | None = None
+    min_lightness: Share | None = None
     """Background: how light that colour must be, 0 (black) to 1 (white); 0.7 with mecha."""
-    max_photo: float | None = None
+    max_photo: Share | None = None
     """Photographs: the largest share of gentle slopes, as of lit bodies, among slopes and outlines,
     0 to 1; 0.62 with mecha."""
-    min_aspect: float | None = None
+    min_aspect: Aspect | None = None
     """Shape: the smallest height of the figure, in widths; 0.7 with mecha."""
-    max_aspect: float | None = None
+    max_aspect: Aspect | None = None
     """Shape: the greatest height of the figure, in widths; 3.5 with mecha."""
-    near_duplicates: int | None = None
+    near_duplicates: Annotated[int, Between(0, 128)] | None = None
     """Near duplicates: in how many of 256 bits the perceptual hashes of two pictures, or of one and
     the mirror image of the other, differ at most for the smaller to be rejected; 8 with mecha."""
     exclude: str = ""
@@ -119,9 +123,9 @@ class Options:
     # Reading.
     image_column: str = ""
     """The column of pictures in a .parquet file, if there are several."""
-    max_pixels: int = 64_000_000
+    max_pixels: Pixels = 64_000_000
     """Pictures of more pixels are rejected before they are decoded."""
-    processes: int = 0
+    processes: Annotated[int, Between(0, 256)] = 0
     """How many processes work; 0 takes one a core. The result is the same."""
 
     # Looking.
@@ -140,13 +144,6 @@ class Options:
                 "--orient --mirror: expected one of them; a set with every picture's mirror image "
                 "faces both sides"
             )
-        require_between(self, 0, 1, "min_colour", "min_plainness", "min_lightness", "max_photo")
-        require_between(self, 0, 0.45, "margin")
-        require_between(self, 0, 100_000, "min_side")
-        require_between(self, 0, 1000, "min_aspect", "max_aspect")
-        require_between(self, 0, 128, "near_duplicates")
-        require_between(self, 1, 178_956_970, "max_pixels")  # more is a bomb to Pillow
-        require_between(self, 0, 256, "processes")
         self.background_colour()
 
     def background_colour(self) -> Colour:

@@ -20,7 +20,6 @@ samples: sample 7 of 48 is sample 7 of 200.
 from __future__ import annotations
 
 import dataclasses
-import math
 import sys
 from collections.abc import Callable
 from itertools import zip_longest
@@ -36,8 +35,9 @@ import tyro
 from PIL import Image
 
 from utils.common import films, grids
-from utils.common.commandline import option_name, parse, require_between
+from utils.common.commandline import parse
 from utils.common.errors import UserError, one_line_errors
+from utils.common.fields import Between, Seed, option_name
 from utils.common.files import files_by_step
 from utils.common.pictures import read_picture
 from utils.sampling import dimensions, favourites, latents, runs
@@ -53,7 +53,7 @@ class Options:
     run: Annotated[str, tyro.conf.Positional] = ""
     """The run: its name, or the folder of its networks or pictures."""
 
-    # The task; a grid of samples if none of these is given.
+    # The task, by default a grid of samples
     best_worst: bool = False
     """The samples that the discriminator (or critic) takes for the most and the least real."""
     interpolate: bool = False
@@ -71,30 +71,30 @@ class Options:
     """A page in which the generator runs in the browser, without a server: sliders for the latent
     dimensions that change the picture most, favourites, and ways between them."""
 
-    # How.
+    # How
     weights: Literal["average", "current", "best"] = "average"
     """Those averaged over the last steps, those of the last step, or averaged ones at the best
     score."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the latent vectors."""
-    count: int = 0
+    count: Annotated[int, Between(0, 100_000)] = 0
     """How many samples: in the grid (0 takes 48), in each half of --best-worst (24), as rows of
     --walk (6)."""
-    columns: int = 0
+    columns: Annotated[int, Between(0, 1000)] = 0
     """Columns of the picture: 8 in grids if 0, 9 of --interpolate, 7 of --walk and --search."""
     truncation: float = 0.0
     """Numbers of latent vectors beyond it, in standard deviations, are drawn again (Brock et al.
     2018); 0 is off. Below about 1.5, batch normalisation's moving statistics no longer fit."""
     single: bool = False
     """Each sample of the grid as a PNG of its own as well."""
-    candidates: int = 512
+    candidates: Annotated[int, Between(0, 100_000)] = 512
     """Samples that --best-worst chooses from."""
-    points: int = 4
+    points: Annotated[int, Between(2, 1000)] = 4
     """Samples that --interpolate passes through."""
-    frames: int = 0
+    frames: Annotated[int, Between(0, 1000)] = 0
     """Frames of the GIF from one sample to the next (0 takes 15), or at most in --film (200)."""
 
-    # Where.
+    # Where
     output: str = ""
     """Folder for the results, instead of the run's own."""
     images_dir: str = RunOptions.images_dir
@@ -307,7 +307,7 @@ def chosen_task(options: Options) -> str:
     """The name of the task; empty for a grid.
 
     Raises:
-        UserError: two tasks, an option that does not go with the task, or a value out of range.
+        UserError: two tasks, an option that does not go with the task, or a useless value.
     """
     fields = dataclasses.fields(options)
     given = [field.name for field in fields if getattr(options, field.name) != field.default]
@@ -321,12 +321,8 @@ def chosen_task(options: Options) -> str:
         if option not in {"run", "output", "images_dir", "models_dir", *TASKS, *TAKES[name]}:
             others = ", ".join(spelled[each] for each, takes in TAKES.items() if option in takes)
             raise UserError(f"{option_name(option)}: goes with {others}, not with {spelled[name]}")
-    require_between(options, 0, 2**32 - 1, "seed")
-    require_between(options, 0, 100_000, "count", "candidates")
-    require_between(options, 0, 1000, "columns", "frames")
-    require_between(options, 2, 1000, "points")
-    if options.truncation:
-        require_between(options, 0.01, math.inf, "truncation")
+    if options.truncation and not options.truncation >= 0.01:  # true for a NaN as well
+        raise UserError(f"--truncation {options.truncation}: must be 0.01 or more")
     if options.frames == 1:
         raise UserError("--frames 1: must be 2 or more")
     if name in ("interpolate", "walk", "search") and options.columns == 1:

@@ -14,19 +14,19 @@ the same command asks what has changed. The pictures belong to their owners.
 from __future__ import annotations
 
 import json
-import math
 import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from utils.common.commandline import parse, require_between  # first: it says what is not installed
+from utils.common.commandline import parse  # first: it says what is not installed
 
 # isort: split
 from tqdm import tqdm
 
 from utils.common.errors import RunError, UserError, one_line_errors, printable
+from utils.common.fields import Between, Count, CountOrNone
 from utils.scraping.addresses import host_of
 from utils.scraping.collector import SAVE_INTERVAL, Collector
 from utils.scraping.pages import EXPECTED, reason_to_refuse
@@ -37,6 +37,10 @@ from utils.scraping.web import Manners
 # ------------------------------------------------------------------------------------------------
 # Options
 # ------------------------------------------------------------------------------------------------
+
+
+Megabytes = Annotated[float, Between(0.001, 256)]
+Year = Annotated[int, Between(1996, 2100)]
 
 
 @dataclass
@@ -55,7 +59,7 @@ class Options(Manners):
     """Keep what has a unit type that ends with one of these."""
     variants: bool = False
     """Take the further pictures of a suit as well."""
-    limit: int = 0
+    limit: CountOrNone = 0
     """Stop when that many pictures are kept; 0 takes all."""
     output: str = "data/mahq"
     """Where pictures, manifest and journal go."""
@@ -65,19 +69,19 @@ class Options(Manners):
     """Ask whether anything has changed, even though the last run left something missing."""
 
     # How to ask, in addition to `Manners`.
-    give_up_after: int = 10
+    give_up_after: Count = 10
     """Stop when that many addresses in a row could not be reached."""
-    max_page_mb: float = 2.0
+    max_page_mb: Megabytes = 2.0
     """Longer pages are refused, in MB."""
-    max_picture_mb: float = 20.0
+    max_picture_mb: Megabytes = 20.0
     """Longer pictures are refused, in MB."""
 
     # Sources.
     archive_url: str = "https://web.archive.org"
     """Where the Wayback Machine is."""
-    captures_from: int = 2015
+    captures_from: Year = 2015
     """Take captures of this year or later."""
-    captures_to: int = 2021
+    captures_to: Year = 2021
     """Take captures of this year or earlier: the site moved to another layout in 2022."""
     wiki_categories: tuple[str, ...] = (
         "Mobile Suits", "Mobile Fighters", "Transformable Mobile Armors",
@@ -86,12 +90,6 @@ class Options(Manners):
 
     def check(self) -> None:
         """Raise UserError for values that cannot be meant."""
-        require_between(self, 0, math.inf, "limit", "retries")
-        require_between(self, 0, 3600, "delay", "backoff", "too_many_pause", "longest_pause")
-        require_between(self, 0.01, 86400, "timeout", "longest_answer")
-        require_between(self, 1, math.inf, "give_up_after")
-        require_between(self, 0.001, 256, "max_page_mb", "max_picture_mb")
-        require_between(self, 1996, 2100, "captures_from", "captures_to")
         if self.captures_from > self.captures_to:
             raise UserError(
                 f"--captures-from {self.captures_from}: is later than --captures-to "

@@ -8,7 +8,6 @@ import dataclasses
 import difflib
 import io
 import itertools
-import math
 import re
 import sys
 import typing
@@ -18,7 +17,7 @@ from typing import Any, TypeVar
 import tyro
 
 from utils.common.errors import UserError
-from utils.common.fields import expected, option_name, option_names
+from utils.common.fields import check_fields, expected, option_name, option_names
 from utils.common.help import help_text
 
 Options = TypeVar("Options")
@@ -43,7 +42,7 @@ def parse(
         ending: stands at the end of its help.
 
     Raises:
-        UserError: an option that does not exist, or a value that its type excludes.
+        UserError: an option that does not exist, or a value that its type or range excludes.
         SystemExit: after ``--help``, with code 0.
     """
     arguments = [with_hyphens(each) for each in (sys.argv[1:] if arguments is None else arguments)]
@@ -70,20 +69,8 @@ def parse(
         close = difflib.get_close_matches(unknown[0].split("=")[0], names, n=1)
         hint = f"did you mean {close[0]}?" if close else "--help lists the options"
         raise UserError(f"{unknown[0]}: no such option; {hint}")
+    check_fields(chosen)
     return chosen
-
-
-def require_between(options: object, lowest: float, highest: float, *fields: str) -> None:
-    """Raise UserError for the first field whose value, or an item of it, is out of range.
-
-    None is in every range.
-    """
-    span = f"{lowest:g} or more" if highest == math.inf else f"from {lowest:g} to {highest:.10g}"
-    for field in fields:
-        value = getattr(options, field)
-        for number in value if isinstance(value, tuple) else (value,):
-            if number is not None and not lowest <= number <= highest:  # true for a NaN as well
-                raise UserError(f"{option_name(field)} {number}: must be {span}")
 
 
 def positive(text: str) -> int:

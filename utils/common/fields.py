@@ -41,6 +41,7 @@ Share = Annotated[float, Between(0, 1)]
 Dropout = Annotated[float, Between(0, 0.99)]
 Rate = Annotated[float, Between(0, 1e9)]
 Momentum = Annotated[float, Between(0, 0.9999)]
+Seed = Annotated[int, Between(0, 2**32 - 1)]
 
 NAMES = {int: "a whole number", float: "a number", bool: "True or False", str: "text in quotes"}
 

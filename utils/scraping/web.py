@@ -11,15 +11,20 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 from urllib.parse import urljoin, urlsplit
 
 from utils.common.errors import RunError
+from utils.common.fields import Between, CountOrNone
 from utils.scraping.addresses import is_on
 from utils.scraping.robots import Robots
 from utils.scraping.transport import REDIRECT_STATUS, Answer, FetchError, Transport
 
 MAX_REDIRECTS = 8
 MAX_ROBOTS_BYTES = 512 * 1024  # as much as RFC 9309 asks for
+
+Seconds = Annotated[float, Between(0, 3600)]
+Timeout = Annotated[float, Between(0.01, 86400)]
 
 
 @dataclass
@@ -28,19 +33,19 @@ class Manners:
 
     user_agent: str = "GANdam/1.0 (scrape_mahq.py; collects pictures to train on, one at a time)"
     """How the script introduces itself. Add an address at which you can be reached."""
-    delay: float = 1.0
+    delay: Seconds = 1.0
     """Seconds between two requests; more if robots.txt asks for more. 0 is for tests."""
-    retries: int = 4
+    retries: CountOrNone = 4
     """How often to ask again when a server does not answer, answers 5xx or breaks off."""
-    backoff: float = 2.0
+    backoff: Seconds = 2.0
     """Seconds before the first retry, doubled for each one after it."""
-    timeout: float = 30.0
+    timeout: Timeout = 30.0
     """Seconds without a byte after which a request is given up."""
-    longest_answer: float = 600.0
+    longest_answer: Timeout = 600.0
     """Seconds after which an answer whose body is still coming is given up."""
-    too_many_pause: float = 60.0
+    too_many_pause: Seconds = 60.0
     """Seconds to pause, at least, when a server says "too many requests" (429)."""
-    longest_pause: float = 900.0
+    longest_pause: Seconds = 900.0
     """Stop if a server or its robots.txt wants a longer pause than that, in seconds."""
 
 

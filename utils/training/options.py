@@ -20,6 +20,7 @@ from utils.common.fields import (
     Dropout,
     Fixed,
     Rate,
+    Seed,
     Several,
     Share,
     check_fields,
@@ -73,7 +74,7 @@ class RunOptions:
     memory_budget: Annotated[float, Between(0, 1e6)] = 0.0
     """Gigabytes of pictures to hold in memory; from an .h5 file with more, pictures are read while
     the training goes on. 0 takes a quarter of the machine's memory."""
-    seed: Annotated[int, Between(0, 2**32 - 1)] = 0
+    seed: Seed = 0
     """The same seed gives the same run on the same machine."""
     deterministic: bool = True
     """Keep to GPU kernels that give the same bits every time; they can be slower."""
