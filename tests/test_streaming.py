@@ -180,15 +180,6 @@ def test_every_picture_comes_once_an_epoch_window_by_window():
     assert len(set(windows)) == 4
 
 
-def test_the_order_of_blocks_is_a_pure_function_of_the_place():
-    blocks = np.arange(30) // 4
-    whole = BatchOrder(30, 2, blocks, window=3).indices(0, 300)
-    order = BatchOrder(30, 2, blocks, window=3)
-    for start, length in [(133, 4), (0, 25), (299, 1), (57, 60), (12, 0)]:
-        assert np.array_equal(order.indices(start, length), whole[start : start + length])
-    assert not np.array_equal(whole, BatchOrder(30, 3, blocks, window=3).indices(0, 300))
-
-
 def test_one_window_is_no_window():
     blocks = np.arange(30) // 4
     assert np.array_equal(
