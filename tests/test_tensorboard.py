@@ -36,9 +36,12 @@ def rows_of(folder: Path) -> list[tuple[int, float]]:
 def test_a_resumed_run_drops_what_is_behind_its_checkpoint(tmp_path):
     folder = tmp_path / "tensorboard"
     log = EventLog(folder)
+    Image.new("RGB", (2, 1)).save(tmp_path / "reals.png")
 
     def write(begin: int, *steps: int, epoch: float) -> None:
         log.begin(begin, [{"step": 5, "seconds": 0}], {})
+        if not begin:
+            log.add_grid("reals", 0, tmp_path / "reals.png")
         for step in steps:
             # A score has points only where it was taken.
             log.add_row({"step": step, "epoch": epoch, "f_score": 0.5 if step == 10 else math.nan})
@@ -46,8 +49,7 @@ def test_a_resumed_run_drops_what_is_behind_its_checkpoint(tmp_path):
 
     write(0, 5, 10, 15, epoch=1)
     assert curves(tmp_path)["run/f_score"] == [(10, np.float32(0.5))]
-    (folder / "events.out.tfevents.notes").write_text("a person's own")
-    (folder / "events.out.tfevents.notes").rename(folder / "notes.txt")
+    (folder / "events.out.tfevents.7.host").touch()  # of another program
     first = folder / "events.out.tfevents.000001"
     with open(first, "ab") as file:  # a record that a kill cut short
         file.write(first.read_bytes()[-30:-5])
@@ -64,6 +66,7 @@ def test_a_resumed_run_drops_what_is_behind_its_checkpoint(tmp_path):
     # Without any checkpoint, it begins again.
     write(0, 5, epoch=5)
     assert rows_of(tmp_path) == [(5, 5)]
+    assert len(read(tmp_path).Images("reals")) == 1
 
 
 def test_a_run_without_events_gets_its_past(tmp_path):
