@@ -1,14 +1,14 @@
-"""Time and memory of every score.
+"""Time and memory of every metric.
 
     python benchmarks/metrics.py                              # 1,000 and 10,000 of 64 and 128 px
     python benchmarks/metrics.py --counts 1000 --sizes 64     # some of it
 
-Each measurement is a process of its own: as many generated images as reals, coloured rectangles.
-"first" includes what is computed once for the reals; "again" is another set of generated images
-against the same reals, what a training pays each time; "CPU" the seconds of all cores that
-"again" takes, the better measure where other programs run (of "first" with --once). "memory" is
-the most that the process had beyond what it had with the images in it and the libraries loaded;
-"images" what both sets take.
+Each measurement is a process of its own: as many generated images as reals, coloured
+rectangles. "first" includes what is computed once for the reals; "again" is another set of
+generated images against the same reals, what a training pays each time; "CPU" the seconds of all
+cores that "again" takes, the better measure where other programs run (of "first" with --once).
+"memory" is the most that the process had beyond what it had with the images in it and the libraries
+loaded; "images" what both sets take.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from utils.common.commandline import positive
+from utils.scoring.registry import METRICS
 
-SCORES = ("kid", "neighbours", "copies", "swd", "diversity", "sharpness")
+MEASURED = [name for name, each in METRICS.items() if "inception" not in each.needs]
 
 
 def make_images(count: int, size: int, seed: int) -> np.ndarray:
@@ -55,7 +56,7 @@ def measure(score: str, count: int, size: int, again: bool) -> dict[str, float]:
     from utils.scoring.scorer import Scorer
 
     reals, fakes = (make_images(count, size, seed) for seed in range(2))
-    training = make_images(count, size, 2) if score == "copies" else None
+    training = make_images(count, size, 2) if "training" in METRICS[score].needs else None
     # What libraries load when they are first used is theirs.
     small = make_images(8, size, 3)
     Scorer(small, small[::-1] // 2).score(small, (score,))
@@ -79,7 +80,7 @@ def main() -> None:
     )
     parser.add_argument("--counts", type=positive, nargs="+", default=[1000, 10000])
     parser.add_argument("--sizes", type=positive, nargs="+", default=[64, 128])
-    parser.add_argument("--scores", nargs="+", choices=SCORES, default=SCORES)
+    parser.add_argument("--scores", nargs="+", choices=MEASURED, default=MEASURED)
     parser.add_argument("--once", action="store_true", help="leave the second time out")
     parser.add_argument(
         "--measure", nargs=3, metavar=("SCORE", "COUNT", "SIZE"), help=argparse.SUPPRESS
@@ -104,13 +105,10 @@ def main() -> None:
                     print(f"{label:>15} {score:>11} ended with {result.returncode}", flush=True)
                     continue
                 row = json.loads(result.stdout.splitlines()[-1])
+                seconds = "".join(f"{row[name]:8.1f} s" for name in ("first", "again", "cpu"))
                 both = 2 * count * size * size * 3
-                print(
-                    f"{label:>15} {score:>11} {row['first']:7.1f} s {row['again']:7.1f} s "
-                    f"{row['cpu']:7.1f} s "
-                    f"{row['memory'] / 1e9:6.2f} GB {both / 1e9:6.2f} GB",
-                    flush=True,
-                )
+                gigabytes = f"{row['memory'] / 1e9:7.2f} GB{both / 1e9:7.2f} GB"
+                print(f"{label:>15} {score:>11}{seconds}{gigabytes}", flush=True)
 
 
 if __name__ == "__main__":

@@ -88,6 +88,7 @@ from utils.common.errors import RunError, UserError, one_line_errors
 from utils.common.files import atomic_path
 from utils.common.grids import caption, save_png, tile
 from utils.common.pictures import read_picture
+from utils.scoring.registry import SCORES
 from utils.scoring.similarity import alikeness
 from utils.training.presets import DCGAN_PRESETS, WGAN_PRESETS
 
@@ -485,7 +486,7 @@ def settle(folder: Path, data: str, size: int, precision: str, cores: int) -> No
 # ------------------------------------------------------------------------------------------------
 
 GROUPS = ("kid", "neighbours", "swd", "diversity", "sharpness")
-"""Of `utils.scoring.scorer.GROUPS`, what every moment is scored by."""
+"""Of `utils.scoring.registry.METRICS`, what every moment is scored by."""
 
 
 @dataclass(frozen=True)
@@ -617,7 +618,9 @@ def order_of_work(
 # What came of it
 # ------------------------------------------------------------------------------------------------
 
-DECIMALS = {"kid": 0, "swd": 1, "coverage": 2, "recall": 2, "sharpness": 2}
+DECIMALS = {
+    name: SCORES[name].decimals for name in ("kid", "swd", "coverage", "recall", "sharpness")
+}
 """The scores of the table, and with how many decimals they are shown."""
 MOST_COPIES = 0.05
 

@@ -74,6 +74,7 @@ from utils.common.errors import RunError, UserError, one_line_errors
 from utils.common.files import atomic_path
 from utils.common.grids import save_png
 from utils.common.pictures import WHITE, read_picture
+from utils.scoring.registry import SCORES
 from utils.scoring.similarity import alikeness
 
 # ------------------------------------------------------------------------------------------------
@@ -336,7 +337,10 @@ def order_of_work(recipes: Sequence[Recipe], seeds: int, seconds: float, folder:
 # The table
 # ------------------------------------------------------------------------------------------------
 
-DECIMALS = {"f_score": 2, "recall": 2, "coverage": 2, "kid": 0, "swd": 1, "sharpness": 2}
+DECIMALS = {
+    name: SCORES[name].decimals
+    for name in ("f_score", "recall", "coverage", "kid", "swd", "sharpness")
+}
 """The scores of the table, and with how many decimals they are shown."""
 
 

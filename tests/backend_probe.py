@@ -3,8 +3,8 @@
     KERAS_BACKEND=jax python -m tests.backend_probe START.npz RESULT.npz [all]
 
 START.npz holds the weights to begin with (or does not exist yet: then it is written), latents and
-images; RESULT.npz what came of two steps, and of gradients of gradients and skipped updates;
-``all`` splits its batches among all devices.
+images; RESULT.npz what came of two steps, of gradients of gradients, skipped updates and features
+for scores; ``all`` splits its batches among all devices.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from keras import ops
 
 import dcgan
 from tests.conftest import blobs
+from utils.scoring.features import RandomNetwork
 
 
 def main(start: Path, result: Path, devices: Literal["one", "all"] = "one") -> None:
@@ -133,6 +134,7 @@ def main(start: Path, result: Path, devices: Literal["one", "all"] = "one") -> N
         after = [ops.convert_to_numpy(v) for v in (*trained, *optimizer.variables)]
         changed = [not np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
         results[f"changed if {go}"] = np.array(changed)
+    results["features"] = RandomNetwork(32).fit(blobs(9))
     np.savez(result, **results)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -18,22 +20,67 @@ from utils.common.pictures import read_picture
 from utils.data.hdf5 import write_dataset
 from utils.training.snapshots import read_best
 
-ARGUMENTS = [*TINY, "--holdout", "0.3", "--score-interval", "4", "--history-interval", "2"]
+ARGUMENTS = [
+    *TINY, "--holdout", "0.3", "--score-interval", "4", "--history-interval", "2", "--augmentation",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two runs on 200 pictures, 60 of them held out."""
+    """A folder with runs on 200 pictures, 60 of them held out.
+
+    ``two`` is ``one``, but stopped and resumed; ``small-one`` and ``small-two`` are as well, with
+    nothing but the averaged generator.
+    """
     folder = tmp_path_factory.mktemp("scored")
     write_dataset(folder / "blobs.h5", blobs(200), [""] * 200)
-    for name in ("one", "two"):
-        result = run_script(
-            "dcgan.py", *ARGUMENTS, "--data", "blobs.h5", "--steps", 12, "--run-name", name,
-            "--seed", len(name) + (name == "two"), folder=folder,
-        )  # fmt: skip
+    begin = [*ARGUMENTS, "--data", "blobs.h5", "--seed", 3]
+    for arguments in (
+        [*begin, "--run-name", "one", "--steps", 12],
+        [*begin, "--run-name", "two", "--steps", 6],
+        ["--resume", "two", "--steps", 12],
+    ):
+        result = run_script("dcgan.py", *arguments, folder=folder)
         assert result.returncode == 0, result.stderr
         assert "140 pictures and 60 held out" in result.stdout
+    for name in ("one", "two"):
+        small = folder / "saved_models" / f"small-{name}"
+        small.mkdir()
+        for file in ("config.json", "generator.keras"):
+            shutil.copy(small.with_name(name) / file, small)
+        (folder / "images" / small.name).mkdir()
     return folder
+
+
+@pytest.fixture
+def run(scored, monkeypatch, capsys) -> Callable[..., tuple[str, str]]:
+    """Runs evaluate.py in this process; gives what it printed."""
+
+    def run(*arguments: object) -> tuple[str, str]:
+        monkeypatch.chdir(scored)
+        monkeypatch.setattr(sys, "argv", ["evaluate.py", *map(str, arguments)])
+        capsys.readouterr()
+        evaluate.main()
+        return capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def refused(scored, monkeypatch, capsys) -> Callable[..., str]:
+    """Runs evaluate.py in this process; gives its error."""
+
+    def refused(*arguments: object) -> str:
+        monkeypatch.chdir(scored)
+        monkeypatch.setattr(sys, "argv", ["evaluate.py", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            evaluate.main()
+        assert stop.value.code == 2
+        errors = capsys.readouterr().err
+        assert "Traceback" not in errors
+        return errors.splitlines()[-1].removeprefix("evaluate.py: error: ")
+
+    return refused
 
 
 def test_a_training_scores_itself_and_keeps_the_best(scored):
@@ -52,15 +99,11 @@ def test_a_training_scores_itself_and_keeps_the_best(scored):
 
 
 def test_scores_of_a_resumed_run_are_exact(scored):
-    for steps, run in ((6, ["--run-name", "halves"]), (12, ["--resume", "halves"])):
-        options = [*ARGUMENTS, "--data", "blobs.h5", "--seed", 3] if steps == 6 else []
-        result = run_script("dcgan.py", *options, *run, "--steps", steps, folder=scored)
-        assert result.returncode == 0, result.stderr
-    whole, halves = (read_history(scored / "images" / name) for name in ("one", "halves"))
+    whole, halves = (read_history(scored / "images" / name) for name in ("one", "two"))
     assert [row["f_score"] for row in whole] == [row["f_score"] for row in halves]
     best = [
         (scored / "saved_models" / name / "best" / "score.json").read_text()
-        for name in ("one", "halves")
+        for name in ("one", "two")
     ]
     assert best[0] == best[1]
 
@@ -78,34 +121,25 @@ def test_the_table(scored):
     names = [line.split()[0] for line in lines if line and not line.startswith("generated")]
     assert names == [
         "kid", "f_score", "precision", "recall", "density", "coverage", "swd", "swd_32", "swd_16",
-        "diversity", "diversity_reals", "sharpness", "copies", "closeness",
+        "sharpness", "diversity", "diversity_reals", "copies", "closeness",
     ]  # fmt: skip
+    assert lines[0].endswith("distance of the distributions, x 1000; less is better")
+    floor, averaged, current = lines[0].split()[1:8:3]
+    assert float(floor) < float(averaged) != float(current)
     picture = np.asarray(read_picture(scored / "images" / "one" / "nearest.png"))
     assert picture.shape == (10 * 34 + 2, 6 * 34 + 2, 3)
 
 
-def test_json_is_alone_on_standard_output(scored):
-    result = run_script("evaluate.py", "one", "--json", folder=scored)
-    assert result.returncode == 0, result.stderr
-    (evaluation,) = json.loads(result.stdout)
-    assert (evaluation["run"], evaluation["pictures"]) == ("one", 60)
-    assert evaluation["steps"]["last, averaged"] == 12
-    assert (
-        evaluation["floor"]["coverage"] > 0.5 > evaluation["scores"]["last, averaged"]["coverage"]
-    )
-    again = json.loads(run_script("evaluate.py", "one", "--json", folder=scored).stdout)
-    assert again == [evaluation]
-
-
-def test_runs_side_by_side(scored):
-    result = run_script("evaluate.py", "--compare", "one", "two", folder=scored)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines()[0].split()[:3] == ["floor", "one", "two"]
-    assert result.stdout.endswith("chart: images/comparison.png\n")
+def test_json_is_alone_on_standard_output(run, scored):
+    one, two = json.loads(run("--compare", "small-one", "small-two", "--json").out)
+    assert (one["run"], one["pictures"], two["run"]) == ("small-one", 60, "small-two")
+    assert one["floor"]["coverage"] > 0.5 > one["scores"]["last, averaged"]["coverage"]
+    # The same networks, scored again.
+    assert {**two, "run": "small-one"} == one
     assert read_picture(scored / "images" / "comparison.png").width > 1000
 
 
-def test_runs_on_different_pictures(monkeypatch, capsys, tmp_path):
+def test_runs_side_by_side(monkeypatch, capsys, tmp_path):
     def evaluated(run: str, options: evaluate.Options) -> evaluate.Evaluation:
         floor = {"kid": float(len(run))}
         return evaluate.Evaluation(run, 60, floor, {"last, averaged": {"kid": 9.0}}, {}, run[0])
@@ -117,104 +151,97 @@ def test_runs_on_different_pictures(monkeypatch, capsys, tmp_path):
     evaluate.main()
     printed = capsys.readouterr()
     assert printed.err.startswith("--compare: these runs are scored against different pictures, ")
-    assert printed.out.splitlines()[:2] == [
+    assert printed.out.splitlines() == [
         "     floor  one  other  floor of two  two",
         "kid      3    9      9             3    9  distance of the distributions, x 1000; less is "
         "better",
+        "",
+        "chart: images/comparison.png",
     ]
+    assert read_picture(tmp_path / "images" / "comparison.png").width > 1000
     monkeypatch.setattr(sys, "argv", ["evaluate.py", "--compare", "one", "other"])
     evaluate.main()
     assert capsys.readouterr().err == ""
 
 
-def test_pictures_that_the_run_never_saw(scored):
-    write_dataset(scored / "others.h5", blobs(55, seed=9), [""] * 55)
-    result = run_script("evaluate.py", "one", "--data", "others.h5", "--json", folder=scored)
-    assert result.returncode == 0, result.stderr
-    (evaluation,) = json.loads(result.stdout)
+def test_plain_pictures_that_the_run_never_saw(run, scored):
+    plain = np.empty((55, 32, 32, 3), np.uint8)
+    plain[:] = np.arange(55)[:, None, None, None]
+    write_dataset(scored / "plain.h5", plain, [""] * 55)
+    (evaluation,) = json.loads(run("small-one", "--data", "plain.h5", "--json").out)
     assert (evaluation["pictures"], evaluation["floor"]) == (55, {})
-
-
-def refused(*arguments: object, folder: Path) -> str:
-    result = run_script("evaluate.py", *arguments, folder=folder)
-    assert result.returncode == 2
-    assert "Traceback" not in result.stderr
-    return result.stderr.splitlines()[-1].removeprefix("evaluate.py: error: ")
-
-
-def test_mistakes(scored, tmp_path):
-    assert refused(folder=scored) == "RUN: which run? Give its name, or --compare and several"
-    assert refused("three", folder=scored).startswith(
-        "RUN three: saved_models/three/config.json does not exist; there are "
-    )
-    unscored = run_script("evaluate.py", "--compare", "one", "three", folder=scored)
-    assert unscored.stderr.startswith("evaluate.py: error: RUN three: ")
-    assert refused("../one", folder=scored).startswith("RUN '../one': must be letters, digits")
-    assert refused("one", "--images", 20, folder=scored) == (
-        "--images 20: wanted at least 50, or 0 for all held out"
-    )
-    assert refused("one", "--seed", -1, folder=scored).startswith("--seed -1: must be from 0 to ")
-    write_dataset(scored / "few.h5", blobs(20), [""] * 20)
-    assert refused("one", "--data", "few.h5", folder=scored) == (
-        "one: 20 pictures to score against, wanted at least 50; give --data with pictures that it "
-        "was not trained on"
-    )
-    write_dataset(scored / "larger.h5", blobs(60, size=64), [""] * 60)
-    assert refused("one", "--data", "larger.h5", folder=scored) == (
-        "--data larger.h5: holds pictures of 64 px, wanted 32 px as of the run"
-    )
-
-
-def test_pictures_of_one_colour_each(scored):
-    plain = np.empty((60, 32, 32, 3), np.uint8)
-    plain[:] = np.arange(60)[:, None, None, None]
-    write_dataset(scored / "plain.h5", plain, [""] * 60)
-    result = run_script("evaluate.py", "one", "--data", "plain.h5", "--json", folder=scored)
-    assert result.returncode == 0, result.stderr
-    (scores,) = [each["scores"]["last, averaged"] for each in json.loads(result.stdout)]
+    scores = evaluation["scores"]["last, averaged"]
     assert {"kid", "swd", "f_score"} <= scores.keys()
     assert "sharpness" not in scores  # there is nothing to compare it with
+    assert "copies" not in scores
 
 
-def test_scores_outlive_a_folder_that_cannot_be_written(scored):
+def test_scores_outlive_a_folder_that_cannot_be_written(run, scored, monkeypatch):
+    monkeypatch.setattr(evaluate.Scorer, "score", lambda *arguments: {"f_score": 0.5})
     (scored / "file").touch()
-    result = run_script("evaluate.py", "one", "--images-dir", "file", folder=scored)
-    assert result.returncode == 0, result.stderr
-    assert "file/one/nearest.png: cannot be written: Not a directory" in result.stderr
-    assert "f_score" in result.stdout
+    printed = run("small-one", "--images-dir", "file")
+    assert "file/small-one/nearest.png: cannot be written: Not a directory" in printed.err
+    assert "f_score" in printed.out
 
 
-def test_a_network_that_is_damaged(scored):
-    path = scored / "saved_models" / "two" / "generator.keras"
-    good = path.read_bytes()
-    path.write_bytes(good[:1000])
+def test_mistakes(refused, scored):
+    assert refused() == "RUN: which run? Give its name, or --compare and several"
+    assert refused("one", "--compare", "two") == (
+        "--compare: and one as well; name it among those to compare"
+    )
+    for runs in (["three"], ["--compare", "one", "three"]):
+        assert refused(*runs).startswith(
+            "RUN three: saved_models/three/config.json does not exist; there are "
+        )
+    assert refused("../one").startswith("RUN '../one': must be letters, digits")
+    assert refused("one", "--images", 20) == (
+        "--images 20: expected at least 50, or 0 for all held out"
+    )
+    assert refused("one", "--seed", -1).startswith("--seed -1: must be from 0 to ")
+    write_dataset(scored / "few.h5", blobs(20), [""] * 20)
+    assert refused("one", "--data", "few.h5") == (
+        "one: 20 pictures to score against, expected at least 50; give --data with pictures that "
+        "it was not trained on"
+    )
+    write_dataset(scored / "larger.h5", blobs(60, size=64), [""] * 60)
+    assert refused("one", "--data", "larger.h5") == (
+        "--data larger.h5: holds pictures of 64 px, expected 32 px as of the run"
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "damaged", "message"),
+    [
+        (
+            "saved_models/small-one/generator.keras",
+            lambda path: path.write_bytes(path.read_bytes()[:1000]),
+            "saved_models/small-one/generator.keras: is damaged or no Keras network: ",
+        ),
+        (
+            "saved_models/small-one/generator.keras",
+            Path.unlink,
+            "small-one: saved_models/small-one/generator.keras does not exist",
+        ),
+        (
+            "saved_models/small-one/config.json",
+            lambda path: path.write_text('{"method": "", "hyperparameters": {}, "data_set": {}}'),
+            "RUN small-one: its config.json is damaged: no 'data'",
+        ),
+        (
+            "blobs.h5",
+            lambda path: write_dataset(path, blobs(200, seed=5), [""] * 200),
+            "--data blobs.h5: its pictures are no longer those of the run;",
+        ),
+    ],
+)
+def test_files_that_have_changed(refused, scored, monkeypatch, path, damaged, message):
+    monkeypatch.setattr(evaluate.Scorer, "floor", lambda scorer: {})
+    good = (scored / path).read_bytes()
+    damaged(scored / path)
     try:
-        message = refused("two", folder=scored)
+        assert refused("small-one").startswith(message)
     finally:
-        path.write_bytes(good)
-    assert message.startswith("saved_models/two/generator.keras: is damaged or no Keras network: ")
-
-
-def test_a_config_without_what_is_needed(scored):
-    path = scored / "saved_models" / "two" / "config.json"
-    good = path.read_text()
-    path.write_text('{"method": "dcgan", "hyperparameters": {}, "data_set": {}}')
-    try:
-        message = refused("two", folder=scored)
-    finally:
-        path.write_text(good)
-    assert message == "RUN two: its config.json is damaged: no 'data'"
-
-
-def test_pictures_that_have_changed(scored):
-    path = scored / "blobs.h5"
-    good = path.read_bytes()
-    write_dataset(path, blobs(200, seed=5), [""] * 200)
-    try:
-        message = refused("one", folder=scored)
-    finally:
-        path.write_bytes(good)
-    assert message.startswith("--data blobs.h5: its pictures are no longer those of the run;")
+        (scored / path).write_bytes(good)
 
 
 def test_the_best_networks_survive_a_kill_between_two_renames(tmp_path):

@@ -1,38 +1,45 @@
-"""Scores with known answers, and every formula beside another way to compute it."""
+"""Scores with known answers, and every formula next to another way to compute it."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import itertools
-import os
-import subprocess
-import sys
+from collections.abc import Iterator
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from tests.conftest import REPOSITORY, blobs
+from tests.conftest import blobs
 from utils.common.errors import UserError
 from utils.data import mechas
-from utils.scoring import distances, patches, similarity
+from utils.scoring import distances, patches, registry, similarity
 from utils.scoring import images as scoring_images
 from utils.scoring.distances import copies, fid, kid, nearest, neighbour_scores, radii
 from utils.scoring.features import INCEPTION_FILE, InceptionNetwork, RandomNetwork, feature_networks
 from utils.scoring.images import filtered
 from utils.scoring.patches import _detail, _halved, detail_share, sharpness, swd
+from utils.scoring.registry import Score, metric
+from utils.scoring.report import table
 from utils.scoring.scorer import Scorer
-from utils.scoring.similarity import SCALE_WEIGHTS, diversity, ms_ssim, scales, ssim
+from utils.scoring.similarity import (
+    SCALE_WEIGHTS,
+    diversity,
+    mean_similarity,
+    ms_ssim,
+    scales,
+    ssim,
+)
 
 # Sides whose colours can be told apart, and how many robots of each.
 FACTIONS = ("ace", "arctic", "heavy", "dominion")
-OF_EACH = 90
+OF_EACH = 40
 
 
 @pytest.fixture(scope="module")
 def robots() -> tuple[np.ndarray, np.ndarray]:
-    """Robots of four factions, uint8 (360, 64, 64, 3), and their factions."""
+    """Robots of four factions, uint8 (160, 32, 32, 3), and their factions."""
     images, factions = [], []
     missing = dict.fromkeys(FACTIONS, OF_EACH)
     designs = (mechas.design(index) for index in itertools.count())
@@ -40,21 +47,28 @@ def robots() -> tuple[np.ndarray, np.ndarray]:
         design = next(designs)
         if missing.get(design.faction, 0):
             missing[design.faction] -= 1
-            images.append(mechas.draw(design, 64))
+            images.append(mechas.draw(design, 32))
             factions.append(design.faction)
     return np.stack(images), np.array(factions)
 
 
 @pytest.fixture(scope="module")
-def halves(robots: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def halves(robots) -> tuple[np.ndarray, np.ndarray]:
     images, _ = robots
     return images[::2], images[1::2]
 
 
 @pytest.fixture(scope="module")
-def scorer(halves: tuple[np.ndarray, np.ndarray]) -> Scorer:
+def scorer(halves) -> Scorer:
     """The first half as reals, the second as training images."""
-    return Scorer(halves[0], training=halves[1], pairs=300)
+    return Scorer(halves[0], training=halves[1], pairs=100)
+
+
+@pytest.fixture(scope="module")
+def large() -> tuple[np.ndarray, np.ndarray]:
+    """Two halves of other robots, with three levels of the pyramid: uint8 (24, 64, 64, 3) each."""
+    images = np.stack([mechas.draw(mechas.design(index), 64) for index in range(48)])
+    return images[::2], images[1::2]
 
 
 def noise(count: int, size: int = 32, seed: int = 0) -> np.ndarray:
@@ -80,16 +94,25 @@ def gaussian(count: int, width: int = 64, seed: int = 0) -> np.ndarray:
 
 def test_identical_sets_get_the_best_scores(scorer, halves) -> None:
     scores = scorer.score(halves[0])
-    assert scores["swd"] == scores["swd_64"] == scores["swd_32"] == scores["swd_16"] == 0
+    assert scores["swd"] == scores["swd_32"] == scores["swd_16"] == 0
     assert scores["precision"] == scores["recall"] == scores["coverage"] == 1
     assert scores["density"] > 1
     assert scores["kid"] < 0  # unbiased: the same images twice are nearer than chance
     assert scores["sharpness"] == 1
     assert scores["diversity"] == scores["diversity_reals"]
+    # Names as they stand in files, and plain numbers.
+    networks = (
+        "kid", "f_score", "precision", "recall", "density", "coverage", "copies", "closeness",
+    )  # fmt: skip
+    assert set(scores) == {
+        *networks, *(f"{name}_spread" for name in networks), "swd", "swd_32", "swd_16",
+        "diversity", "diversity_spread", "diversity_reals", "sharpness",
+    }  # fmt: skip
+    assert all(type(value) is float for value in scores.values())
 
 
 def test_disjoint_sets_get_the_worst_scores(scorer) -> None:
-    scores = scorer.score(noise(180, 64))
+    scores = scorer.score(noise(len(scorer.reals)))
     assert scores["precision"] == scores["recall"] == scores["f_score"] == 0
     assert scores["density"] == scores["coverage"] == 0
     assert scores["kid"] > 1e6
@@ -101,7 +124,7 @@ def test_disjoint_sets_get_the_worst_scores(scorer) -> None:
 def test_two_halves_of_a_set_are_at_the_floor(scorer, halves) -> None:
     floor = scorer.floor()
     assert abs(floor["kid"]) < 60  # a generator far from done gets thousands
-    assert floor["swd"] < 20
+    assert floor["swd"] < 30
     for name in ("precision", "recall", "coverage"):
         assert floor[name] > 0.9
     assert 0.85 < floor["density"] < 1.2  # 1 is expected, and one draw scatters
@@ -110,11 +133,8 @@ def test_two_halves_of_a_set_are_at_the_floor(scorer, halves) -> None:
     assert floor["copies"] < 0.03
     assert floor["closeness"] == pytest.approx(1, abs=0.01)
     # As many training images as reals: all of them, here, so that nothing is left to chance.
-    without_copies = {name: value for name, value in floor.items() if "cop" not in name}
-    scores = scorer.score(halves[1])
-    assert {name: scores[name] for name in without_copies if "clos" not in name} == {
-        name: value for name, value in without_copies.items() if "clos" not in name
-    }
+    scores = scorer.score(halves[1], ("kid", "neighbours", "sharpness"))
+    assert scores == {name: floor[name] for name in scores}
 
 
 def test_coverage_and_recall_fall_with_every_mode_dropped(robots, scorer) -> None:
@@ -129,53 +149,51 @@ def test_coverage_and_recall_fall_with_every_mode_dropped(robots, scorer) -> Non
         rows.append(scorer.score(fakes, ("neighbours", "kid")))
     coverage = np.array([row["coverage"] for row in rows])
     recall = np.array([row["recall"] for row in rows])
-    # Coverage stays above the share that is left: balls of the rest reach over to other colours,
-    # the more the fewer robots there are.
-    np.testing.assert_allclose(recall, shares, atol=0.1)
+    # Both stay above the share that is left: balls of the rest reach over to other colours, the
+    # more the fewer robots there are.
+    np.testing.assert_allclose(recall, shares, atol=0.17)
     assert np.all(coverage > np.array(shares) * 0.9)
-    assert np.all(coverage < np.array(shares) + 0.25)
+    assert np.all(coverage < np.array(shares) + 0.3)
     assert np.all(np.diff(coverage) < -0.08)
     # What is generated is as good as ever.
     assert min(row["precision"] for row in rows) > 0.85
     assert [row["kid"] for row in rows] == sorted(row["kid"] for row in rows)
 
 
-def test_blur_shows_in_the_fine_levels_and_in_the_sharpness(scorer, halves) -> None:
-    floor = scorer.floor(("swd", "sharpness"))
+def levels(fakes: np.ndarray, reals: np.ndarray) -> np.ndarray:
+    """The distance at 64, 32 and 16 px, of few directions."""
+    found = swd(fakes, reals, repeats=1, directions=64)
+    return np.array([found[f"swd_{level}"] for level in (64, 32, 16)])
+
+
+def test_damage_shows_where_it_is(large) -> None:
+    reals, others = large
+    floor = levels(others, reals)
+    # Blur: in the fine levels, and in the sharpness.
     sharp = 1.0
     for radius in (0.5, 1, 2):
-        scores = scorer.score(blurred(halves[1], radius), ("swd", "sharpness"))
-        assert scores["sharpness"] < sharp * 0.8
-        sharp = scores["sharpness"]
-        rise = {level: scores[f"swd_{level}"] - floor[f"swd_{level}"] for level in (64, 32, 16)}
-        assert rise[64] > rise[32] > rise[16], (radius, rise)
+        images = blurred(others, radius)
+        assert sharpness(images, reals) < sharp * 0.8
+        sharp = sharpness(images, reals)
+        rise = levels(images, reals) - floor
+        assert rise[0] > rise[1] > rise[2], (radius, rise)
     assert sharp < 0.1
-
-
-def test_noise_shows_in_the_finest_level_and_in_the_sharpness(scorer, halves) -> None:
-    floor = scorer.floor(("swd", "sharpness"))
-    scores = scorer.score(noised(halves[1], 20), ("swd", "sharpness"))
-    assert scores["swd_64"] > 2 * floor["swd_64"]
-    assert scores["swd_16"] < 2 * floor["swd_16"]
-    assert scores["sharpness"] > 1.1
-
-
-def test_a_wrong_shape_shows_in_the_coarsest_level(scorer, halves) -> None:
-    floor = scorer.floor(("swd",))
-    large = noise(len(halves[1]), 4).repeat(16, 1).repeat(16, 2)
-    clouded = (halves[1] * 0.5 + blurred(large, 6) * 0.5).astype(np.uint8)
-    scores = scorer.score(clouded, ("swd",))
-    rise = {level: scores[f"swd_{level}"] / floor[f"swd_{level}"] for level in (64, 32, 16)}
-    assert rise[16] > rise[64], rise
-    assert rise[16] > 1.3
+    # Noise: in the finest level, and in the sharpness.
+    noisy = noised(others, 20)
+    rise = levels(noisy, reals) / floor
+    assert rise[0] > 1.5 > 1.2 > rise[2], rise
+    assert sharpness(noisy, reals) > 1.1
+    # A wrong shape: in the coarsest level.
+    clouds = blurred(noise(len(others), 4).repeat(16, 1).repeat(16, 2), 6)
+    rise = levels((others * 0.5 + clouds * 0.5).astype(np.uint8), reals) / floor
+    assert rise[2] > rise[0], rise
+    assert rise[2] > 1.2, rise
 
 
 def test_where_the_reals_are_training_images_copies_mean_nothing(halves) -> None:
-    scorer = Scorer(halves[0][:60], np.concatenate([halves[1], halves[0]]))
-    found = scorer.score(halves[1][:60], ("kid", "copies"))
-    assert "kid" in found
-    assert not {"copies", "closeness"} & set(found)
-    assert not {"copies", "closeness"} & set(scorer.floor(("kid", "copies")))
+    scorer = Scorer(halves[0][:20], np.concatenate([halves[1], halves[0]]))
+    for found in (scorer.score(halves[1][:20], ("kid", "copies")), scorer.floor(("kid", "copies"))):
+        assert set(found) == {"kid", "kid_spread"}
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
@@ -191,7 +209,7 @@ def test_copies_of_training_images_are_found(scorer, halves, share) -> None:
 
 
 def test_nearest_finds_the_original(halves) -> None:
-    network = RandomNetwork(64)
+    network = RandomNetwork(32)
     training = network.fit(halves[1])
     order = np.random.default_rng(0).permutation(len(training))[:50]
     found = nearest(network(noised(halves[1][order], 3)), training)
@@ -212,17 +230,27 @@ def test_density_and_coverage_of_one_distribution() -> None:
     assert np.mean(coverage) == pytest.approx(1 - 2**-5, abs=0.008)
 
 
-def test_diversity_of_one_picture_is_one() -> None:
+def test_similarity_of_one_picture_is_one() -> None:
     same = np.repeat(blobs(1), 10, axis=0)
-    assert diversity(same, pairs=20).mean == pytest.approx(1, abs=1e-12)
-    assert diversity(blobs(30), pairs=200).mean < 0.9
+    assert mean_similarity(same, pairs=20).mean == pytest.approx(1, abs=1e-12)
+    assert mean_similarity(blobs(30), pairs=200).mean < 0.9
 
 
 def test_pairs_are_of_different_images() -> None:
     # Of two images there is but one pair.
     two = blobs(2)
     expected = ms_ssim(two[:1], two[1:])[0]
-    assert diversity(two, pairs=50).mean == pytest.approx(expected, rel=1e-12)
+    assert mean_similarity(two, pairs=50).mean == pytest.approx(expected, rel=1e-12)
+
+
+def test_diversity_is_the_similarity_of_both_sets() -> None:
+    fakes, reals = blobs(10), blobs(10, seed=1)
+    mean, error = mean_similarity(fakes, 20, 3)
+    expected = mean_similarity(reals, 20, 3).mean
+    assert diversity(fakes, reals, pairs=20, seed=3) == {
+        "diversity": mean, "diversity_spread": error, "diversity_reals": expected,
+    }  # fmt: skip
+    assert mean != expected
 
 
 def test_the_order_of_the_images_does_not_matter(halves) -> None:
@@ -239,16 +267,19 @@ def test_the_order_of_the_images_does_not_matter(halves) -> None:
 
 
 def test_another_seed_draws_other_patches_and_pairs(halves) -> None:
-    fakes, reals = halves[1][:50], halves[0][:50]
-    first, second = (swd(fakes, reals, seed=seed) for seed in (0, 1))
-    for level in (64, 32, 16):
+    fakes, reals = halves[1][:30], halves[0][:30]
+    first, second = (
+        Scorer(reals, seed=seed, pairs=100).score(fakes, ("swd", "diversity")) for seed in (0, 1)
+    )
+    for level in ("swd_32", "swd_16"):
         assert 0 < abs(first[level] - second[level]) < 0.3 * first[level]
-    pairs = [diversity(reals, 100, seed=seed) for seed in (0, 1)]
-    assert 0 < abs(pairs[0].mean - pairs[1].mean) < 5 * (pairs[0].error + pairs[1].error)
+    for name in ("diversity", "diversity_reals"):
+        errors = first["diversity_spread"] + second["diversity_spread"]
+        assert 0 < abs(first[name] - second[name]) < 5 * errors
 
 
 def test_the_reals_are_computed_once(scorer, monkeypatch) -> None:
-    fakes = noise(180, 64)
+    fakes = noise(len(scorer.reals))
     expected = scorer.score(fakes, ("kid",))
     for network in scorer.networks:
         monkeypatch.setattr(network, "fit", None)
@@ -256,24 +287,75 @@ def test_the_reals_are_computed_once(scorer, monkeypatch) -> None:
     assert sorted(expected) == ["kid", "kid_spread"]
 
 
-def test_scores_have_names_and_are_plain_numbers() -> None:
-    images = noise(48, 64)
-    scores = Scorer(images[:12], images[24:], pairs=10).score(images[12:24])
-    networks = (
-        "kid",
-        "f_score",
-        "precision",
-        "recall",
-        "density",
-        "coverage",
-        "copies",
-        "closeness",
-    )
-    assert set(scores) == {
-        *networks, *(f"{name}_spread" for name in networks), "swd", "swd_64", "swd_32", "swd_16",
-        "diversity", "diversity_spread", "diversity_reals", "sharpness",
-    }  # fmt: skip
-    assert all(type(value) is float for value in scores.values())
+# The registry ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def more_metrics() -> Iterator[None]:
+    """What a test registers is gone after it."""
+    known = registry.METRICS.copy(), registry.SCORES.copy()
+    yield
+    for names, before in zip((registry.METRICS, registry.SCORES), known, strict=True):
+        names.clear()
+        names.update(before)
+
+
+def test_a_new_metric_is_one_function(more_metrics) -> None:
+    calls = []
+
+    def brightness(reals: np.ndarray) -> float:
+        calls.append(len(reals))
+        return float(reals.mean())
+
+    @metric(Score("glow", "how much brighter", "less"), needs=("images",), of_reals=brightness)
+    def glow(fakes: np.ndarray, reals: np.ndarray, of_reals: float) -> float:
+        return float(fakes.mean()) - of_reals
+
+    @metric(Score("reach", "of features"), name="far", needs=("features", "training", "seed"))
+    def far(fakes: np.ndarray, reals: np.ndarray, training: np.ndarray, seed: int) -> dict:
+        return {"reach": float(len(training)), "reach_seed": float(seed + fakes.shape[1] * 0)}
+
+    images = np.full((12, 16, 16, 3), 100, np.uint8)
+    scorer = Scorer(images, training=blobs(20, 16), seed=7)
+    for brighter in (3, 5):
+        scores = scorer.score(images + np.uint8(brighter), ("far", "glow"))
+        assert scores == {
+            "reach": 20, "reach_spread": 0, "reach_seed": 7, "reach_seed_spread": 0,
+            "glow": brighter,
+        }  # fmt: skip
+    assert calls == [12]
+    assert {"far", "glow"} <= set(scorer.metrics)
+    assert "far" not in Scorer(images).metrics
+    assert table({"run": scores}).splitlines()[1:] == [
+        "reach       20 ± 0  of features",
+        "reach_seed   7 ± 0",
+        "glow             5  how much brighter; less is better",
+    ]
+    assert registry.metrics_of(("reach", "glow", "recall")) == ("neighbours", "glow", "far")
+
+
+@pytest.mark.parametrize(
+    ("score", "better", "worse"),
+    [
+        ("f_score", {"f_score": 0.5, "kid": 9}, {"f_score": 0.4, "kid": 1}),
+        ("f_score", {"f_score": 0.0, "kid": 1}, {"f_score": 0.0, "kid": 9}),
+        ("f_score", {"f_score": 0.02, "kid": 1}, {"f_score": 0.09, "kid": 9}),  # both by chance
+        ("f_score", {"f_score": 0.11, "kid": 9}, {"f_score": 0.09, "kid": 1}),
+        ("kid", {"kid": 1}, {"kid": 9}),
+        ("kid", {"kid": -1}, {"kid": 0}),
+        ("swd", {"swd": 1}, {"swd": 9}),
+        ("coverage", {"coverage": 0.9, "kid": 9}, {"coverage": 0.8, "kid": 9}),
+        ("coverage", {"coverage": 0.8, "kid": 1}, {"coverage": 0.8, "kid": 9}),
+    ],
+)
+def test_a_better_network_ranks_higher(score, better, worse) -> None:
+    assert registry.rank(score, better) > registry.rank(score, worse)
+    assert registry.ranking(score) == tuple(better)
+
+
+def test_what_can_choose_the_best_networks() -> None:
+    assert set(registry.choices()) == {"f_score", "kid", "swd", "coverage"}
+    assert registry.ranking("none") == registry.rank("none", {}) == ()
 
 
 # The formulas ------------------------------------------------------------------------------------
@@ -319,18 +401,18 @@ def test_sums_do_not_depend_on_the_chunks(halves, monkeypatch) -> None:
     def results() -> list[float]:
         return [
             *swd(fakes, reals, patches=16, repeats=1, directions=32).values(),
-            *diversity(reals, 30),
+            *mean_similarity(reals, 30),
             detail_share(reals), kid(*features),
             *neighbour_scores(*features).values(),
             nearest(*features).distances.sum(),
-            *RandomNetwork(64)(reals)[:, ::100].ravel(),
+            *RandomNetwork(32)(reals)[:, ::100].ravel(),
         ]  # fmt: skip
 
     whole = results()
     monkeypatch.setattr(scoring_images, "IMAGE_BYTES", 500_000)
-    monkeypatch.setattr(similarity, "PAIR_BYTES", 2_000_000)
-    monkeypatch.setattr(patches, "BLOCK_VALUES", 1000)
-    monkeypatch.setattr(patches, "LEAST_LINES", 3)
+    monkeypatch.setattr(similarity, "PAIR_BYTES", 30_000)
+    monkeypatch.setattr(patches, "PROJECTED_VALUES", 2000)
+    monkeypatch.setattr(patches, "LEAST_DIRECTIONS", 3)
     monkeypatch.setattr(distances, "BLOCK_VALUES", 1000)
     np.testing.assert_allclose(results(), whole, rtol=1e-4, atol=1e-6)
 
@@ -341,7 +423,7 @@ def test_kid_is_a_double_sum() -> None:
     def kernel(x: np.ndarray, y: np.ndarray) -> float:
         return float((np.dot(x, y) / 5 + 1) ** 3)
 
-    expected = (
+    expected = 1000 * (
         np.mean([kernel(x, y) for x, y in itertools.permutations(fakes, 2)])
         + np.mean([kernel(x, y) for x, y in itertools.permutations(reals, 2)])
         - 2 * np.mean([kernel(x, y) for x in fakes for y in reals])
@@ -391,7 +473,7 @@ def test_neighbour_scores_are_what_loops_find() -> None:
     ]
     precision = np.mean([any(row) for row in in_real_ball])
     recall = np.mean([any(row) for row in in_fake_ball])
-    assert neighbour_scores(fakes, reals, k) == pytest.approx(
+    assert neighbour_scores(fakes, reals, k=k) == pytest.approx(
         {
             "f_score": 2 / (1 / precision + 1 / recall),
             "precision": precision,
@@ -414,7 +496,7 @@ def test_swd_of_one_patch_and_direction_is_a_sorted_difference() -> None:
     first, second = (np.sort((each - each.mean()) / each.std()) for each in values)
     # The mean of |sum of a direction's 147 numbers| is that of a normal number.
     expected = 1000 * np.abs(first - second).mean() * np.sqrt(2 / np.pi)
-    assert found == {16: pytest.approx(expected, rel=0.06)}
+    assert found == {name: pytest.approx(expected, rel=0.06) for name in ("swd", "swd_16")}
 
 
 def test_a_level_of_the_pyramid_is_what_halving_loses() -> None:
@@ -441,7 +523,7 @@ def test_large_images_are_filtered_all_at_once_as_one_by_one(monkeypatch) -> Non
 def test_pictures_of_one_colour_have_no_details() -> None:
     plain = np.full((6, 32, 32, 3), 200, np.uint8)
     assert detail_share(plain) == 0
-    assert swd(plain, plain) == {32: 0, 16: 0}
+    assert swd(plain, plain) == {"swd": 0, "swd_32": 0, "swd_16": 0}
     assert np.isfinite(list(swd(plain, blobs(6)).values())).all()
 
 
@@ -460,7 +542,7 @@ def test_random_weights_are_the_same_everywhere() -> None:
 
 
 def test_features_are_scaled_by_the_reals(halves) -> None:
-    network = RandomNetwork(64)
+    network = RandomNetwork(32)
     features = network.fit(halves[0])
     assert features.dtype == np.float32
     np.testing.assert_allclose(features.mean(0), 0, atol=1e-4)
@@ -468,70 +550,55 @@ def test_features_are_scaled_by_the_reals(halves) -> None:
     energies = [np.square(features[:, group]).sum(1).mean() for group in network.groups]
     np.testing.assert_allclose(energies, energies[0], rtol=1e-4)
     np.testing.assert_array_equal(network(halves[0]), features)
-    assert not np.array_equal(RandomNetwork(64, seed=1).fit(halves[0]), features)
+    assert not np.array_equal(RandomNetwork(32, seed=1).fit(halves[0]), features)
 
 
-@pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_backends_agree_on_the_features(backend, tmp_path) -> None:
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed")
-    code = (
-        "import sys, numpy; from tests.conftest import blobs; "
-        "from utils.scoring.features import RandomNetwork;"
-        "numpy.save(sys.argv[1], RandomNetwork(32).fit(blobs(9)))"
-    )
-    path = tmp_path / "features.npy"
-    subprocess.run(
-        [sys.executable, "-c", code, path], cwd=REPOSITORY, check=True, timeout=600,
-        env=os.environ | {"KERAS_BACKEND": backend},
-    )  # fmt: skip
-    np.testing.assert_allclose(np.load(path), RandomNetwork(32).fit(blobs(9)), rtol=1e-3, atol=1e-4)
-
-
-def test_inception_says_which_file_is_missing(tmp_path, monkeypatch) -> None:
+@pytest.fixture
+def inception_file(tmp_path, monkeypatch):
+    """Where Inception's weights belong, and a small network in its place."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    with pytest.raises(UserError) as error:
-        Scorer(blobs(6), features="inception")
-    name = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
-    assert str(error.value) == (
-        f"--features inception: {tmp_path}/models/{name} is missing; nothing is downloaded here: "
-        "get it from https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/"
-        f"{name} (88 MB) and put it there, or take --features random"
+    network = keras.Sequential(
+        [keras.Input((299, 299, 3)), keras.layers.AveragePooling2D(149), keras.layers.Flatten()]
     )
 
+    def small(*, weights: str, **options: object) -> keras.Model:
+        assert options == {
+            "include_top": False, "pooling": "avg", "input_shape": (299, 299, 3),
+        }  # fmt: skip
+        assert weights.startswith(str(tmp_path / "models"))
+        if weights.endswith("damaged.h5"):
+            network.load_weights(weights)
+        return network
 
-def test_inception_says_that_its_file_is_damaged(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(keras.applications, "InceptionV3", small)
     path = tmp_path / "models" / INCEPTION_FILE
     path.parent.mkdir()
-    path.write_bytes(b"not HDF5")
-    with pytest.raises(UserError, match=r"notop\.h5 cannot be read: ") as error:
+    return path
+
+
+def test_inception_says_which_file_is_missing(inception_file) -> None:
+    with pytest.raises(UserError) as error:
+        Scorer(blobs(6), features="inception")
+    assert str(error.value) == (
+        f"--features inception: {inception_file} is missing; nothing is downloaded here: "
+        "get it from https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/"
+        "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5 (88 MB) and put it there, or "
+        "take --features random"
+    )
+
+
+def test_inception_says_that_its_file_is_damaged(inception_file, monkeypatch) -> None:
+    name = "damaged.h5"
+    monkeypatch.setattr("utils.scoring.features.INCEPTION_FILE", name)
+    inception_file.with_name(name).write_bytes(b"not HDF5")
+    with pytest.raises(UserError, match=r"damaged\.h5 cannot be read: ") as error:
         InceptionNetwork()
     assert "\n" not in str(error.value)
 
 
-def test_inception_gives_a_fid(tmp_path, monkeypatch) -> None:
-    import keras
-
-    # The real one takes half a minute without a GPU.
-    network = keras.Sequential(
-        [keras.Input((299, 299, 3)), keras.layers.AveragePooling2D(149), keras.layers.Flatten()]
-    )
-    calls = []
-    monkeypatch.setattr(
-        keras.applications, "InceptionV3", lambda **options: calls.append(options) or network
-    )
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    path = tmp_path / "models" / INCEPTION_FILE
-    path.parent.mkdir()
-    path.touch()
+def test_inception_gives_a_fid(inception_file) -> None:
+    inception_file.touch()
     scorer = Scorer(blobs(8), training=blobs(40, seed=1), features="inception")
-    assert calls == [
-        {
-            "include_top": False, "weights": str(path), "pooling": "avg",
-            "input_shape": (299, 299, 3),
-        }
-    ]  # fmt: skip
     scores = scorer.floor()
     assert scores["fid"] > 0
     assert not any(name.startswith("fid_") for name in scores)
@@ -552,82 +619,83 @@ TWELVE = blobs(12)
     [
         (
             lambda: ssim(TWELVE / 255, TWELVE),
-            "images: found float64 (12, 32, 32, 3), wanted uint8 (N, H, W, 3)",
+            "images: found float64 (12, 32, 32, 3), expected uint8 (N, H, W, 3)",
         ),
         (
             lambda: detail_share(TWELVE[..., 0]),
-            "images: found uint8 (12, 32, 32), wanted uint8 (N, H, W, 3)",
+            "images: found uint8 (12, 32, 32), expected uint8 (N, H, W, 3)",
         ),
         (
             lambda: ssim(TWELVE, blobs(12, 64)),
-            "images of one size wanted, found images (32, 32) and others (64, 64)",
+            "expected images of one size, found images (32, 32) and others (64, 64)",
         ),
-        (lambda: ssim(TWELVE, TWELVE[:5]), "pairs wanted, found 12 images and 5 others"),
+        (lambda: ssim(TWELVE, TWELVE[:5]), "expected pairs, found 12 images and 5 others"),
         (
             lambda: ms_ssim(TWELVE[:, :8], TWELVE[:, :8]),
-            "images of at least 11 px wanted, found 8x32",
+            "expected images of at least 11 px, found 8x32",
         ),
         (
             lambda: ms_ssim(TWELVE[:, :, :31], TWELVE[:, :, :31]),
-            "2 scales want sides divisible by 2, found (32, 31)",
+            "2 scales need sides divisible by 2, found (32, 31)",
         ),
-        (lambda: diversity(TWELVE[:1]), "images: found 1 images, wanted at least 2"),
+        (lambda: mean_similarity(TWELVE[:1]), "images: found 1 images, expected at least 2"),
         (
             lambda: swd(TWELVE, TWELVE[:5]),
-            "as many fakes as reals wanted, found 12 and 5: scores depend on the number of images",
+            "expected as many fakes as reals, found 12 and 5: scores depend on the number of "
+            "images",
         ),
         (
             lambda: swd(TWELVE[:, :, :16], TWELVE[:, :, :16]),
-            "square images of 16, 32, 64, ... px wanted, found 32x16",
+            "expected square images of 16, 32, 64, ... px, found 32x16",
         ),
         (
             lambda: detail_share(TWELVE[:, :31]),
-            "even sides of at least 4 px wanted, found (31, 32)",
+            "expected even sides of at least 4 px, found (31, 32)",
         ),
         (
             lambda: sharpness(TWELVE, np.zeros_like(TWELVE)),
             "reals: no details at all to compare with",
         ),
-        (lambda: radii(gaussian(5)), "features: found 5 images, wanted at least 6"),
+        (lambda: radii(gaussian(5)), "features: found 5 images, expected at least 6"),
         (lambda: radii(gaussian(5), 0), "k must be at least 1, found 0"),
         (
             lambda: kid(gaussian(5, 3), gaussian(5, 4)),
-            "features of one width wanted, found [3, 4]",
+            "expected features of one width, found [3, 4]",
         ),
         (
             lambda: kid(gaussian(5)[0], gaussian(5)),
-            "fakes: found features of shape (64,), wanted (N, D)",
+            "fakes: found features of shape (64,), expected (N, D)",
         ),
         (
-            lambda: copies(gaussian(5), gaussian(5)),
-            "copies wants reals or their real_distance",
-        ),
-        (
-            lambda: copies(gaussian(5), gaussian(5), gaussian(5)),
-            "reals: most of them are in the training set, nothing to compare with",
+            lambda: copies(gaussian(5), gaussian(5), training=gaussian(5)),
+            "reals: most of them are in the training set",
         ),
         (lambda: RandomNetwork(48), "image_size must be 16, 32, 64, ..., found 48"),
         (
             lambda: RandomNetwork(64)(TWELVE),
-            "images of 64 px wanted, found (32, 32)",
+            "expected images of 64 px, found (32, 32)",
         ),
-        (lambda: Scorer(TWELVE[:5]), "reals: found 5 images, wanted at least 6"),
+        (
+            lambda: Scorer(TWELVE[:5]).score(TWELVE[:5], ["neighbours"]),
+            "features: found 5 images, expected at least 6",
+        ),
         (
             lambda: Scorer(TWELVE).score(TWELVE[:6]),
-            "as many fakes as reals wanted, found 6 and 12: scores depend on the number of images",
+            "expected as many fakes as reals, found 6 and 12: scores depend on the number of "
+            "images",
         ),
         (
             lambda: Scorer(TWELVE).score(TWELVE, ["swd", "is"]),
-            "groups: found 'is', wanted some of kid, fid, neighbours, copies, swd, diversity, "
-            "sharpness",
+            "metrics: found 'is', expected some of kid, fid, neighbours, copies, swd, sharpness, "
+            "diversity",
         ),
         (
             lambda: Scorer(TWELVE).score(TWELVE, ["copies"]),
-            "groups: copies wants the training images",
+            "metrics: copies needs the training images",
         ),
         (
             lambda: Scorer(TWELVE, TWELVE[:5]).floor(["swd"]),
-            "the floor of 12 reals wants as many training images, found 5",
+            "the floor of 12 reals needs as many training images, found 5",
         ),
     ],
 )  # fmt: skip
@@ -640,4 +708,4 @@ def test_what_does_not_fit_is_named(call, message) -> None:
 def test_unknown_features_are_named() -> None:
     with pytest.raises(UserError) as error:
         feature_networks("vgg", 64)
-    assert str(error.value) == "--features vgg: wanted random or inception"
+    assert str(error.value) == "--features vgg: expected random or inception"

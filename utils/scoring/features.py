@@ -1,11 +1,20 @@
-"""What KID, neighbourhoods and copies see of an image: its features, numbers from a network."""
+"""What KID, neighbourhoods and copies see of an image: features, numbers from a network.
+
+Nothing is downloaded. ``random`` features come from three convolutional networks with random
+weights, which see colours, textures and layout but know no objects; so their numbers compare
+generators on one data set, never data sets or papers. ``inception`` features are those of Keras'
+InceptionV3, where its weights are there already.
+
+Another kind of features is a class like `FeatureNetwork`, a name in `FeatureKind` and a line in
+`feature_networks`; ``evaluate.py --features`` has it then.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -20,13 +29,37 @@ from keras import ops
 FeatureKind = Literal["random", "inception"]
 
 NETWORKS = 3
-# Of the random networks, stage by stage; later stages keep the last.
+"""Random ones, whose scores are averaged."""
 WIDTHS = (32, 64, 128)
+"""Channels of a random network, stage by stage; later stages keep the last."""
 
 INCEPTION_FILE = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
 INCEPTION_ADDRESS = (
     f"https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/{INCEPTION_FILE}"
 )
+
+
+class FeatureNetwork(Protocol):
+    """A network that turns images into features."""
+
+    def fit(self, images: np.ndarray) -> np.ndarray:
+        """Features of the reals; the network may scale those of all later images by them."""
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Features of uint8 images (N, H, H, 3): float32 (N, D)."""
+
+
+def feature_networks(kind: FeatureKind, image_size: int) -> Sequence[FeatureNetwork]:
+    """The networks of that kind; a score is the mean over them.
+
+    Raises:
+        UserError: another kind, or Inception's weights are not there.
+    """
+    if kind == "random":
+        return [RandomNetwork(image_size, seed) for seed in range(NETWORKS)]
+    if kind == "inception":
+        return [InceptionNetwork()]
+    raise UserError(f"--features {kind}: expected random or inception")
 
 
 class RandomNetwork:
@@ -91,7 +124,7 @@ class RandomNetwork:
         """Features of uint8 images (N, H, H, 3): float32 (N, D), centred and scaled by `fit`."""
         check_images(images=images)
         if images.shape[1:3] != (self.image_size, self.image_size):
-            raise ValueError(f"images of {self.image_size} px wanted, found {images.shape[1:3]}")
+            raise ValueError(f"expected images of {self.image_size} px, found {images.shape[1:3]}")
         parts = [self._forward(chunk) for chunk in chunks(images, bytes_per_value=64)]
         return (np.concatenate(parts) - self.centre) * self.scale
 
@@ -120,8 +153,8 @@ class InceptionNetwork:
     """Keras' InceptionV3 with ImageNet weights, up to its global average: 2,048 features.
 
     Images are resized to 299 px (bilinear). Keras' weights are not those of the graph that most
-    papers use: numbers belong beside others made in the same way. Tested with stand-ins only; with
-    the real weights, which were not at hand, nothing has ever been computed here.
+    papers use: compare numbers with others made in the same way. Tested with stand-ins only: the
+    real weights were not at hand.
     """
 
     def __init__(self) -> None:
@@ -161,18 +194,3 @@ class InceptionNetwork:
             x = self.network(x / 127.5 - 1.0, training=False)
             parts.append(np.asarray(ops.convert_to_numpy(x), np.float32))
         return np.concatenate(parts)
-
-
-def feature_networks(
-    kind: FeatureKind, image_size: int
-) -> Sequence[RandomNetwork] | Sequence[InceptionNetwork]:
-    """The three random networks, or Inception alone.
-
-    Raises:
-        UserError: another kind, or Inception's weights are not there.
-    """
-    if kind == "random":
-        return [RandomNetwork(image_size, seed) for seed in range(NETWORKS)]
-    if kind == "inception":
-        return [InceptionNetwork()]
-    raise UserError(f"--features {kind}: wanted random or inception")

@@ -1,4 +1,4 @@
-"""What every score does with its images first: checks, order, chunks, a separable filter."""
+"""What every metric does with its images first: checks, order, chunks, a separable filter."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-# Images that are worked on at once.
 IMAGE_BYTES = 32 * 2**20
-# From this side on, a BLAS takes several threads for the product with a single image.
+"""Of the images that are worked on at once."""
 THREADED_SIDE = 128
+"""From here on, a BLAS takes several threads for the product with a single image."""
 
 
 def check_images(least: int = 1, **images: np.ndarray) -> None:
@@ -19,22 +19,22 @@ def check_images(least: int = 1, **images: np.ndarray) -> None:
     for name, array in images.items():
         if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] != 3:
             raise ValueError(
-                f"{name}: found {array.dtype} {array.shape}, wanted uint8 (N, H, W, 3)"
+                f"{name}: found {array.dtype} {array.shape}, expected uint8 (N, H, W, 3)"
             )
         if len(array) < least:
-            raise ValueError(f"{name}: found {len(array)} images, wanted at least {least}")
+            raise ValueError(f"{name}: found {len(array)} images, expected at least {least}")
         sizes.add(array.shape[1:3])
     if len(sizes) > 1:
         found = " and ".join(f"{name} {array.shape[1:3]}" for name, array in images.items())
-        raise ValueError(f"images of one size wanted, found {found}")
+        raise ValueError(f"expected images of one size, found {found}")
 
 
 def check_counts(fakes: np.ndarray, reals: np.ndarray) -> None:
     """Raise ValueError unless there are as many of both."""
     if len(fakes) != len(reals):
         raise ValueError(
-            f"as many fakes as reals wanted, found {len(fakes)} and {len(reals)}: scores depend on "
-            "the number of images"
+            f"expected as many fakes as reals, found {len(fakes)} and {len(reals)}: scores depend "
+            "on the number of images"
         )
 
 
@@ -54,7 +54,7 @@ def in_order(images: np.ndarray) -> np.ndarray:
 
 
 def images_at_once(images: np.ndarray, bytes_per_value: int) -> int:
-    """How many of the images fit into `IMAGE_BYTES` as numbers of that size."""
+    """How many of the images fit into `IMAGE_BYTES` as numbers of that size, at least one."""
     return max(1, IMAGE_BYTES // (images[0].size * bytes_per_value))
 
 

@@ -1,4 +1,4 @@
-"""Sets of images, compared pixel by pixel: patches of a Laplacian pyramid, and sharpness."""
+"""Sets of images, compared by their details: sliced Wasserstein distance and sharpness."""
 
 from __future__ import annotations
 
@@ -15,50 +15,21 @@ from utils.scoring.images import (
     filtered,
     images_at_once,
 )
+from utils.scoring.registry import NothingToCompareError, Score, metric
 
 PATCH = 7
 COARSEST_LEVEL = 16
-# Numbers that are worked on at once.
-BLOCK_VALUES = 4 * 2**20
-LEAST_LINES = 16
+PROJECTED_VALUES = 8 * 2**20
+"""Projections that are sorted at once."""
+LEAST_DIRECTIONS = 16
+"""Each product reads all patches, which with half a dozen directions at once takes longer than
+sorting what comes of it."""
 
 
-@functools.cache
-def _binomial(size: int) -> np.ndarray:
-    """The pyramid's filter, (1, 4, 6, 4, 1) / 16 mirrored at the borders: (size, size)."""
-    matrix = np.zeros((size, size))
-    for offset, tap in zip(range(-2, 3), (1, 4, 6, 4, 1), strict=True):
-        source = np.abs(np.arange(size) + offset)
-        source = np.where(source >= size, 2 * (size - 1) - source, source)
-        np.add.at(matrix, (np.arange(size), source), tap / 16)
-    return matrix
-
-
-@functools.cache
-def _halving(size: int, dtype: type) -> np.ndarray:
-    return _binomial(size)[::2].astype(dtype)
-
-
-@functools.cache
-def _doubling(size: int, dtype: type) -> np.ndarray:
-    """From size / 2 to size: zeros in between, filtered, at twice the height."""
-    return 2 * _binomial(size)[:, ::2].astype(dtype)
-
-
-def _halved(images: np.ndarray) -> np.ndarray:
-    height, width = images.shape[-2:]
-    return filtered(images, _halving(height, images.dtype), _halving(width, images.dtype))
-
-
-def _detail(images: np.ndarray) -> np.ndarray:
-    """What halving loses: a level of the Laplacian pyramid, (..., H, W)."""
-    height, width = images.shape[-2:]
-    coarse = _halved(images)
-    return images - filtered(
-        coarse, _doubling(height, images.dtype), _doubling(width, images.dtype)
-    )
-
-
+@metric(
+    Score("swd", "distance of patches, all sizes", "less", decimals=1, chooses=True),
+    needs=("images", "seed"),
+)
 def swd(
     fakes: np.ndarray,
     reals: np.ndarray,
@@ -66,7 +37,7 @@ def swd(
     patches: int = 128,
     repeats: int = 4,
     directions: int = 128,
-) -> dict[int, float]:
+) -> dict[str, float]:
     """Sliced Wasserstein distance between patches of two sets, for each level of a pyramid.
 
     Karras, Aila, Laine, Lehtinen: Progressive Growing of GANs, 2018, section 5. A Laplacian pyramid
@@ -88,8 +59,9 @@ def swd(
         directions: a time.
 
     Returns:
-        The distance x 1000 for each level's size, finest first; 0 is best. What reals get against
-        other reals is a few units and grows as images get fewer.
+        The distance x 1000, ``swd``, the mean over its levels ``swd_64``, ``swd_32``, ... (finest
+        first); 0 is best. What reals get against other reals is a few units and grows as images get
+        fewer.
 
     Raises:
         ValueError: numbers or sizes of the images that differ, or a size that does not fit.
@@ -99,11 +71,11 @@ def swd(
     size = fakes.shape[1]
     if fakes.shape[2] != size or size < COARSEST_LEVEL or size & (size - 1):
         raise ValueError(
-            f"square images of {COARSEST_LEVEL}, 32, 64, ... px wanted, found "
+            f"expected square images of {COARSEST_LEVEL}, 32, 64, ... px, found "
             f"{fakes.shape[1]}x{fakes.shape[2]}"
         )
     orders = content_order(fakes), content_order(reals)
-    result = {}
+    levels = {}
     level = size
     while level >= COARSEST_LEVEL:
         first, second = (
@@ -113,21 +85,24 @@ def swd(
         random = np.random.default_rng([seed, level, 1])
         lines = random.standard_normal((repeats * directions, first.shape[1]))
         lines = (lines / np.linalg.norm(lines, axis=1, keepdims=True)).astype(np.float32)
-        # Each product reads all patches, which with half a dozen lines at once takes longer than
-        # sorting what comes of it.
-        block = max(LEAST_LINES, BLOCK_VALUES * 2 // len(first))
-        total = 0.0
-        for start in range(0, len(lines), block):
-            some = lines[start : start + block]
-            # Lines by rows: a sort along memory is several times as fast as across it.
-            difference = np.sort(some @ first.T, axis=1)
-            difference -= np.sort(some @ second.T, axis=1)
-            total += float(np.abs(difference, out=difference).sum(dtype=np.float64))
-        result[level] = 1000 * total / (len(lines) * len(first))
+        levels[f"swd_{level}"] = _sliced_distance(first, second, lines)
         # Or they would be held while those of the next level are made.
         del first, second
         level //= 2
-    return result
+    return {"swd": float(np.mean(list(levels.values())))} | levels
+
+
+def _sliced_distance(first: np.ndarray, second: np.ndarray, lines: np.ndarray) -> float:
+    """1000 x the mean difference of the sorted projections of two sets of points on the lines."""
+    block = max(LEAST_DIRECTIONS, PROJECTED_VALUES // len(first))
+    total = 0.0
+    for start in range(0, len(lines), block):
+        some = lines[start : start + block]
+        # Lines by rows: a sort along memory is several times as fast as across it.
+        difference = np.sort(some @ first.T, axis=1)
+        difference -= np.sort(some @ second.T, axis=1)
+        total += float(np.abs(difference, out=difference).sum(dtype=np.float64))
+    return 1000 * total / (len(lines) * len(first))
 
 
 def _descriptors(
@@ -175,7 +150,7 @@ def detail_share(images: np.ndarray) -> float:
     """
     check_images(images=images)
     if any(side % 2 or side < 4 for side in images.shape[1:3]):
-        raise ValueError(f"even sides of at least 4 px wanted, found {images.shape[1:3]}")
+        raise ValueError(f"expected even sides of at least 4 px, found {images.shape[1:3]}")
     energy = np.zeros(2)
     for chunk in chunks(images):
         pixels = channels_first(chunk)
@@ -184,7 +159,12 @@ def detail_share(images: np.ndarray) -> float:
     return float(energy[0] / energy[1]) if energy[1] > 1e-6 else 0.0
 
 
-def sharpness(fakes: np.ndarray, reals: np.ndarray) -> float:
+@metric(
+    Score("sharpness", "fine detail, of reals 1; less is smudged, more speckled"),
+    needs=("images",),
+    of_reals=detail_share,
+)
+def sharpness(fakes: np.ndarray, reals: np.ndarray, share_of_reals: float | None = None) -> float:
     """`detail_share` of the fakes over that of the reals.
 
     1 is as sharp as the reals, 0.5 visibly smudged. More than 1 is speckle, noise or chequered
@@ -193,12 +173,51 @@ def sharpness(fakes: np.ndarray, reals: np.ndarray) -> float:
     Args:
         fakes: uint8 (N, H, W, 3), sides even and at least 4 px.
         reals: uint8 (M, H, W, 3).
+        share_of_reals: if it is known already.
 
     Raises:
-        ValueError: shapes that do not fit, or reals of one colour each.
+        ValueError: shapes that do not fit.
+        NothingToCompareError: the reals are of one colour each.
     """
     check_images(fakes=fakes, reals=reals)
-    share = detail_share(reals)
+    share = detail_share(reals) if share_of_reals is None else share_of_reals
     if not share:
-        raise ValueError("reals: no details at all to compare with")
+        raise NothingToCompareError("reals: no details at all to compare with")
     return detail_share(fakes) / share
+
+
+def _halved(images: np.ndarray) -> np.ndarray:
+    """The next level of the Gaussian pyramid: (..., H, W) to (..., H / 2, W / 2)."""
+    height, width = images.shape[-2:]
+    return filtered(images, _halving(height, images.dtype), _halving(width, images.dtype))
+
+
+def _detail(images: np.ndarray) -> np.ndarray:
+    """What halving loses: a level of the Laplacian pyramid, (..., H, W)."""
+    height, width = images.shape[-2:]
+    coarse = _halved(images)
+    return images - filtered(
+        coarse, _doubling(height, images.dtype), _doubling(width, images.dtype)
+    )
+
+
+@functools.cache
+def _halving(size: int, dtype: type) -> np.ndarray:
+    return _binomial(size)[::2].astype(dtype)
+
+
+@functools.cache
+def _doubling(size: int, dtype: type) -> np.ndarray:
+    """From size / 2 to size: zeros in between, filtered, at twice the height."""
+    return 2 * _binomial(size)[:, ::2].astype(dtype)
+
+
+@functools.cache
+def _binomial(size: int) -> np.ndarray:
+    """The pyramid's filter, (1, 4, 6, 4, 1) / 16 mirrored at the borders: (size, size)."""
+    matrix = np.zeros((size, size))
+    for offset, tap in zip(range(-2, 3), (1, 4, 6, 4, 1), strict=True):
+        source = np.abs(np.arange(size) + offset)
+        source = np.where(source >= size, 2 * (size - 1) - source, source)
+        np.add.at(matrix, (np.arange(size), source), tap / 16)
+    return matrix

@@ -1,39 +1,27 @@
-"""Scores of generated images against real ones, computed from the pictures alone.
+"""All scores of generated images against the same real ones.
 
     scorer = Scorer(held_out, training=training_images)
     scores, floor = scorer.score(generated), scorer.floor()
 
-Every function takes uint8 images (N, H, W, 3), or features (N, D), and can be called by itself;
-`Scorer` keeps what depends on the reals alone. A score means little without its floor: what other
-real pictures, as many, get in the same place.
-
-Nothing here is downloaded. ``random`` features come from three convolutional networks with random
-weights, which see colours, textures and layout but know no objects; so their numbers compare
-generators on one data set, never data sets or papers. ``inception`` features are those of Keras'
-InceptionV3, where its weights are there already.
+A score means little without its floor: what other real pictures, as many, get in the same place.
+Every metric is a function of arrays that can be called by itself (`distances`, `patches`,
+`similarity`); `registry` lists them.
 
 The order of the images does not matter: whatever is drawn at random (patches, pairs) is drawn after
-sorting them by content. Sums are in float64. Memory stays bounded, whatever the size of the
-images: 10,000 against 10,000 of 64 px took 2.0 GB beyond the images for SWD (all patches of a
-level, in float32), 1.2 GB for the neighbourhoods and 1.0 GB for KID, a `Scorer`'s own copy of the
-images, in order, included; docs/metrics.md has more.
+sorting them by content. Sums are in float64. Memory stays bounded, whatever the size of the images:
+docs/metrics.md has figures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
 
-from utils.scoring.distances import copies, fid, kernel_mean, kid, nearest, neighbour_scores, radii
-from utils.scoring.features import FeatureKind, InceptionNetwork, RandomNetwork, feature_networks
+from utils.scoring.features import FeatureKind, feature_networks
 from utils.scoring.images import check_counts, check_images, in_order
-from utils.scoring.patches import detail_share, swd
-from utils.scoring.similarity import diversity
-
-GROUPS = ("kid", "fid", "neighbours", "copies", "swd", "diversity", "sharpness")
-"""What `Scorer` can compute, in the order in which its scores stand."""
+from utils.scoring.registry import METRICS, Metric, NothingToCompareError
 
 
 class Scorer:
@@ -49,18 +37,16 @@ class Scorer:
         training: np.ndarray | None = None,
         features: FeatureKind = "random",
         seed: int = 0,
-        k: int = 5,
         pairs: int = 1000,
     ) -> None:
-        """Say what is compared with.
+        """Nothing is computed yet.
 
         Args:
-            reals: uint8 (N, H, H, 3), best kept out of the training; H a power of two, N > k.
-            training: uint8 (M, H, H, 3), the images that the generator learns from: for `copies`
-                and for the floor.
-            features: ``random`` or ``inception``.
+            reals: uint8 (N, H, H, 3), best kept out of the training; H a power of two.
+            training: uint8 (M, H, H, 3), the images that the generator learns from: for copies and
+                for the floor.
+            features: what metrics that need features see.
             seed: of patches, pairs and the choice of images for the floor.
-            k: which neighbour is the radius of a neighbourhood.
             pairs: of images, for the diversity.
 
         Raises:
@@ -68,112 +54,86 @@ class Scorer:
             UserError: Inception's weights are not there.
         """
         given = {"reals": reals} if training is None else {"reals": reals, "training": training}
-        check_images(least=1, **given)
-        if len(reals) <= k:
-            raise ValueError(f"reals: found {len(reals)} images, wanted at least {k + 1}")
+        check_images(**given)
         self.reals = in_order(reals)
         self.training = None if training is None else in_order(training)
-        self.kind: FeatureKind = features
-        self.seed, self.k, self.pairs = seed, k, pairs
         self.networks = feature_networks(features, reals.shape[1])
-        self._cache: dict[Any, Any] = {}
+        self.seed, self.pairs = seed, pairs
+        available = {"images", "features", features, "seed", "pairs"}
+        if training is not None:
+            available.add("training")
+        self.metrics = tuple(each.name for each in METRICS.values() if available >= {*each.needs})
+        """What `score` computes unless told otherwise: all that there is a basis for."""
+        self._known: dict[Any, Any] = {}
 
-    @property
-    def groups(self) -> tuple[str, ...]:
-        """What `score` computes unless told otherwise: `GROUPS` without what has no basis here."""
-        missing = {"fid"} if self.kind == "random" else set()
-        if self.training is None:
-            missing.add("copies")
-        if not self._detail_share():
-            missing.add("sharpness")  # pictures of one colour each
-        return tuple(group for group in GROUPS if group not in missing)
-
-    def score(self, fakes: np.ndarray, groups: Collection[str] | None = None) -> dict[str, float]:
+    def score(self, fakes: np.ndarray, metrics: Collection[str] | None = None) -> dict[str, float]:
         """Every score of the fakes.
 
         Args:
             fakes: uint8 (N, H, H, 3), as many as there are reals.
-            groups: names of `GROUPS`; by default `groups`. ``("neighbours", "kid")`` are cheap
-                enough to be called during a training.
+            metrics: names of `METRICS`; by default ``self.metrics``.
 
         Returns:
-            ``kid`` (x 1000), ``fid``, ``f_score``, ``precision``, ``recall``, ``density``,
-            ``coverage``, ``copies`` and ``closeness``, each the mean over the random networks and,
-            as ``..._spread``, the standard deviation over them (none with Inception); ``swd`` and
-            ``swd_64``, ``swd_32``, ... its levels; ``diversity`` with ``diversity_spread``, the
-            error of the mean, and ``diversity_reals``; ``sharpness``.
+            What these metrics give, but for those that mean nothing with these reals. Scores of
+            features are the mean over the networks and, as ``..._spread``, the standard deviation
+            over them (none with a single network).
 
         Raises:
-            ValueError: shapes, numbers or groups that do not fit.
+            ValueError: shapes, numbers or metrics that do not fit.
         """
         check_images(fakes=fakes, reals=self.reals)
         check_counts(fakes, self.reals)
-        groups = self._checked(groups)
+        chosen = self._chosen(metrics)
         fakes = in_order(fakes)
-        scores: dict[str, float] = {}
-        if {"kid", "fid", "neighbours", "copies"} & set(groups):
-            scores |= self._feature_scores(fakes, groups)
-        if "swd" in groups:
-            levels = swd(fakes, self.reals, self.seed)
-            scores["swd"] = float(np.mean(list(levels.values())))
-            scores |= {f"swd_{level}": value for level, value in levels.items()}
-        if "diversity" in groups:
-            of_fakes = diversity(fakes, self.pairs, self.seed)
-            scores["diversity"], scores["diversity_spread"] = of_fakes
-            scores["diversity_reals"] = self._kept(
-                "diversity", lambda: diversity(self.reals, self.pairs, self.seed).mean
-            )
-        if "sharpness" in groups:
-            share = self._detail_share()
-            if not share:
-                raise ValueError("reals: no details at all to compare with")
-            scores["sharpness"] = detail_share(fakes) / share
+        scores = self._of_features(fakes, [each for each in chosen if each.sees_features])
+        for each in chosen:
+            if not each.sees_features:
+                scores |= self._compute(each, fakes, self.reals, self.training)
         return scores
 
-    def floor(self, groups: Collection[str] | None = None) -> dict[str, float]:
+    def floor(self, metrics: Collection[str] | None = None) -> dict[str, float]:
         """What other reals get: as many training images, chosen by the seed, in place of fakes.
 
-        For the copies it is what the reals themselves get; there are none where most of the reals
-        are training images as well.
+        What needs the training images, such as copies, is computed of the reals themselves.
 
         Raises:
-            ValueError: fewer training images than reals, or groups that do not fit.
+            ValueError: fewer training images than reals, or metrics that do not fit.
         """
-        groups = self._checked(groups)
+        chosen = self._chosen(metrics)
         found = 0 if self.training is None else len(self.training)
         if found < len(self.reals):
             raise ValueError(
-                f"the floor of {len(self.reals)} reals wants as many training images, found {found}"
+                f"the floor of {len(self.reals)} reals needs as many training images, found {found}"
             )
-        chosen = np.random.default_rng(self.seed).permutation(found)[: len(self.reals)]
-        scores = self.score(self.training[chosen], [group for group in groups if group != "copies"])
-        if "copies" in groups:
-            scores |= self._feature_scores(self.reals, ["copies"])
-        return scores
+        order = np.random.default_rng(self.seed).permutation(found)
+        others = self.training[order[: len(self.reals)]]
+        against_training = [each.name for each in chosen if "training" in each.needs]
+        rest = [each.name for each in chosen if "training" not in each.needs]
+        return self.score(others, rest) | self.score(self.reals, against_training)
 
-    def _checked(self, groups: Collection[str] | None) -> Collection[str]:
-        if groups is None:
-            return self.groups
-        unknown = [group for group in groups if group not in GROUPS]
-        if unknown:
-            raise ValueError(f"groups: found {unknown[0]!r}, wanted some of {', '.join(GROUPS)}")
-        if "copies" in groups and self.training is None:
-            raise ValueError("groups: copies wants the training images")
-        return groups
+    def _chosen(self, metrics: Collection[str] | None) -> list[Metric]:
+        names = self.metrics if metrics is None else metrics
+        for name in names:
+            if name not in METRICS:
+                raise ValueError(f"metrics: found {name!r}, expected some of {', '.join(METRICS)}")
+            if "training" in METRICS[name].needs and self.training is None:
+                raise ValueError(f"metrics: {name} needs the training images")
+        return [each for name, each in METRICS.items() if name in names]
 
-    def _detail_share(self) -> float:
-        return self._kept("sharpness", lambda: detail_share(self.reals))
-
-    def _kept(self, key: Any, compute: Any) -> Any:
-        if key not in self._cache:
-            self._cache[key] = compute()
-        return self._cache[key]
-
-    def _feature_scores(self, fakes: np.ndarray, groups: Collection[str]) -> dict[str, float]:
-        rows = [
-            self._network_scores(number, network, fakes, groups)
-            for number, network in enumerate(self.networks)
-        ]
+    def _of_features(self, fakes: np.ndarray, metrics: list[Metric]) -> dict[str, float]:
+        """Means and spreads over the networks."""
+        if not metrics:
+            return {}
+        rows = []
+        for number, network in enumerate(self.networks):
+            # The reals first: the network's scale is theirs.
+            reals = self._once((number, "reals"), network.fit, self.reals)
+            features, training = network(fakes), None
+            if any("training" in each.needs for each in metrics):
+                training = self._once((number, "training"), network, self.training)
+            rows.append({})
+            for each in metrics:
+                rows[-1] |= self._compute(each, features, reals, training, number)
         scores = {}
         for name in rows[0]:
             if any(name not in row for row in rows):
@@ -184,31 +144,28 @@ class Scorer:
                 scores[f"{name}_spread"] = float(np.std(values, ddof=1))
         return scores
 
-    def _network_scores(
+    def _compute(
         self,
-        number: int,
-        network: RandomNetwork | InceptionNetwork,
+        metric: Metric,
         fakes: np.ndarray,
-        groups: Collection[str],
+        reals: np.ndarray,
+        training: np.ndarray | None,
+        network: int | None = None,
     ) -> dict[str, float]:
-        # The reals first: the network's scale is theirs.
-        reals = self._kept((number, "reals"), lambda: network.fit(self.reals))
-        features = network(fakes)
-        scores = {}
-        if "kid" in groups:
-            mean = self._kept((number, "kid"), lambda: kernel_mean(reals))
-            scores["kid"] = 1000 * kid(features, reals, mean)
-        if "fid" in groups:
-            scores["fid"] = fid(features, reals)
-        if "neighbours" in groups:
-            known = self._kept((number, "radii"), lambda: radii(reals, self.k))
-            scores |= neighbour_scores(features, reals, self.k, known)
-        if "copies" in groups:
-            training = self._kept((number, "training"), lambda: network(self.training))
-            usual = self._kept(
-                (number, "usual"), lambda: float(np.median(nearest(reals, training).distances))
-            )
-            if usual > 0:  # otherwise most of the reals are in the training set as well
-                found = copies(features, training, real_distance=usual)
-                scores |= {"copies": found.share, "closeness": found.closeness}
-        return scores
+        """What one metric gives for images, or for the features of a network."""
+        settings = {"training": training, "seed": self.seed, "pairs": self.pairs}
+        needed = {name: value for name, value in settings.items() if name in metric.needs}
+        arguments = [fakes, reals]
+        if metric.of_reals is not None:
+            known = self._once((network, metric.name), metric.of_reals, reals, **needed)
+            arguments.append(known)
+        try:
+            found = metric.function(*arguments, **needed)
+        except NothingToCompareError:
+            return {}
+        return found if isinstance(found, dict) else {metric.scores[0].name: found}
+
+    def _once(self, key: Any, compute: Callable[..., Any], *arguments: Any, **needed: Any) -> Any:
+        if key not in self._known:
+            self._known[key] = compute(*arguments, **needed)
+        return self._known[key]

@@ -1,4 +1,4 @@
-"""Pairs of images: SSIM and MS-SSIM, and how alike the images of a set are."""
+"""How alike two images are, SSIM and MS-SSIM, and the images of one set: the diversity."""
 
 from __future__ import annotations
 
@@ -9,22 +9,13 @@ from typing import NamedTuple
 import numpy as np
 
 from utils.scoring.images import channels_first, check_images, chunks, content_order, filtered
+from utils.scoring.registry import Score, metric
 
-# Wang, Simoncelli, Bovik (2003), the finest scale first.
-SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 WINDOW = 11
-# Of the first images of the pairs that are gathered at once.
+SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""Published with MS-SSIM, the finest scale first."""
 PAIR_BYTES = 128 * 2**20
-
-
-@functools.cache
-def _window(size: int) -> np.ndarray:
-    """The Gaussian window of SSIM, sigma 1.5, only where it lies inside: (size - 10, size)."""
-    taps = np.exp(-((np.arange(WINDOW) - WINDOW // 2) ** 2) / (2 * 1.5**2))
-    matrix = np.zeros((size - WINDOW + 1, size))
-    for row, line in enumerate(matrix):
-        line[row : row + WINDOW] = taps / taps.sum()
-    return matrix
+"""Of the first images of the pairs that are gathered at once."""
 
 
 def ssim(images: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -44,19 +35,9 @@ def ssim(images: np.ndarray, others: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: shapes that differ, or images under 11 px.
     """
-    _check_pairs(images, others)
     return np.concatenate(
         [_similarity(*pair)[0].mean(1) for pair in _paired_chunks(images, others)]
     )
-
-
-def scales(size: int) -> int:
-    """How many scales MS-SSIM has for images of ``size`` px, at most 5.
-
-    The 11x11 window must fit in the coarsest: 5 from 176 px, 4 from 88 px, 3 from 44 px, 2 from
-    22 px, else 1.
-    """
-    return next(n for n in range(5, 0, -1) if n == 1 or size // 2 ** (n - 1) >= WINDOW)
 
 
 def ms_ssim(images: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -77,15 +58,15 @@ def ms_ssim(images: np.ndarray, others: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: shapes that differ, or a size that does not fit.
     """
-    _check_pairs(images, others)
+    pairs = _paired_chunks(images, others)
     count = scales(min(images.shape[1:3]))
     if any(side % 2 ** (count - 1) for side in images.shape[1:3]):
         raise ValueError(
-            f"{count} scales want sides divisible by {2 ** (count - 1)}, found {images.shape[1:3]}"
+            f"{count} scales need sides divisible by {2 ** (count - 1)}, found {images.shape[1:3]}"
         )
     weights = np.array(SCALE_WEIGHTS[:count]) / sum(SCALE_WEIGHTS[:count])
     results = []
-    for first, second in _paired_chunks(images, others):
+    for first, second in pairs:
         product = np.ones(first.shape[:2])
         for scale, weight in enumerate(weights):
             similarity, structure = _similarity(first, second)
@@ -96,49 +77,16 @@ def ms_ssim(images: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.concatenate(results)
 
 
-def _check_pairs(images: np.ndarray, others: np.ndarray) -> None:
-    check_images(images=images, others=others)
-    if len(images) != len(others):
-        raise ValueError(f"pairs wanted, found {len(images)} images and {len(others)} others")
-    if min(images.shape[1:3]) < WINDOW:
-        raise ValueError(
-            f"images of at least {WINDOW} px wanted, found {images.shape[1]}x{images.shape[2]}"
-        )
+def scales(size: int) -> int:
+    """How many scales MS-SSIM has for images of ``size`` px, at most 5.
+
+    The 11x11 window must fit in the coarsest: 5 from 176 px, 4 from 88 px, 3 from 44 px, 2 from
+    22 px, else 1.
+    """
+    return next(n for n in range(5, 0, -1) if n == 1 or size // 2 ** (n - 1) >= WINDOW)
 
 
-def _paired_chunks(
-    images: np.ndarray, others: np.ndarray
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    for first, second in zip(chunks(images), chunks(others), strict=True):
-        yield channels_first(first), channels_first(second)
-
-
-def _similarity(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """SSIM and its contrast-structure term, means over places: (n, 3, H, W) to two of (n, 3)."""
-    rows, columns = _window(first.shape[-2]), _window(first.shape[-1])
-    mean_1, mean_2 = filtered(first, rows, columns), filtered(second, rows, columns)
-    means = mean_1**2 + mean_2**2
-    variances = filtered(first**2 + second**2, rows, columns) - means
-    covariance = filtered(first * second, rows, columns) - mean_1 * mean_2
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    structure = (2 * covariance + c2) / (variances + c2)
-    similarity = structure * (2 * mean_1 * mean_2 + c1) / (means + c1)
-    return similarity.mean((2, 3)), structure.mean((2, 3))
-
-
-def _pooled(images: np.ndarray) -> np.ndarray:
-    """Means of 2x2 pixels; a last odd row or column is left out."""
-    height, width = (side // 2 * 2 for side in images.shape[-2:])
-    images = images[..., :height, :width]
-    return (
-        images[..., ::2, ::2]
-        + images[..., 1::2, ::2]
-        + images[..., ::2, 1::2]
-        + images[..., 1::2, 1::2]
-    ) / 4
-
-
-class Diversity(NamedTuple):
+class Similarity(NamedTuple):
     """How alike the images of a set are."""
 
     mean: float
@@ -147,13 +95,11 @@ class Diversity(NamedTuple):
     """Standard error of that mean."""
 
 
-def diversity(images: np.ndarray, pairs: int = 1000, seed: int = 0) -> Diversity:
+def mean_similarity(images: np.ndarray, pairs: int = 1000, seed: int = 0) -> Similarity:
     """Mean MS-SSIM over pairs of different images of one set, chosen by ``seed``.
 
     Odena, Olah, Shlens: Conditional Image Synthesis with Auxiliary Classifier GANs, 2017, section
-    4.2. Compare it with the same number of real images: about equal is good; higher by several
-    errors means samples that look alike (1: they are all the same). White backgrounds put it far
-    above 0 even for reals. Lower than the reals is not better: noise is very diverse.
+    4.2.
 
     Args:
         images: uint8 (N, H, W, 3), at least two; sizes as for `ms_ssim`.
@@ -175,7 +121,40 @@ def diversity(images: np.ndarray, pairs: int = 1000, seed: int = 0) -> Diversity
             for i in range(0, pairs, block)
         ]
     )
-    return Diversity(float(values.mean()), float(values.std() / np.sqrt(pairs)))
+    return Similarity(float(values.mean()), float(values.std() / np.sqrt(pairs)))
+
+
+@metric(
+    Score("diversity", "mean likeness of two images; as for reals"),
+    needs=("images", "seed", "pairs"),
+    of_reals=mean_similarity,
+)
+def diversity(
+    fakes: np.ndarray,
+    reals: np.ndarray,
+    similarity_of_reals: Similarity | None = None,
+    pairs: int = 1000,
+    seed: int = 0,
+) -> dict[str, float]:
+    """`mean_similarity` of the fakes, with the error of the mean, and of the reals.
+
+    About equal is good; higher by several errors means samples that look alike (1: they are all the
+    same). White backgrounds put both far above 0. Lower than the reals is not better: noise is very
+    diverse.
+
+    Args:
+        fakes: uint8 (N, H, W, 3), at least two; sizes as for `ms_ssim`.
+        reals: as many, or the values do not compare.
+        similarity_of_reals: if it is known already.
+        pairs: of images of one set.
+        seed: of the choice of pairs.
+
+    Raises:
+        ValueError: fewer than two images, or a size that does not fit.
+    """
+    mean, error = mean_similarity(fakes, pairs, seed)
+    known = similarity_of_reals or mean_similarity(reals, pairs, seed)
+    return {"diversity": mean, "diversity_spread": error, "diversity_reals": known.mean}
 
 
 def alikeness(scores: Mapping[str, float]) -> float:
@@ -187,3 +166,54 @@ def alikeness(scores: Mapping[str, float]) -> float:
     """
     reals = scores["diversity_reals"]
     return (scores["diversity"] - reals) / (1 - reals)
+
+
+def _paired_chunks(
+    images: np.ndarray, others: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    check_images(images=images, others=others)
+    if len(images) != len(others):
+        raise ValueError(f"expected pairs, found {len(images)} images and {len(others)} others")
+    if min(images.shape[1:3]) < WINDOW:
+        raise ValueError(
+            f"expected images of at least {WINDOW} px, found {images.shape[1]}x{images.shape[2]}"
+        )
+    return (
+        (channels_first(first), channels_first(second))
+        for first, second in zip(chunks(images), chunks(others), strict=True)
+    )
+
+
+def _similarity(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """SSIM and its contrast-structure term, means over places: (n, 3, H, W) to two of (n, 3)."""
+    rows, columns = _window(first.shape[-2]), _window(first.shape[-1])
+    mean_1, mean_2 = filtered(first, rows, columns), filtered(second, rows, columns)
+    means = mean_1**2 + mean_2**2
+    variances = filtered(first**2 + second**2, rows, columns) - means
+    covariance = filtered(first * second, rows, columns) - mean_1 * mean_2
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    structure = (2 * covariance + c2) / (variances + c2)
+    similarity = structure * (2 * mean_1 * mean_2 + c1) / (means + c1)
+    return similarity.mean((2, 3)), structure.mean((2, 3))
+
+
+@functools.cache
+def _window(size: int) -> np.ndarray:
+    """The Gaussian window of SSIM, only where it lies inside: (size - 10, size)."""
+    taps = np.exp(-((np.arange(WINDOW) - WINDOW // 2) ** 2) / (2 * 1.5**2))
+    matrix = np.zeros((size - WINDOW + 1, size))
+    for row, line in enumerate(matrix):
+        line[row : row + WINDOW] = taps / taps.sum()
+    return matrix
+
+
+def _pooled(images: np.ndarray) -> np.ndarray:
+    """Means of 2x2 pixels; a last odd row or column is left out."""
+    height, width = (side // 2 * 2 for side in images.shape[-2:])
+    images = images[..., :height, :width]
+    return (
+        images[..., ::2, ::2]
+        + images[..., 1::2, ::2]
+        + images[..., ::2, 1::2]
+        + images[..., 1::2, 1::2]
+    ) / 4

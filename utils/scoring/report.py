@@ -1,0 +1,69 @@
+"""Scores of several generators next to each other: a table, and a chart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from utils.common.files import atomic_path
+from utils.scoring.registry import SCORES
+
+Scores = Mapping[str, float]
+
+
+def table(columns: Mapping[str, Scores]) -> str:
+    """Scores as rows, generators as columns, and what each score means."""
+    names = dict.fromkeys(name for scores in columns.values() for name in scores)
+    lines = [["", *columns, ""]]
+    for name in names:
+        if not name.endswith("_spread"):
+            meaning = SCORES[name].sentence if name in SCORES else ""
+            lines.append([name, *(_cell(scores, name) for scores in columns.values()), meaning])
+    widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(
+            text.ljust(width) if place in (0, len(line) - 1) else text.rjust(width)
+            for place, (text, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _cell(scores: Scores, name: str) -> str:
+    """A score and its spread, three digits."""
+    found = [scores[each] for each in (name, f"{name}_spread") if each in scores]
+    return " ± ".join(f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}" for value in found)
+
+
+def draw_comparison(
+    path: Path, runs: Mapping[str, Scores], floors: Sequence[Scores], title: str
+) -> None:
+    """Draw a small chart for every score: a bar for every run, the mean floor as a line."""
+    names = [name for name in SCORES if any(name in scores for scores in runs.values())]
+    columns = 3
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(4 * columns, 0.6 + rows * (0.9 + 0.35 * len(runs))))
+    figure.set_layout_engine("constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis, name in zip(axes, names, strict=False):
+        values = [scores.get(name, math.nan) for scores in runs.values()]
+        spreads = [scores.get(f"{name}_spread", 0.0) for scores in runs.values()]
+        places = np.arange(len(runs))[::-1]
+        axis.barh(places, values, xerr=spreads, height=0.7)
+        known = [scores[name] for scores in floors if name in scores]
+        if known:
+            axis.axvline(float(np.mean(known)), color="black", linestyle="--", linewidth=1)
+        axis.set_yticks(places, runs)
+        axis.set_title(name, fontsize=10)
+        axis.set_xlabel(SCORES[name].sentence, fontsize=7)
+    for axis in axes[len(names) :]:
+        axis.set_axis_off()
+    figure.suptitle(title)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=100)
