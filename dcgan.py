@@ -37,7 +37,7 @@ from utils.models.average import AveragedNetwork
 from utils.models.layers import InstanceNoise, SpectralNormalization
 from utils.models.optimizers import built, decaying
 from utils.models.recipes import Batch
-from utils.training.options import TrickOptions
+from utils.training.options import ScoreName, TrickOptions
 from utils.training.presets import DCGAN_PRESETS, Preset
 from utils.training.run import run
 
@@ -103,7 +103,7 @@ class Hyperparameters(TrickOptions):
     """Columns of a sample grid."""
     checkpoint_interval: Count = 1000
     """Steps from one checkpoint to the next; there is also one at every stop."""
-    score: Literal["f_score", "kid", "swd", "coverage", "none"] = "f_score"
+    score: ScoreName = "f_score"
     """What decides which networks are the best so far, in best/ (see docs/metrics.md)."""
     score_interval: Count = 1000
     """Steps from one score to the next."""

@@ -112,7 +112,6 @@ def main() -> None:
         raise UserError(
             f"--images {options.images}: expected at least {FEWEST_IMAGES}, or 0 for all held out"
         )
-    require_between(options, 0, 2**32 - 1, "seed")
     backend.seed_everything(options.seed, deterministic=True)
     for run in names:  # a wrong name is an error before the first run is scored
         open_run(run, options)

@@ -36,7 +36,7 @@ from utils.models.augmentation import Augmentation
 from utils.models.average import AveragedNetwork
 from utils.models.layers import Downsample
 from utils.models.optimizers import built
-from utils.training.options import ResidualOptions
+from utils.training.options import ResidualOptions, ScoreName
 from utils.training.run import run
 
 LearningRate = Annotated[float, Between(1e-12, 1e9)]
@@ -102,7 +102,7 @@ class Hyperparameters(ResidualOptions):
     """Columns of a sample grid."""
     checkpoint_interval: Count = 1000
     """Steps from one checkpoint to the next; there is also one at every stop."""
-    score: Literal["f_score", "kid", "swd", "coverage", "none"] = "f_score"
+    score: ScoreName = "f_score"
     """What decides which networks are the best so far, in best/ (see docs/metrics.md)."""
     score_interval: Count = 1000
     """Steps from one score to the next."""

@@ -47,7 +47,7 @@ from utils.models.adversarial import Combined, frozen, update_scalars
 from utils.models.augmentation import Augmentation
 from utils.models.average import AveragedNetwork
 from utils.models.optimizers import built, decaying
-from utils.training.options import ConvolutionalOptions
+from utils.training.options import ConvolutionalOptions, ScoreName
 from utils.training.presets import WGAN_PRESETS, Preset
 from utils.training.run import run
 
@@ -125,7 +125,7 @@ class Hyperparameters(ConvolutionalOptions):
     """Columns of a sample grid."""
     checkpoint_interval: Count = 1000
     """Steps from one checkpoint to the next; there is also one at every stop."""
-    score: Literal["f_score", "kid", "swd", "coverage", "none"] = "f_score"
+    score: ScoreName = "f_score"
     """What decides which networks are the best so far, in best/ (see docs/metrics.md)."""
     score_interval: Count = 1000
     """Steps from one score to the next."""

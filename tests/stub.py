@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from utils import backend  # noqa: F401 - before Keras: it keeps its start quiet
 
@@ -15,7 +15,7 @@ from utils.backend.types import Tensor
 from utils.common.fields import Count, CountOrNone, Fixed, Rate, Several, Share
 from utils.models.augmentation import Augmentation
 from utils.models.average import AveragedNetwork
-from utils.training.options import Augmentations, RunOptions
+from utils.training.options import Augmentations, RunOptions, ScoreName
 
 
 @dataclasses.dataclass
@@ -38,7 +38,7 @@ class Hyperparameters(RunOptions):
     sample_rows: Fixed[Count] = 2
     sample_columns: Fixed[Count] = 3
     checkpoint_interval: Count = 1000
-    score: Literal["f_score", "kid", "swd", "coverage", "none"] = "f_score"
+    score: ScoreName = "f_score"
     score_interval: Count = 1000
     holdout: Fixed[Share] = 0.0
     precision: str = "float32"

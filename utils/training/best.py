@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.data.dataset import Dataset
+from utils.scoring.registry import metrics_of, rank, ranking
 from utils.scoring.scorer import Scorer
 from utils.training.snapshots import Snapshot, read_best, save_best
 from utils.training.split import spread
@@ -26,19 +27,8 @@ MOST_COMPARED = 2000
 """Training pictures in which copies are looked for."""
 COMPARED_PAIRS = 150
 """Pairs of generated images that their diversity is measured on."""
-SCORES = {
-    "f_score": {"f_score": 1, "kid": -1},
-    "kid": {"kid": -1},
-    "swd": {"swd": -1},
-    "coverage": {"coverage": 1, "kid": -1},
-}
-"""What ranks two networks, and what does where they are equal; -1 where less is better."""
-CHANCE = {"f_score": 0.1}
-"""Below that, a score is mostly chance and counts as nothing (see docs/metrics.md)."""
-HEALTH_GROUPS = ("kid", "diversity", "copies")
-"""Of `scorer.GROUPS`, what alarms are raised by."""
-GROUPS = {"f_score": "neighbours", "coverage": "neighbours", "kid": "kid", "swd": "swd"}
-"""The group of `scorer.GROUPS` that a score belongs to."""
+HEALTH = ("kid", "diversity", "closeness")
+"""The scores that alarms read."""
 
 
 class BestNetworks:
@@ -46,23 +36,18 @@ class BestNetworks:
 
     def __init__(self, folder: Path, score: str, writer: BackgroundWriter) -> None:
         self._folder, self._score, self._writer = folder, score, writer
-        self._ranks = SCORES.get(score, {})
         self.found: dict[str, float] = {}
         """Their step and their scores; empty where there are none."""
 
     def is_beaten_by(self, scores: Mapping[str, float]) -> bool:
         """Whether these scores are better than the best so far."""
-        return not self.found or self._rank(scores) > self._rank(self.found)
-
-    def _rank(self, scores: Mapping[str, float]) -> list[float]:
-        above = {name: scores[name] > CHANCE.get(name, -math.inf) for name in self._ranks}
-        return [sign * scores[name] * above[name] for name, sign in self._ranks.items()]
+        return not self.found or rank(self._score, scores) > rank(self._score, self.found)
 
     def replace(
         self, step: int, scores: Mapping[str, float], networks: Mapping[str, keras.Model]
     ) -> None:
         """Let the networks of a step take the place of the best so far."""
-        self.found = found = {"step": step} | {name: scores[name] for name in self._ranks}
+        self.found = found = {"step": step} | {name: scores[name] for name in ranking(self._score)}
         snapshot = Snapshot(networks)
         self._writer.submit(lambda: save_best(self._folder, snapshot, found), snapshot.nbytes)
 
@@ -75,7 +60,7 @@ class BestNetworks:
             step: at which the run is resumed.
             pictures_since: the first step with the pictures of now.
         """
-        self.found = read_best(self._folder, self._ranks)
+        self.found = read_best(self._folder, ranking(self._score))
         found_at = read_best(self._folder, ()).get("step", math.inf)
         if found_at <= pictures_since:
             self._set_aside(pictures_since)
@@ -119,7 +104,7 @@ class Scoring:
         self._scorer = Scorer(
             spread(held_out, number), spread(trainer.dataset, compared), pairs=COMPARED_PAIRS
         )
-        self._groups = {*HEALTH_GROUPS, *(GROUPS[name] for name in SCORES[h.score])}
+        self._metrics = metrics_of((*HEALTH, *ranking(h.score)))
         self._latents = np.random.default_rng([h.seed, 2]).standard_normal(
             (number, h.latent_dim), dtype=np.float32
         )
@@ -131,7 +116,7 @@ class Scoring:
             The samples, uint8 (N, H, W, 3), and their scores.
         """
         images = self._trainer.sample(self._latents)
-        scores = self._scorer.score(images, self._groups)
+        scores = self._scorer.score(images, self._metrics)
         if self._best.is_beaten_by(scores):
             networks = self._trainer.method.networks
             self._best.replace(self._trainer.progress.step, scores, networks)

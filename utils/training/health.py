@@ -9,6 +9,7 @@ import numpy as np
 
 from utils.common import pictures
 from utils.models.adversarial import kernel_size
+from utils.scoring.similarity import alikeness
 from utils.training.folders import Folders
 from utils.training.method import trained_networks
 from utils.training.record import Record
@@ -70,8 +71,7 @@ class HealthCheck:
         before = self._health.rows[-1][0] if self._health.rows else 0
         measured = {name: known[name] for name in MEASURED if name in known}
         if "diversity" in known:
-            reals = known["diversity_reals"]
-            measured["alikeness"] = (known["diversity"] - reals) / (1 - reals)
+            measured["alikeness"] = alikeness(known)
         if self._record.history is not None:
             measured |= self._record.history.means(before, step)
         asked = self._answers.overfitting()[:, 0]

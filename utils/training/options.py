@@ -30,6 +30,7 @@ from utils.common.fields import (
 from utils.common.grids import PADDING
 from utils.common.pictures import MAX_PIXELS
 from utils.data import IMAGE_SIZES
+from utils.scoring.registry import choices
 from utils.training.presets import Preset
 
 
@@ -39,6 +40,8 @@ def doubled(first: int, depth: int, most: int) -> tuple[int, ...]:
 
 
 Augmentations = tuple[Literal["color", "translation", "cutout"], ...]
+ScoreName = Literal[(*choices(), "none")]
+"""What can choose the best networks."""
 
 
 @dataclass(kw_only=True)
@@ -61,7 +64,7 @@ class RunOptions:
     sample_rows: Fixed[Count]
     sample_columns: Fixed[Count]
     checkpoint_interval: Count
-    score: Literal["f_score", "kid", "swd", "coverage", "none"]
+    score: ScoreName
     score_interval: Count
 
     steps: CountOrNone = 0
