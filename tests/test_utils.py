@@ -19,7 +19,8 @@ from tests.conftest import REPOSITORY, TINY
 from utils.common.errors import RunError, UserError, one_line_errors
 from utils.common.files import atomic_path, remove_leftovers
 from utils.models.recipes import noisy_labels, smooth_labels
-from utils.watching.history import MOST_POINTS, History, read_rows, thin
+from utils.watching.history import History
+from utils.watching.table import MOST_POINTS, read_rows, thin
 
 # Labels -----------------------------------------------------------------------------------------
 

@@ -38,8 +38,8 @@ from utils.training.trainer import Trainer
 from utils.training.writer import BackgroundWriter
 from utils.watching.alarms import Health
 from utils.watching.answers import Answers
-from utils.watching.history import read_rows
 from utils.watching.probe import MOST_ASKED
+from utils.watching.table import read_rows
 from utils.watching.tensorboard import EventLog
 
 # isort: split

@@ -13,7 +13,7 @@ from utils.training.folders import Folders
 from utils.training.snapshots import Snapshot
 from utils.training.trainer import Trainer
 from utils.training.writer import BackgroundWriter
-from utils.watching.history import read_rows
+from utils.watching.table import read_rows
 
 
 class Part(Protocol):

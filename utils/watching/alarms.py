@@ -15,8 +15,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.watching.history import Table
 from utils.watching.rules import MEASURED, RULES, Limits, Row
+from utils.watching.table import Table
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from utils.common.files import atomic_path
-from utils.watching.history import Table, thin
+from utils.watching.table import Table, thin
 
 KINDS = {"training": "tab:blue", "held out": "tab:green", "generated": "tab:orange"}
 """What is asked about, and its colour."""

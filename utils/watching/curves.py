@@ -9,7 +9,8 @@ import numpy as np
 
 from utils.watching.alarms import Health
 from utils.watching.answers import KINDS, Answers
-from utils.watching.history import History, thin
+from utils.watching.history import History
+from utils.watching.table import thin
 
 DIGITS = 5
 """Of the numbers in the curves; a plot of a thousand pixels shows four."""
