@@ -29,7 +29,7 @@ from keras import layers, ops
 
 from utils.backend.types import Tensor
 from utils.common.errors import one_line_errors
-from utils.common.fields import Count, CountOrNone, Dropout, Fixed, Momentum, Rate, Several, Share
+from utils.common.fields import Amount, Count, CountOrZero, Dropout, Fixed, Momentum, Several, Share
 from utils.models import blocks, recipes
 from utils.models.adversarial import Combined, frozen, update_scalars
 from utils.models.augmentation import Augmentation
@@ -58,39 +58,39 @@ class Hyperparameters(TrickOptions):
     latent_dim: Fixed[Count] = 100
     """Length of the random vector that an image is generated from."""
     generator_filters: Fixed[tuple[Count, ...]] = (32,)
-    """Channels of its maps, the smallest first; one number: of the largest, doubled downwards."""
+    """Channels of its maps, from 4x4 up; one number: of the largest map, doubled as maps halve."""
     discriminator_filters: Fixed[tuple[Count, ...]] = (32,)
-    """Channels of its maps, the largest first; one number: of the largest, doubled downwards."""
+    """Channels of its maps, the largest first; one number: of that map, doubled as maps halve."""
     generator_dropout: Fixed[Dropout] = 0.0
     """Share of activations dropped; a known remedy against mode collapse."""
     discriminator_dropout: Fixed[Dropout] = 0.0
     """Share of activations dropped; holds the discriminator back."""
 
     # Optimisation
-    epochs: CountOrNone = 200
+    epochs: CountOrZero = 200
     """Passes over the data set, counted from the run's beginning; 0 goes on until stopped."""
     batch_size: Several = 16
     """Real images, and as many generated ones, in one update."""
-    generator_learning_rate: Rate = 4e-4
+    generator_learning_rate: Amount = 4e-4
     """Adam's learning rate for the generator."""
     generator_beta1: Momentum = 0.5
     """Adam's beta1 for the generator."""
-    discriminator_learning_rate: Rate = 1e-4
+    discriminator_learning_rate: Amount = 1e-4
     """Adam's learning rate for the discriminator; a quarter of the generator's holds it back."""
     discriminator_beta1: Momentum = 0.5
     """Adam's beta1 for the discriminator."""
-    average_half_life: CountOrNone = 10_000
+    average_half_life: CountOrZero = 10_000
     """Images after which a weight counts half in the average that grids show; 0: no average."""
 
     # What the discriminator is shown
     augmentation: tuple[Literal["color", "translation", "cutout"], ...] = ("color", "translation")
     """Random changes of all that it sees, against overfitting (Zhao et al., arXiv:2006.10738)."""
     augmentation_probability: Share = 0.75
-    """With which each of them is made at first; below 1, some images are seen as they are."""
+    """Probability of each of these, at first; below 1, some images are seen as they are."""
     augmentation_target: Share = 0.2
-    """Raise it while answers to held-out pictures fall by more than that towards generated ones."""
+    """The probability rises while answers to held-out pictures are this near to generated ones."""
     augmentation_confidence: Share = 0.8
-    """Raise it while its mean answer to real images is above that share of their label; 1: no."""
+    """It rises also while the mean answer to real images is above that share of their label."""
     color_strength: Share = 0.3
     """How far color goes; 1 is as published, where the tint of a background is hardly seen."""
 
@@ -160,7 +160,7 @@ def build_discriminator(h: Hyperparameters) -> keras.Model:
         stddev=h.initial_stddev,
     )  # fmt: skip
 
-    def trained(layer: layers.Layer) -> layers.Layer:
+    def normalized(layer: layers.Layer) -> layers.Layer:
         return SpectralNormalization(layer) if h.spectral_normalization else layer
 
     x = images = keras.Input((h.image_size, h.image_size, 3), name="images")
@@ -170,7 +170,7 @@ def build_discriminator(h: Hyperparameters) -> keras.Model:
         place = h.normalization if first <= level <= last else "none"
         use_bias = place != "before-activation"
         halving = blocks.halving(filters, h.kernel_size, use_bias, h.initial_stddev)
-        x = trained(halving)(x)  # (B, H / 2, W / 2, widths[0]), ...
+        x = normalized(halving)(x)  # (B, H / 2, W / 2, widths[0]), ...
         activation = layers.LeakyReLU(h.leaky_relu_slope)
         x = blocks.activate(x, activation, normalize, place, h.discriminator_dropout)
         if h.feature_matching and level == (h.feature_matching_layer or len(widths)):
@@ -181,7 +181,7 @@ def build_discriminator(h: Hyperparameters) -> keras.Model:
     x = layers.Flatten()(x)  # (B, 4 * 4 * widths[-1])
     initializer = blocks.initializer(h.initial_stddev)
     dense = layers.Dense(1, kernel_initializer=initializer, dtype="float32", name="logits")
-    logits = trained(dense)(x)  # (B, 1)
+    logits = normalized(dense)(x)  # (B, 1)
     return keras.Model(images, logits, name="discriminator")
 
 
@@ -192,6 +192,8 @@ def build_discriminator(h: Hyperparameters) -> keras.Model:
 
 def binary_cross_entropy(labels: Tensor, logits: Tensor) -> Tensor:
     """Mean of -(label log D + (1 - label) log(1 - D)), D = sigmoid(logit); both (B, 1).
+
+    With labels of 1, as the generator's: -log D, the loss that does not saturate.
 
     log D = -softplus(-logit) and log(1 - D) = -softplus(logit), and their difference is the logit,
     which leaves softplus(logit) - label * logit: exact where a sigmoid would round to 0 or 1.
@@ -230,7 +232,8 @@ class DCGAN:
         self.balance = recipes.Balance(
             h.balance, h.label_swap, h.BOOSTING_SWAPS_FROM, self.seed_generator
         )
-        recipes.replace_updates(self, binary_cross_entropy)  # with tricks that need other ones
+        # --discriminator-updates separate and --feature-matching replace the updates below.
+        recipes.replace_updates(self, binary_cross_entropy)
 
     def state(self) -> dict[str, list[keras.Variable]]:
         """Every variable that a step reads or changes: what a checkpoint must hold."""

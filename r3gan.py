@@ -29,7 +29,7 @@ from keras import layers, ops
 
 from utils.backend.types import PullBack, Tensor
 from utils.common.errors import one_line_errors
-from utils.common.fields import Between, Count, CountOrNone, Fixed, Rate, Several, Share
+from utils.common.fields import Amount, Between, Count, CountOrZero, Fixed, Several, Share
 from utils.models import residual
 from utils.models.adversarial import Combined, frozen, update_scalars
 from utils.models.augmentation import Augmentation
@@ -59,12 +59,12 @@ class Hyperparameters(ResidualOptions):
     latent_dim: Fixed[Count] = 64
     """Length of the random vector that an image is generated from."""
     generator_filters: Fixed[tuple[Count, ...]] = (8,)
-    """Channels of its maps, 4x4 pixels first; one number: of the largest, doubled downwards."""
+    """Channels of its maps, from 4x4 up; one number: of the largest map, doubled as maps halve."""
     discriminator_filters: Fixed[tuple[Count, ...]] = (8,)
-    """Channels of its maps, the largest first; one number: of the largest, doubled downwards."""
+    """Channels of its maps, the largest first; one number: of that map, doubled as maps halve."""
 
     # Optimisation
-    epochs: CountOrNone = 1000
+    epochs: CountOrZero = 1000
     """Passes over the data set, two batches a step (one with --shared-pass); 0: until stopped."""
     batch_size: Several = 16
     """Real images, and as many generated ones, in one update."""
@@ -72,7 +72,7 @@ class Hyperparameters(ResidualOptions):
     """Adam's learning rate for both networks, at first and in the end; its beta1 is 0."""
     beta2: tuple[Beta2, Beta2] = (0.9, 0.99)
     """Adam's beta2 for both networks, at first and in the end."""
-    gamma: tuple[Rate, Rate] = (0.0, 0.0)
+    gamma: tuple[Amount, Amount] = (0.0, 0.0)
     """Weight of the penalties; 0: 2 at 64 px, 150 at 256 px, and a tenth of that in the end."""
     schedule_steps: Count = 20_000
     """Steps in which these three go from first to last, along half a cosine; then they stay."""
@@ -80,16 +80,16 @@ class Hyperparameters(ResidualOptions):
     """Take the penalties in one step of that many, with as many times the weight."""
     shared_pass: bool = False
     """Both networks learn at once from the same images, in one pass of each: quicker."""
-    average_half_life: CountOrNone = 10_000
+    average_half_life: CountOrZero = 10_000
     """Images after which a weight counts half in the average that grids show; 0: no average."""
 
     # What the discriminator is shown
     augmentation: tuple[Literal["color", "translation", "cutout"], ...] = ()
     """Random changes of all that it sees, against overfitting (Zhao et al., arXiv:2006.10738)."""
     augmentation_probability: Share = 0.75
-    """With which each of them is made at first; below 1, some images are seen as they are."""
+    """Probability of each of these, at first; below 1, some images are seen as they are."""
     augmentation_target: Share = 0.2
-    """Raise it while answers to held-out pictures fall by more than that towards generated ones."""
+    """The probability rises while answers to held-out pictures are this near to generated ones."""
     color_strength: Share = 0.3
     """How far color goes; 1 is as published, where the tint of a background is hardly seen."""
 
@@ -295,7 +295,7 @@ class R3GAN:
 
         def differentiate(penalises: bool) -> tuple[dict[str, Tensor], list[Tensor]]:
             def loss_function() -> tuple[Tensor, dict[str, Tensor]]:
-                # Slopes that are not used are not computed, but by PyTorch.
+                # Slopes that are not used are not computed, except on PyTorch.
                 real_logits, real_slopes = backend.input_gradient(self.answer, real_images)
                 fake_logits, fake_slopes = backend.input_gradient(self.answer, fake_images)
                 loss, penalties = relativistic_loss(real_logits, fake_logits), self.penalties.value

@@ -26,7 +26,7 @@ from utils.common.commandline import parse  # first: it says what is not install
 from tqdm import tqdm
 
 from utils.common.errors import RunError, UserError, one_line_errors, printable
-from utils.common.fields import Between, Count, CountOrNone
+from utils.common.fields import Between, Count, CountOrZero
 from utils.scraping.addresses import host_of
 from utils.scraping.collector import SAVE_INTERVAL, Collector
 from utils.scraping.pages import EXPECTED, reason_to_refuse
@@ -59,7 +59,7 @@ class Options(Manners):
     """Keep what has a unit type that ends with one of these."""
     variants: bool = False
     """Take the further pictures of a suit as well."""
-    limit: CountOrNone = 0
+    limit: CountOrZero = 0
     """Stop when that many pictures are kept; 0 takes all."""
     output: str = "data/mahq"
     """Where pictures, manifest and journal go."""

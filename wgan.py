@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from utils import backend  # before Keras: it keeps its start quiet
 
@@ -31,14 +31,13 @@ from keras import layers, ops
 from utils.backend.types import PullBack, Tensor
 from utils.common.errors import UserError, one_line_errors
 from utils.common.fields import (
-    Annotated,
+    Amount,
     Between,
     Count,
-    CountOrNone,
+    CountOrZero,
     Dropout,
     Fixed,
     Momentum,
-    Rate,
     Several,
     Share,
 )
@@ -68,10 +67,10 @@ class Hyperparameters(ConvolutionalOptions):
     latent_dim: Fixed[Count] = 100
     """Length of the random vector that an image is generated from."""
     generator_filters: Fixed[tuple[Count, ...]] = (32,)
-    """Channels of its maps, the smallest first; one number: of the largest, doubled downwards."""
+    """Channels of its maps, from 4x4 up; one number: of the largest map, doubled as maps halve."""
     critic_filters: Fixed[tuple[Count, ...]] = (32,)
-    """Channels of its maps, the largest first; one number: of the largest, doubled downwards."""
-    critic_depth: Fixed[CountOrNone] = 0
+    """Channels of its maps, the largest first; one number: of that map, doubled as maps halve."""
+    critic_depth: Fixed[CountOrZero] = 0
     """With a single width: how often the critic halves its map; 0 ends at 4x4 pixels."""
     critic_normalization: Fixed[Literal["none", "layer", "batch"]] = "none"
     """In the critic's inner layers; batch, which mixes images, goes with --constraint clip only."""
@@ -79,7 +78,7 @@ class Hyperparameters(ConvolutionalOptions):
     """Share of activations dropped; a known remedy against mode collapse."""
 
     # Optimisation
-    epochs: CountOrNone = 1000
+    epochs: CountOrZero = 1000
     """Passes over the data set, n-critic batches a step; 0 goes on until stopped."""
     batch_size: Several = 16
     """Real images, and as many generated ones, in one update."""
@@ -87,32 +86,32 @@ class Hyperparameters(ConvolutionalOptions):
     """Updates of the critic for one of the generator, each on images of its own."""
     constraint: Literal["penalty", "clip"] = "penalty"
     """What keeps the critic's slope near or below 1: a penalty on it, or clipped weights."""
-    penalty_weight: Rate = 10.0
+    penalty_weight: Amount = 10.0
     """Weight of the gradient penalty in the critic's loss."""
     clip_value: Annotated[float, Between(1e-9, 1e9)] = 0.01
     """Weights are clipped to [-clip-value, clip-value] after each update of the critic."""
     optimizer: Fixed[Literal["adam", "rmsprop"]] = "adam"
     """Of both networks."""
-    generator_learning_rate: Rate = 2e-4
+    generator_learning_rate: Amount = 2e-4
     """The optimizer's learning rate for the generator."""
     generator_beta1: Momentum = 0.0
     """Adam's beta1 for the generator; momentum does not go well with a critic (Arjovsky et al.)."""
-    critic_learning_rate: Rate = 2e-4
+    critic_learning_rate: Amount = 2e-4
     """The optimizer's learning rate for the critic."""
     critic_beta1: Momentum = 0.0
     """Adam's beta1 for the critic."""
     beta2: Momentum = 0.9
     """Adam's beta2 for both."""
-    average_half_life: CountOrNone = 10_000
+    average_half_life: CountOrZero = 10_000
     """Images after which a weight counts half in the average that grids show; 0: no average."""
 
     # What the critic is shown
     augmentation: tuple[Literal["color", "translation", "cutout"], ...] = ()
     """Random changes of all that it sees, against overfitting (Zhao et al., arXiv:2006.10738)."""
     augmentation_probability: Share = 0.75
-    """With which each of them is made at first; below 1, some images are seen as they are."""
+    """Probability of each of these, at first; below 1, some images are seen as they are."""
     augmentation_target: Share = 0.2
-    """Raise it while answers to held-out pictures fall by more than that towards generated ones."""
+    """The probability rises while answers to held-out pictures are this near to generated ones."""
     color_strength: Share = 0.3
     """How far color goes; 1 is as published, where the tint of a background is hardly seen."""
 

@@ -12,7 +12,7 @@ import keras
 from keras import layers, ops
 
 from utils.backend.types import Tensor
-from utils.common.fields import Count, CountOrNone, Fixed, Rate, Several, Share
+from utils.common.fields import Amount, Count, CountOrZero, Fixed, Several, Share
 from utils.models.augmentation import Augmentation
 from utils.models.average import AveragedNetwork
 from utils.training.options import Augmentations, RunOptions, ScoreName
@@ -25,10 +25,10 @@ class Hyperparameters(RunOptions):
     data: str = "mechas"
     image_size: Fixed[int] = 0
     mirror: bool = False
-    epochs: CountOrNone = 2
+    epochs: CountOrZero = 2
     latent_dim: Fixed[Count] = 5
     batch_size: Several = 4
-    average_half_life: CountOrNone = 100
+    average_half_life: CountOrZero = 100
     augmentation: Augmentations = ()
     augmentation_probability: Share = 0.75
     augmentation_target: Share = 0.2
@@ -44,7 +44,7 @@ class Hyperparameters(RunOptions):
     precision: str = "float32"
     batches: Count = 1
     """Batches that a step takes."""
-    learning_rate: Rate = 0.1
+    learning_rate: Amount = 0.1
     METHOD: ClassVar[str] = "stub"
 
     @property

@@ -130,14 +130,17 @@ def test_a_gpu_changes_the_defaults_and_the_first_line_says_which():
     given = ["--discriminator-filters", "16"]
     h, _ = parse_command_line(dcgan.Hyperparameters, "", given, has_accelerator=True)
     assert (h.batch_size, h.generator_filters, h.discriminator_filters) == (64, (64,), (16,))
-    assert h.described() == (
-        "batches of 64; defaults of a GPU: --batch-size 64 --generator-filters 64"
+    assert h.described(has_accelerator=True) == (
+        "batches of 64; defaults of a GPU or TPU: --batch-size 64 --generator-filters 64"
     )
+    assert h.described(has_accelerator=False) == "batches of 64"
     h, _ = parse_command_line(dcgan.Hyperparameters, "", [])
-    assert h.described() == "batches of 16"
-    preset = ["--preset", "plain"]
-    h, _ = parse_command_line(dcgan.Hyperparameters, "", preset, has_accelerator=True)
-    assert h.batch_size == 16
+    assert h.described(has_accelerator=True) == "batches of 16"
+    for preset, size in (("plain", 16), ("radford", 128)):
+        given = ["--preset", preset]
+        h, _ = parse_command_line(dcgan.Hyperparameters, "", given, has_accelerator=True)
+        assert h.batch_size == size
+        assert h.described(has_accelerator=True) == f"batches of {size}"
 
 
 def test_what_shapes_the_networks_is_fixed():

@@ -296,17 +296,6 @@ def test_no_memory_is_one_line(tmp_path, data_file):
     )
 
 
-@pytest.mark.parametrize(
-    ("arguments", "batch_size", "filters"),
-    [([], 64, 64), (["--batch-size", "16"], 16, 64), (["--preset", "radford"], 128, 128)],
-)
-def test_a_gpu_has_defaults_of_its_own(arguments, batch_size, filters):
-    h, _ = parse_command_line(dcgan.Hyperparameters, "", arguments, has_accelerator=True)
-    assert (h.batch_size, h.generator_filters) == (batch_size, (filters,))
-    assert h.discriminator_filters == h.generator_filters
-    assert h.described() == f"{filters} filters, batches of {batch_size}"
-
-
 def test_a_run_from_before_there_was_augmentation_goes_on_without(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "saved_models" / "old"

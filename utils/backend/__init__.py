@@ -1,9 +1,8 @@
-"""The one room that asks which Keras backend runs: TensorFlow, JAX or PyTorch.
+"""What Keras leaves to its backend: TensorFlow, JAX or PyTorch.
 
-A method's script is written with ``keras.ops`` and calls the functions below for what Keras leaves
-to the backend: turning a whole alternation into one compiled function, gradients, and data that
-lives on the device. The environment variable ``KERAS_BACKEND`` chooses; each backend is a class in
-a file of its own.
+A method's script is written with ``keras.ops`` and calls the functions below for the rest: turning
+a whole alternation into one compiled function, gradients, and data that lives on the device. The
+environment variable ``KERAS_BACKEND`` chooses; each backend is a class in a file of its own.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The types of options: what a value may be, and whether a resumed run keeps it.
 
-A field says all of it where it stands: ``dropout: Fixed[Share] = 0.0`` is a number from 0 to 1 that
+A field says all of it where it stands: ``depth: Fixed[Count] = 4`` is a whole number from 1 up that
 shapes a network. `check_fields` reads that, for values from the command line, from a saved
 configuration and from a default that somebody has edited.
 """
@@ -35,11 +35,11 @@ FIXED = "fixed"
 Fixed = Annotated[T, FIXED]
 """Shapes a network or gives its weights their meaning: stays as it is when a run is resumed."""
 Count = Annotated[int, Between(1)]
-CountOrNone = Annotated[int, Between(0)]
+CountOrZero = Annotated[int, Between(0)]
 Several = Annotated[int, Between(2)]
 Share = Annotated[float, Between(0, 1)]
 Dropout = Annotated[float, Between(0, 0.99)]
-Rate = Annotated[float, Between(0, 1e9)]
+Amount = Annotated[float, Between(0, 1e9)]
 Momentum = Annotated[float, Between(0, 0.9999)]
 Seed = Annotated[int, Between(0, 2**32 - 1)]
 
@@ -77,9 +77,9 @@ def check_fields(options: Any) -> None:
     hints = typing.get_type_hints(type(options), include_extras=True)
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
-        expected = mismatch(value, hints[field.name])
-        if expected:
-            raise UserError(f"{option_name(field.name)} {spell(value)}: must be {expected}")
+        problem = mismatch(value, hints[field.name])
+        if problem:
+            raise UserError(f"{option_name(field.name)} {spell(value)}: must be {problem}")
         if type(value) is int and _plain(hints[field.name]) is float:
             setattr(options, field.name, float(value))
 

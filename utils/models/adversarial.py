@@ -39,7 +39,9 @@ def frozen(network: keras.Model) -> Iterator[None]:
 class Combined(keras.Model):
     """Generator, augmentation and discriminator in a row: what the generator's update runs through.
 
-    It shares its layers with both networks; `frozen` decides which of them an update trains.
+    It shares its layers with both networks; `frozen` decides which of them an update trains: those
+    in ``trainable_variables``. The images are mostly there already, and an update enters halfway,
+    by `from_images`.
     """
 
     def __init__(
@@ -69,7 +71,7 @@ def update_scalars(
     is learned at one end does not arrive at the other.
 
     Args:
-        prefix: what the names begin with, ``d`` or ``g``.
+        prefix: what the names begin with, such as ``d`` or ``g``.
         gradients: one for each variable.
         variables: in the order of the layers; at least one is named as a kernel.
         optimizer: what has made the update.

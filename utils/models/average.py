@@ -10,7 +10,7 @@ from keras import layers, ops
 from utils.backend.types import Tensor
 
 layer_options = threading.RLock()
-"""Held by who sets an option of a layer for a moment, and while networks are saved with them."""
+"""Hold it while an option of a layer is set for a moment, and while networks are saved."""
 
 
 class AveragedNetwork:

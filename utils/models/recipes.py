@@ -1,4 +1,4 @@
-"""The tricks that people believe in: labels, noise, features, who learns when.
+"""Tricks of the field: labels, noise, features, and which network learns in which step.
 
 Each is one thing that a DCGAN's alternation may do differently; docs/recipes.md measures them.
 Those that are layers stand in `utils.models.layers`.
@@ -137,8 +137,8 @@ class Balance:
 
     ``boosting``: each step draws k from U(0, 1). 0.0001 < k < 0.001 begins a hundred steps, this
     one included, in which the discriminator learns alone; k < 0.0001 a hundred of the generator
-    alone; during these no k counts. Otherwise the discriminator learns, from k = 0.93 on with the
-    labels of real and generated images swapped, and the generator does if k > 0.001.
+    alone; until they end, k is ignored. Otherwise the discriminator learns, from k = 0.93 on with
+    the labels of real and generated images swapped, and the generator does if k > 0.001.
 
     The last two are the rules of github.com/Edouard99/GAN. All is decided inside the compiled step:
     counters and the last loss are variables, and part of a checkpoint.
@@ -276,12 +276,12 @@ def update_generator_by_features(method: Any, loss: Loss, batch: Batch) -> dict[
     The arguments are those of `update_discriminator_separately`. The discriminator's moving
     statistics follow one more pass, over real images.
     """
-    with_features = method.discriminator_with_features
-    _, real_features = with_features(method.augment(batch.real), training=True)
+    network = method.discriminator_with_features
+    _, real_features = network(method.augment(batch.real), training=True)
     real_features = ops.stop_gradient(real_features)
 
     def loss_function(images: Tensor) -> tuple[Tensor, Tensor]:
-        logits, features = with_features(method.augment(images), training=True)
+        logits, features = network(method.augment(images), training=True)
         value = loss(method.labels.target(), logits)
         distance = feature_distance(real_features, features)
         return value + method.h.feature_matching * distance, value

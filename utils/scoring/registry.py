@@ -3,11 +3,14 @@
 A new metric is one function, registered where it stands, in a module that
 ``utils/scoring/__init__.py`` imports:
 
-    @metric(Score("mean_distance", "distance of the mean features", "less"), needs=("features",))
+    distance = Score("mean_distance", "distance of the mean features", "less", chooses=True)
+
+    @metric(distance, needs=("features",))
     def mean_distance(fakes: np.ndarray, reals: np.ndarray) -> float:
         return float(np.linalg.norm(fakes.mean(0) - reals.mean(0)))
 
-`Scorer` computes it, and the tables, JSON and charts of ``evaluate.py`` show it.
+`Scorer` computes it, and the tables, JSON and charts of ``evaluate.py`` show it. With ``chooses``,
+``--score`` takes it as well: then it must say which is better, more or less.
 """
 
 from __future__ import annotations

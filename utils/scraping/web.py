@@ -15,7 +15,7 @@ from typing import Annotated
 from urllib.parse import urljoin, urlsplit
 
 from utils.common.errors import RunError
-from utils.common.fields import Between, CountOrNone
+from utils.common.fields import Between, CountOrZero
 from utils.scraping.addresses import is_on
 from utils.scraping.robots import Robots
 from utils.scraping.transport import REDIRECT_STATUS, Answer, FetchError, Transport
@@ -35,7 +35,7 @@ class Manners:
     """How the script introduces itself. Add an address at which you can be reached."""
     delay: Seconds = 1.0
     """Seconds between two requests; more if robots.txt asks for more. 0 is for tests."""
-    retries: CountOrNone = 4
+    retries: CountOrZero = 4
     """How often to ask again when a server does not answer, answers 5xx or breaks off."""
     backoff: Seconds = 2.0
     """Seconds before the first retry, doubled for each one after it."""

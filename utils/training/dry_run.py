@@ -37,8 +37,9 @@ def dry_run(trainer: Trainer, split: Split, timed_steps: int = 10) -> None:
         data, streamed = images.bytes_held, f" streamed from disk ({_size(images.nbytes)})"
     mirrored = f", {progress.count} with mirror images" if h.mirror else ""
     whole = f"; {last} steps take {_duration(last * step_seconds)}" if last else ""
+    described = h.described(backend.has_accelerator())
     print(
-        f"device      {backend.describe_device(h.devices)} in {h.precision}; {h.described()}\n"
+        f"device      {backend.describe_device(h.devices)} in {h.precision}; {described}\n"
         f"data set    {h.data}: {split.described()}, {h.image_size} px{mirrored}\n"
         f"networks    generator {generator:,} parameters, {discriminator_name(networks)} "
         f"{other:,} parameters ({other / generator:.2f} of the generator's)\n"

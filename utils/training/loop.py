@@ -238,8 +238,9 @@ class Loop:
     def _announcement(self) -> str:
         h, folders, split = self.h, self.folders, self.split
         streamed = ", streamed from disk" if split.trained_on.is_streamed else ""
+        described = h.described(backend.has_accelerator())
         lines = [
-            f"{self.config['device']} in {h.precision}; {h.described()}; {split.described()}, "
+            f"{self.config['device']} in {h.precision}; {described}; {split.described()}, "
             f"{h.image_size} px{streamed}",
             f"run {h.run_name}: pictures in {folders.images}/, networks in {folders.models}/",
         ]

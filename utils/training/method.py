@@ -35,8 +35,10 @@ class Method(Protocol):
     def train_step(self, real_batches: backend.Tensor) -> dict[str, backend.Tensor]:
         """Make one alternation; returns named scalars, the same names in every step.
 
-        Where ``h.augmentation_confidence`` is below 1, ``d_real`` is one of them: the mean answer
-        to real images as a probability.
+        Some names mean something to who reads them. ``d_real`` and ``d_fake`` are mean answers as
+        probabilities; the former is needed where ``h.augmentation_confidence`` is below 1. Alarms
+        go by these and by ``g_gradient_first`` and ``g_gradient_last``. What ends in ``_updates``
+        counts; what ends in ``loss`` shares a panel of history.png.
 
         Args:
             real_batches: uint8 (h.batches_per_step, B, H, W, 3).

@@ -14,12 +14,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from utils.common.errors import UserError
 from utils.common.fields import (
+    Amount,
     Between,
     Count,
-    CountOrNone,
+    CountOrZero,
     Dropout,
     Fixed,
-    Rate,
     Seed,
     Several,
     Share,
@@ -52,10 +52,10 @@ class RunOptions:
     data: str
     image_size: Fixed[int]
     mirror: bool
-    epochs: CountOrNone
+    epochs: CountOrZero
     latent_dim: Fixed[Count]
     batch_size: Several
-    average_half_life: CountOrNone
+    average_half_life: CountOrZero
     augmentation: Augmentations
     augmentation_probability: Share
     augmentation_target: Share
@@ -67,9 +67,9 @@ class RunOptions:
     score: ScoreName
     score_interval: Count
 
-    steps: CountOrNone = 0
+    steps: CountOrZero = 0
     """End when that many steps have been made in all; if given, epochs do not count."""
-    limit: CountOrNone = 0
+    limit: CountOrZero = 0
     """Take that many pictures only, those held out included; 0 takes all."""
     holdout: Fixed[Annotated[float, Between(0, 0.5)]] = 0.2
     """Share of the pictures held out from training, to score with: a generator that has only
@@ -113,7 +113,7 @@ class RunOptions:
     ON_ACCELERATOR: ClassVar[dict[str, Any]] = {}
     """Defaults on a GPU or TPU that differ from those on a CPU."""
     augmentation_confidence: ClassVar[float] = 1.0
-    """See dcgan.py. Critics output no probability, so this is off."""
+    """Only the answers of dcgan.py are probabilities; elsewhere this is off."""
 
     def __init_subclass__(cls) -> None:
         """Take a default that somebody has written as a list for the tuple it stands for."""
@@ -136,17 +136,17 @@ class RunOptions:
         """The mean answer to real images, a probability, of a discriminator without doubts."""
         return 1.0
 
-    def described(self) -> str:
-        """The batch size, and the defaults that a GPU or TPU has changed."""
+    def described(self, has_accelerator: bool) -> str:
+        """The batch size, and the defaults that a GPU or TPU has changed, if there is one."""
         words = f"batches of {self.batch_size}"
-        if self.preset != "none":
+        if self.preset != "none" or not has_accelerator:
             return words
         changed = [
             f"{option_name(name)} {spell(value)}"
             for name, value in self.ON_ACCELERATOR.items()
             if getattr(self, name) == value
         ]
-        return f"{words}; defaults of a GPU: {' '.join(changed)}" if changed else words
+        return f"{words}; defaults of a GPU or TPU: {' '.join(changed)}" if changed else words
 
     def check(self) -> None:
         """Raise UserError for values that cannot be meant."""
@@ -178,7 +178,7 @@ class ConvolutionalOptions(RunOptions):
     generator_filters: Fixed[tuple[Count, ...]]
     generator_dropout: Fixed[Dropout]
 
-    generator_depth: Fixed[CountOrNone] = 0
+    generator_depth: Fixed[CountOrZero] = 0
     """With a single width: how often the generator doubles its map; 0 starts from 4x4 pixels."""
     generator_start: Fixed[Literal["dense", "convolutional"]] = "dense"
     """Project the latent vector with a dense layer, or take it as a 1x1 map (no dense layer)."""
@@ -190,7 +190,7 @@ class ConvolutionalOptions(RunOptions):
     """Side of the convolution kernels; in transposed convolutions, an odd one leaves a chequered
     pattern."""
     normalization_momentum: Fixed[Share] = 0.9
-    """Inertia of batch normalisation's moving statistics, which only sampling uses."""
+    """Inertia of batch normalisation's moving statistics; the average's own are computed anew."""
     normalization_stddev: Share = 0.0
     """Batch normalisation's scales start as N(1, normalization-stddev)."""
     leaky_relu_slope: Fixed[Share] = 0.2
@@ -254,17 +254,17 @@ class ConvolutionalOptions(RunOptions):
             raise UserError(f"--{network}-depth {depth}: must be from 0 to {deepest}")
 
 
-Noise = Annotated[float, Between(0, 0.5)]
+UpToHalf = Annotated[float, Between(0, 0.5)]
 
 
 @dataclass(kw_only=True)
 class TrickOptions(ConvolutionalOptions):
-    """Tricks of the field, all of them off."""
+    """Further options of the discriminator, and tricks of the field."""
 
     discriminator_filters: Fixed[tuple[Count, ...]]
     discriminator_dropout: Fixed[Dropout]
 
-    discriminator_depth: Fixed[CountOrNone] = 0
+    discriminator_depth: Fixed[CountOrZero] = 0
     """With a single width: how often the discriminator halves its map; 0 ends at 4x4 pixels."""
     normalization: Fixed[Literal["before-activation", "after-activation", "none"]] = (
         "before-activation"
@@ -283,25 +283,25 @@ class TrickOptions(ConvolutionalOptions):
     balance: Fixed[Literal["always", "monitored", "boosting"]] = "always"
     """Who learns in a step: both; the discriminator only while its loss is above 0.8 times the
     generator's; or, once in a while, one of them alone for 100 steps."""
-    label_noise: Noise = 0.0
+    label_noise: UpToHalf = 0.0
     """alpha_max: a real image's label is 1 - U(0, alpha_max), a generated one's U(0, alpha_max);
     the generator's target is not touched."""
-    label_smoothing: Noise = 0.0
+    label_smoothing: UpToHalf = 0.0
     """How far labels are pulled from certainty; 0.1 is usual."""
     smoothing_sides: Literal["one-sided", "two-sided"] = "one-sided"
     """Smooth the real images' labels alone, or those of generated images and the generator's
     target as well."""
-    label_swap: Noise = 0.0
+    label_swap: UpToHalf = 0.0
     """Share of the steps in which the labels of real and generated images are swapped."""
     instance_noise: Fixed[Annotated[float, Between(0, 10)]] = 0.0
     """Deviation of the noise on every image that the discriminator sees, at first (images go from
     -1 to 1); it falls to 0 in instance-noise-steps."""
     instance_noise_steps: Count = 10_000
     """Updates of the generator in which the noise falls to 0."""
-    feature_matching: Fixed[Rate] = 0.0
+    feature_matching: Fixed[Amount] = 0.0
     """Weight of the distance between the discriminator's mean activations on real and on generated
     images in the generator's loss (Salimans et al. 2016, arXiv:1606.03498)."""
-    feature_matching_layer: Fixed[CountOrNone] = 0
+    feature_matching_layer: Fixed[CountOrZero] = 0
     """Which of the discriminator's layers that is, counted from 1; 0 takes the last."""
 
     BOOSTING_SWAPS_FROM: ClassVar[float] = 0.93

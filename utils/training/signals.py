@@ -1,12 +1,15 @@
 """What Ctrl-C does, and SIGTERM.
 
-Before the training, it ends the process with one line (`common.errors`). During the training:
+Before the training, it ends the process with one line (`common.errors`), and without one while
+Keras is being imported. During the training:
 
 1. The first one only notes its name in `StopRequest.requested`. The loop (`loop.py`) looks there
-   after every step. It then draws a last sample, saves a checkpoint and ends with exit code 0.
-2. A second Ctrl-C raises KeyboardInterrupt wherever the main thread is. The writer's thread
-   (`writer.py`) finishes the file under way and drops those that wait. The process ends with exit
-   code 1 and a line that says which checkpoint is intact (`failures.explained_end`).
+   after every step. It then draws a last sample, saves a checkpoint, draws curves, film and page,
+   and ends with exit code 0.
+2. A second Ctrl-C, or one after a SIGTERM, raises KeyboardInterrupt wherever the main thread is.
+   The writer's thread (`writer.py`) has a second to finish the file under way and drops those that
+   wait. The process ends with exit code 1 and a line that says which checkpoint is intact
+   (`failures.explained_end`).
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class Snapshot:
         return sum(array.nbytes for arrays in self._weights.values() for array in arrays)
 
     def save(self, folder: Path) -> None:
-        """Write ``NAME.keras`` for each, which plain Keras loads without this project's code.
+        """Write ``NAME.keras`` for each, a generator in a form that plain Keras loads.
 
         Raises:
             OSError: a file could not be written; what stood there before is untouched.
