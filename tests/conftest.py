@@ -7,8 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,10 @@ import pytest
 # The tests compare bits, and some of them run several scripts at once.
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
-from utils import backend  # noqa: F401 - before Keras: it keeps its start quiet
+from utils import backend  # before Keras: it keeps its start quiet
 
 # isort: split
-from tests.forked import run_forked
+from tests.forked import run_forked, start_forked
 from utils.data.hdf5 import write_dataset
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -107,6 +109,24 @@ def deadline(seconds: int = 300) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings in this process compile nothing and draw nothing with matplotlib."""
+    from utils.training.report import Report
+    from utils.watching import architecture
+
+    monkeypatch.setattr(backend, "compile_step", lambda step, state: step)
+    monkeypatch.setattr(Report, "_curves", lambda *_: None)
+    monkeypatch.setattr(architecture, "draw", lambda *_: None)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: None) -> Path:
+    """The folder of a test, which is where it is, for `quick` trainings."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
 def start_script(
     script: str,
     *arguments: object,
@@ -127,6 +147,27 @@ def start_script(
         or (lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None),
         **popen,
     )
+
+
+def fork_script(script: str, *arguments: object, folder: Path) -> BaseProcess:
+    """Start a script in a copy of a process that has loaded TensorFlow; see `tests.forked`."""
+    return start_forked(
+        REPOSITORY / script, [*map(str, arguments)], folder,
+        os.environ | {"COLUMNS": "200"}, (os.devnull, os.devnull),
+    )  # fmt: skip
+
+
+def wait_for(path: Path, is_alive: Callable[[], bool]) -> None:
+    """Wait until a process has written a file.
+
+    Raises:
+        AssertionError: the process has ended, or it took too long.
+    """
+    end = time.monotonic() + 600
+    while not path.exists():
+        assert is_alive(), f"{path} was not written"
+        assert time.monotonic() < end, f"{path} did not appear"
+        time.sleep(0.005)
 
 
 def run_script(

@@ -20,6 +20,23 @@ from pathlib import Path
 PRELOADED = ["tensorflow", "keras", "h5py", "PIL.Image", "matplotlib.pyplot", "tyro", "tqdm"]
 
 
+def start_forked(
+    script: Path,
+    arguments: list[str],
+    folder: Path,
+    environment: dict[str, str],
+    paths: tuple[str, str],
+) -> multiprocessing.process.BaseProcess:
+    """Start a script whose standard output and error go to files at ``paths``."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    process = context.Process(
+        target=_run, args=(str(script), arguments, str(folder), environment, paths)
+    )
+    process.start()
+    return process
+
+
 def run_forked(
     script: Path, arguments: list[str], folder: Path, environment: dict[str, str], timeout: float
 ) -> subprocess.CompletedProcess[str]:
@@ -28,14 +45,9 @@ def run_forked(
     Raises:
         subprocess.TimeoutExpired: it took longer than that, and was killed.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
     with tempfile.TemporaryDirectory() as outputs:
-        paths = [os.path.join(outputs, name) for name in ("stdout", "stderr")]
-        process = context.Process(
-            target=_run, args=(str(script), arguments, str(folder), environment, paths)
-        )
-        process.start()
+        paths = (os.path.join(outputs, "stdout"), os.path.join(outputs, "stderr"))
+        process = start_forked(script, arguments, folder, environment, paths)
         process.join(timeout)
         if process.exitcode is None:
             process.kill()
@@ -46,7 +58,11 @@ def run_forked(
 
 
 def _run(
-    script: str, arguments: list[str], folder: str, environment: dict[str, str], paths: list[str]
+    script: str,
+    arguments: list[str],
+    folder: str,
+    environment: dict[str, str],
+    paths: tuple[str, str],
 ) -> None:
     """What the copy does: become the script."""
     for number, path in enumerate(paths, start=1):

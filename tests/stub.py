@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from pathlib import Path
 from typing import ClassVar
 
 from utils import backend  # noqa: F401 - before Keras: it keeps its start quiet
@@ -15,7 +17,9 @@ from utils.backend.types import Tensor
 from utils.common.fields import Amount, Count, CountOrZero, Fixed, Several, Share
 from utils.models.augmentation import Augmentation
 from utils.models.average import AveragedNetwork
+from utils.training.folders import Folders
 from utils.training.options import Augmentations, RunOptions, ScoreName
+from utils.training.run import run
 
 
 @dataclasses.dataclass
@@ -59,7 +63,8 @@ class Stub:
         self.h, shape = h, (h.image_size, h.image_size, 3)
         self.seed_generator = keras.random.SeedGenerator(h.seed)
         latents, images = keras.Input((h.latent_dim,)), keras.Input(shape)
-        x = layers.Dense(h.image_size**2 * 3, "tanh")(latents)
+        x = layers.BatchNormalization(momentum=0.5)(latents)
+        x = layers.Dense(h.image_size**2 * 3, "tanh")(x)
         self.generator = keras.Model(latents, layers.Reshape(shape)(x), name="generator")
         answers = layers.Dense(1)(layers.Flatten()(images))
         self.examiner = keras.Model(images, answers, name="examiner")
@@ -88,9 +93,10 @@ class Stub:
         h, rate = self.h, self.h.learning_rate
         images = ops.cast(real_batches[-1], "float32") / 127.5 - 1.0
         latents = keras.random.normal((h.batch_size, h.latent_dim), seed=self.seed_generator)
-        error = ops.reshape(images - self.generator(latents), (h.batch_size, -1))
+        fakes = self.generator(latents, training=True)
+        error = ops.reshape(images - fakes, (h.batch_size, -1))
         change = ops.matmul(ops.transpose(latents), error) / h.batch_size  # (latent_dim, H W 3)
-        kernel, offset = self.generator.trainable_variables
+        kernel, offset = self.generator.trainable_variables[-2:]
         kernel.assign_add(rate * change)
         offset.assign_add(rate * ops.mean(error, axis=0))
         self.examiner.trainable_variables[0].assign_add(rate * ops.mean(error, axis=0)[:, None])
@@ -100,5 +106,12 @@ class Stub:
             "d_loss": ops.mean(error),
             "d_real": ops.mean(ops.sigmoid(self.examiner(self.augment(images)))),
             "g_loss": ops.mean(error**2),
+            "g_gradient_first": ops.norm(change),
             "g_updates": ops.copy(self.updates.value),
         }
+
+
+def train(*arguments: object, on_grid: Callable[[Path], None] | None = None) -> Folders | None:
+    """What a script's ``main`` does, but for its one-line errors."""
+    keras.utils.clear_session()
+    return run(Stub, Hyperparameters, "", [*map(str, arguments)], on_grid)

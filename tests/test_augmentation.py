@@ -19,9 +19,9 @@ from PIL import Image
 import dcgan
 import wgan
 from tests.conftest import REPOSITORY, TINY, blobs, run_script
+from tests.run_files import assert_same_state
 from tests.test_alternation import tiny_method
 from tests.test_backends import BACKENDS, OTHERS, assert_same_results
-from tests.test_runs import assert_same_state
 from tests.test_wgan import TINY as TINY_WGAN
 from tests.test_wgan import tiny_method as tiny_wgan
 from utils import backend

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import keras
 import numpy as np
-import pytest
 from keras import layers, ops
 
-from tests.conftest import TINY, run_script
 from tests.test_alternation import tiny_method
-from tests.test_runs import read_state
 from utils.models.average import AveragedNetwork
 
 
@@ -106,22 +103,3 @@ def test_a_step_moves_the_average_and_trains_nothing_of_it():
     assert all(np.any(a != b) for a, b in zip(before, after, strict=True))
     trained = {id(variable) for variable in method.combined.trainable_variables}
     assert not trained & {id(variable) for variable in method.average.network.variables}
-
-
-@pytest.mark.parametrize("half_life", [0, 1000])
-def test_a_run_saves_the_average_as_its_generator(tmp_path, data_file, half_life):
-    result = run_script(
-        "dcgan.py", *TINY, "--data", data_file, "--steps", 12, "--generator-dropout", 0.2,
-        "--average-half-life", half_life, "--generator-learning-rate", 0.02, folder=tmp_path,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    models = tmp_path / "saved_models" / "dcgan-1"
-    state = read_state(models / "checkpoints" / "step_0000012.npz")
-    for name, group in (("generator", "average"), ("generator-current", "generator")):
-        network = keras.models.load_model(models / f"{name}.keras")
-        kept = [value for key, value in sorted(state.items()) if key.startswith(f"{group}/")]
-        for variable, value in zip(network.variables, kept, strict=True):
-            if "seed" not in variable.path:  # which Keras does not save
-                np.testing.assert_array_equal(ops.convert_to_numpy(variable), value)
-    current, average = state["generator/0000"], state["average/0000"]
-    assert np.allclose(current, average, atol=1e-6) == (half_life == 0)

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import REPOSITORY, TINY, run_script
+from tests.run_files import assert_same_state, read_answers, read_history
 from tests.test_r3gan import TINY as TINY_R3GAN
-from tests.test_runs import assert_same_state, read_answers, read_history
 from tests.test_wgan import TINY as TINY_WGAN
 
 BACKENDS = [

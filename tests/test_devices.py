@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import REPOSITORY, TINY, run_script
-from tests.test_runs import read_history, read_state
+from tests.run_files import read_history, read_state
 
 needs_jax = pytest.mark.skipif(
     importlib.util.find_spec("jax") is None, reason="jax is not installed"

@@ -15,7 +15,7 @@ import pytest
 
 import evaluate
 from tests.conftest import TINY, blobs, run_script
-from tests.test_runs import read_history
+from tests.run_files import read_history
 from utils.common.pictures import read_picture
 from utils.data.hdf5 import write_dataset
 from utils.training.snapshots import read_best

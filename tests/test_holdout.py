@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-import dcgan
-from tests.conftest import TINY, blobs, run_script
-from utils import backend
+from tests.conftest import blobs
+from tests.stub import Hyperparameters, Stub, train
+from utils.common.errors import UserError
 from utils.data import order
 from utils.data.dataset import Dataset
 from utils.data.hdf5 import write_dataset
 from utils.data.order import held_out
-
-SOME = [*TINY, "--holdout", "0.3"]
+from utils.training import best as best_networks
+from utils.training.split import open_split
 
 
 def test_the_choice_is_the_same_for_every_run():
@@ -53,17 +53,14 @@ def test_pictures_of_different_files_are_drawn_as_ever(unknown):
     assert np.array_equal(held_out(1000, 0.2, files), held_out(1000, 0.2))
 
 
-def test_a_prepared_set_with_mirror_images_is_not_seen_in_the_mirror(tmp_path):
+def test_a_prepared_set_with_mirror_images_is_not_seen_in_the_mirror(place):
     images = blobs(10)
     both = np.concatenate([images, images[:, :, ::-1]])
     files = {"sha256": np.array([f"{number:064x}" for number in range(10)] * 2)}
-    write_dataset(tmp_path / "a.h5", both, [""] * 20, files)
-    arguments = [*SOME, "--data", "a.h5", "--steps", "1"]
-    result = run_script("dcgan.py", *arguments, folder=tmp_path)
-    assert result.returncode == 0, result.stderr
-    config = json.loads((tmp_path / "saved_models" / "dcgan-1" / "config.json").read_text())
-    kept = np.array(config["data_set"]["held_out"])
-    assert len(kept) == 6
+    write_dataset("a.h5", both, [""] * 20, files)
+    split = open_split(Hyperparameters(data="a.h5", holdout=0.3), None)
+    kept = np.array(split.origin["held_out"])
+    assert len(kept) == 6 == len(split.held_out)
     assert np.array_equal(kept[:3] + 10, kept[3:])
 
 
@@ -87,21 +84,18 @@ def test_a_part_of_a_set():
 
 @pytest.mark.parametrize("mirror", [False, True])
 @pytest.mark.parametrize("budget", [(), ("--memory-budget", "0.00002")])
-def test_steps_see_all_the_others_and_none_of_them(tmp_path, monkeypatch, capsys, budget, mirror):
+def test_steps_see_all_the_others_and_none_of_them(place, monkeypatch, capsys, budget, mirror):
     seen: list[bytes] = []
 
-    def train_step(self, real_batches):
+    def train_step(self: Stub, real_batches: np.ndarray) -> dict[str, float]:
         seen.extend(image.tobytes() for image in np.asarray(real_batches)[0])
         return {"d_loss": 1.0, "g_loss": 1.0}
 
     images = blobs(20)
-    write_dataset(tmp_path / "a.h5", images, [""] * 20)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(backend, "compile_step", lambda step, state: step)
-    monkeypatch.setattr(dcgan.DCGAN, "train_step", train_step)
-    arguments = [*SOME, *budget, "--data", "a.h5", "--epochs", "2", "--batch-size", "7"]
-    monkeypatch.setattr(sys, "argv", ["dcgan.py", *arguments, *["--mirror"] * mirror])
-    dcgan.main()
+    write_dataset("a.h5", images, [""] * 20)
+    monkeypatch.setattr(Stub, "train_step", train_step)
+    arguments = ["--holdout", 0.3, *budget, "--data", "a.h5", "--epochs", 2, "--batch-size", 7]
+    folders = train(*arguments, *["--mirror"] * mirror)
     output = capsys.readouterr().out
     assert "14 pictures and 6 held out, 32 px" in output
     assert "no scores, no best networks and fewer alarms: 6 pictures are held out" in output
@@ -110,88 +104,81 @@ def test_steps_see_all_the_others_and_none_of_them(tmp_path, monkeypatch, capsys
     if mirror:
         others = np.concatenate([others, others[:, :, ::-1]])
     assert sorted(seen) == sorted(2 * [image.tobytes() for image in others])
-    config = json.loads((tmp_path / "saved_models" / "dcgan-1" / "config.json").read_text())
+    config = json.loads(folders.config.read_text())
     assert config["data_set"]["held_out"] == held_out(20, 0.3).tolist()
     assert config["data_set"]["pictures"] == 20
 
 
-def test_other_pictures_are_scored_anew_and_what_was_best_is_kept(tmp_path):
+def test_other_pictures_are_scored_anew_and_what_was_best_is_kept(place, monkeypatch, capsys):
+    monkeypatch.setattr(best_networks, "FEWEST_SCORED", 8)
     for name, seed in (("a", 0), ("b", 7)):
-        write_dataset(tmp_path / f"{name}.h5", blobs(200, seed=seed), [""] * 200)
-    options = [*TINY, "--holdout", "0.3", "--score", "kid", "--score-interval", 3]
-    first = run_script("dcgan.py", *options, "--data", "a.h5", "--steps", 3, folder=tmp_path)
-    assert first.returncode == 0, first.stderr
-    models = tmp_path / "saved_models" / "dcgan-1"
-    before = (models / "best" / "generator.keras").read_bytes()
-    reals = tmp_path / "images" / "dcgan-1" / "reals.png"
-    were = reals.read_bytes()
-    resume = ["dcgan.py", "--resume", "dcgan-1"]
-    result = run_script(*resume, "--data", "b.h5", "--steps", 6, folder=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert "other pictures than up to step 3: the search for the best networks" in result.stdout
+        write_dataset(f"{name}.h5", blobs(30, seed=seed), [""] * 30)
+    models = Path("saved_models/stub-1")
+    best, reals = models / "best", Path("images/stub-1/reals.png")
+
+    def resume(*arguments: object) -> str:
+        train("--resume", "stub-1", *arguments)
+        return capsys.readouterr().out
+
+    def best_step(folder: Path) -> int:
+        return json.loads((folder / "score.json").read_text())["step"]
+
+    train("--holdout", 0.3, "--score", "kid", "--score-interval", 3, "--data", "a.h5", "--steps", 3)
+    before, were = (best / "generator.keras").read_bytes(), reals.read_bytes()
+    assert "other pictures than up to step 3: the search for the best networks" in resume(
+        "--data", "b.h5", "--steps", 6
+    )
     assert (models / "best-before-3" / "generator.keras").read_bytes() == before
-    assert json.loads((models / "best" / "score.json").read_text())["step"] == 6
+    assert best_step(best) == 6
     assert were != (are := reals.read_bytes())
     reals.unlink()
     # Another spelling of the same file is no other set.
-    result = run_script(*resume, "--data", "./b.h5", "--steps", 7, folder=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert "other pictures" not in result.stdout
-    assert json.loads((models / "best" / "score.json").read_text())["step"] == 6
+    assert "other pictures" not in resume("--data", "./b.h5", "--steps", 7)
+    assert best_step(best) == 6
     config = json.loads((models / "config.json").read_text())
     assert config["data_set"]["pictures_since"] == 3
     assert reals.read_bytes() == are
     # What another score has chosen is not lost either.
-    result = run_script(*resume, "--score", "swd", "--steps", 9, folder=tmp_path)
-    assert result.returncode == 0, result.stderr
     assert (
         "--score swd: the best networks so far, of step 6, were chosen by another score, and stay "
-        "as saved_models/dcgan-1/best-before-7" in result.stdout
-    )
-    steps = [
-        json.loads((models / name / "score.json").read_text())["step"]
-        for name in ("best-before-3", "best-before-7", "best")
-    ]
-    assert steps == [3, 6, 9]
+        "as saved_models/stub-1/best-before-7"
+    ) in resume("--score", "swd", "--steps", 9)
+    folders = ("best-before-3", "best-before-7", "best")
+    assert [best_step(models / name) for name in folders] == [3, 6, 9]
     # Nor if the run goes back behind it and is told so a second time.
     for step in (8, 9):
         (models / "checkpoints" / f"step_{step:07}.npz").unlink(missing_ok=True)
-    result = run_script(*resume, "--score", "kid", "--steps", 8, folder=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert "stay as saved_models/dcgan-1/best-before-7-2" in result.stdout
-    assert json.loads((models / "best-before-7" / "score.json").read_text())["step"] == 6
+    assert "stay as saved_models/stub-1/best-before-7-2" in resume("--score", "kid", "--steps", 8)
+    assert best_step(models / "best-before-7") == 6
 
 
-def test_a_resumed_run_keeps_its_own(tmp_path, data_file):
-    arguments = [*SOME, "--data", data_file]
-    assert run_script("dcgan.py", *arguments, "--steps", 2, folder=tmp_path).returncode == 0
-    path = tmp_path / "saved_models" / "dcgan-1" / "config.json"
+def test_a_resumed_run_keeps_its_own(place, data_file, capsys):
+    path = train("--holdout", 0.3, "--data", data_file, "--steps", 2).config
     config = json.loads(path.read_text())
     config["data_set"]["held_out"] = [0, 1, 2]
     path.write_text(json.dumps(config))
-    result = run_script("dcgan.py", "--resume", "dcgan-1", "--steps", 4, folder=tmp_path)
-    assert "17 pictures and 3 held out" in result.stdout
+    train("--resume", "stub-1", "--steps", 4)
+    assert "17 pictures and 3 held out" in capsys.readouterr().out
     assert json.loads(path.read_text())["data_set"]["held_out"] == [0, 1, 2]
-    changed = run_script(
-        "dcgan.py", "--resume", "dcgan-1", "--holdout", 0, "--steps", 5, folder=tmp_path
-    )
-    assert changed.returncode == 2
-    assert changed.stderr == (
-        "dcgan.py: error: --holdout 0.0: run dcgan-1 has 0.3, which a resumed run keeps; leave the "
-        "option out or start a new run\n"
+    with pytest.raises(UserError) as changed:
+        train("--resume", "stub-1", "--holdout", 0, "--steps", 5)
+    assert str(changed.value) == (
+        "--holdout 0.0: run stub-1 has 0.3, which a resumed run keeps; leave the option out or "
+        "start a new run"
     )
     path.write_text(json.dumps(config | {"data_set": config["data_set"] | {"held_out": [99]}}))
-    damaged = run_script("dcgan.py", "--resume", "dcgan-1", "--steps", 5, folder=tmp_path)
-    assert damaged.stderr == (
-        "dcgan.py: error: --resume dcgan-1: its config.json is damaged: held_out names pictures "
-        "beyond the 20 there are\n"
+    with pytest.raises(UserError) as damaged:
+        train("--resume", "stub-1", "--steps", 5)
+    assert str(damaged.value) == (
+        "--resume stub-1: its config.json is damaged: held_out names pictures beyond the 20 there "
+        "are"
     )
 
 
-def test_too_few_pictures_are_left(tmp_path, data_file):
-    result = run_script("dcgan.py", *SOME, "--data", data_file, "--batch-size", 16, folder=tmp_path)
-    assert result.returncode == 2
-    assert result.stderr == (
-        f"dcgan.py: error: --batch-size 16: a step takes 16 pictures, and {data_file} has 14 "
-        "besides 6 held out; expected at most 14\n"
+def test_too_few_pictures_are_left(place, data_file):
+    with pytest.raises(UserError) as refused:
+        train("--holdout", 0.3, "--data", data_file, "--batch-size", 8, "--batches", 2)
+    assert str(refused.value) == (
+        f"--batch-size 8: a step takes 16 pictures, and {data_file} has 14 besides 6 held out; "
+        "expected at most 7"
     )

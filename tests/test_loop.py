@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import resource
 import sys
 from pathlib import Path
 
@@ -11,17 +12,20 @@ import numpy as np
 import pytest
 
 from tests.conftest import blobs
-from tests.stub import Hyperparameters, Stub
+from tests.stub import Hyperparameters, Stub, train
 from utils import backend
 from utils.common.errors import RunError
 from utils.data.dataset import Dataset
-from utils.training.best import BestNetworks
+from utils.training.best import BestNetworks, Scoring
 from utils.training.method import discriminator_name, trained_networks
 from utils.training.probing import RunProbe
 from utils.training.progress import Progress, ProgressBar
 from utils.training.record import Record
+from utils.training.report import Report
 from utils.training.trainer import Trainer
 from utils.training.writer import BackgroundWriter
+
+COMPILE = backend.compile_step
 
 
 @pytest.fixture(autouse=True)
@@ -66,10 +70,32 @@ def test_images_come_back_from_the_device_as_they_were():
 def test_samples_are_made_by_whole_batches_of_the_average():
     trainer = trainer_of(blobs(6))
     latents = np.random.default_rng(0).standard_normal((6, 5)).astype(np.float32)
-    images = np.asarray(trainer.method.average.network(latents))
-    expected = np.clip(np.rint(images * 127.5 + 127.5), 0, 255)
-    assert np.abs(trainer.sample(latents) - expected).max() <= 1
+    sampled, average = trainer.sample(latents), trainer.method.average.network
+    normalization = average.layers[1]
+    # Of what it is made ready with, 32 vectors of N(0, 1).
+    assert 0 < np.abs(np.asarray(normalization.moving_mean)).max() < 0.7
+    expected = np.clip(np.rint(np.asarray(average(latents)) * 127.5 + 127.5), 0, 255)
+    assert np.abs(sampled - expected).max() <= 1
     assert len(trainer.first_pictures(99)) == 6
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads memory from /proc")
+def test_memory_does_not_grow_over_2000_steps(tmp_path, data_file, monkeypatch):
+    memory: list[int] = []
+
+    def measure(_: Path) -> None:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        memory.append(pages * resource.getpagesize())
+
+    monkeypatch.setattr(backend, "compile_step", COMPILE)
+    monkeypatch.setattr(Report, "now_and_then", lambda _: None)
+    train(
+        "--data", data_file, "--steps", 3500, "--sample-interval", 500, "--images-dir", tmp_path,
+        "--checkpoint-interval", 500, "--models-dir", tmp_path, on_grid=measure,
+    )  # fmt: skip
+    # The first 1,500 steps fill caches.
+    assert len(memory) == 8
+    assert memory[7] - memory[3] < 4e6, memory
 
 
 def test_the_network_that_answers_is_the_one_that_is_no_generator():
@@ -186,6 +212,16 @@ def test_a_scalar_that_is_not_finite_is_told_with_its_step(tmp_path, value):
 
 
 # Scores -----------------------------------------------------------------------------------------
+
+
+def test_there_is_a_score_where_enough_pictures_are_held_out():
+    trainer = trainer_of(blobs(9), score="kid")
+    best = BestNetworks(Path("best"), "kid", BackgroundWriter())
+    held_out = Dataset(blobs(50, seed=1), [])
+    assert Scoring(trainer, held_out, best).column == "kid"
+    assert Scoring(trainer, held_out.part(np.arange(49)), best).column == ""
+    assert Scoring(trainer, None, best).column == ""
+    assert Scoring(trainer_of(blobs(9), score="none"), held_out, best).column == ""
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 
 import dcgan
 from tests.conftest import TINY, blobs
-from tests.test_runs import assert_same_state, read_history
+from tests.run_files import assert_same_state, read_history
 from utils.common.errors import RunError, UserError
 from utils.data.hdf5 import read_dataset, write_dataset
 from utils.data.opening import open_dataset

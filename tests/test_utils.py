@@ -1,21 +1,17 @@
-"""The small rooms: labels, files, errors, history, hyperparameters, the loop's arithmetic."""
+"""Labels, files, errors, history: small things of several rooms."""
 
 from __future__ import annotations
 
 import csv
 import os
-import re
-import subprocess
 import sys
 import time
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import REPOSITORY, TINY
 from utils.common.errors import RunError, UserError, one_line_errors
 from utils.common.files import atomic_path, remove_leftovers
 from utils.models.recipes import noisy_labels, smooth_labels
@@ -177,43 +173,3 @@ def test_long_curves_are_thinned_by_means():
     np.testing.assert_array_equal(thinned[:2], [[0.5, 1], [2.5, 1]])
     assert len(thinned) == MOST_POINTS
     assert len(thin(np.zeros((5, 2)))) == 5
-
-
-MEASURE_MEMORY = """
-import sys
-import time
-from pathlib import Path
-sys.path.insert(0, sys.argv.pop(1))
-import dcgan
-from utils.training.report import Report
-from utils.training.samples import Samples
-
-draw = Samples.draw
-
-def draw_and_measure(self):
-    draw(self)
-    pages = Path("/proc/self/statm").read_text().split()[1]
-    print("memory", self._trainer.progress.step, int(pages) * 4096)
-
-Samples.draw = draw_and_measure
-# Plots are made by the clock, not by the step; matplotlib's memory comes and goes with them.
-Report._curves = lambda *_: None
-dcgan.main()
-"""
-
-
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads memory from /proc")
-def test_memory_does_not_grow_over_2000_steps(tmp_path, data_file):
-    arguments = ["--data", data_file, "--steps", "3500", "--sample-interval", "500",
-                 "--checkpoint-interval", "500"]  # fmt: skip
-    result = subprocess.run(
-        [sys.executable, "-c", MEASURE_MEMORY, REPOSITORY, *TINY, *arguments],
-        cwd=tmp_path, capture_output=True, text=True,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    memory = {
-        int(step): int(size) for step, size in re.findall(r"memory (\d+) (\d+)", result.stdout)
-    }
-    assert list(memory) == list(range(0, 3501, 500))
-    # The first 1,500 steps fill caches. Measured after that: 0.2 MB in 2,000 steps.
-    assert memory[3500] - memory[1500] < 4e6, memory

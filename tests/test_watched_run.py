@@ -15,8 +15,8 @@ import pytest
 import dcgan
 from tests.conftest import TINY
 from tests.events import assert_same_curves, assert_same_grids
+from tests.run_files import assert_same_state, read_answers
 from tests.test_page import data_in
-from tests.test_runs import assert_same_state, read_answers
 from utils.training.signals import StopRequest
 from utils.watching import alarms
 from utils.watching.rules import Limits

@@ -12,7 +12,7 @@ from keras import layers, ops
 
 import wgan
 from tests.conftest import blobs, run_script
-from tests.test_runs import read_history
+from tests.run_files import read_history
 from utils import backend
 
 TINY = [

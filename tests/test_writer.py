@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -13,11 +12,12 @@ import keras
 import numpy as np
 import pytest
 
-from tests.conftest import REPOSITORY, TINY, blobs
-from tests.stub import Hyperparameters, Stub
-from tests.test_runs import assert_same_state, read_state
+from tests.conftest import blobs
+from tests.run_files import assert_same_state, read_state
+from tests.stub import Hyperparameters, Stub, train
 from utils.common.errors import RunError
 from utils.data.dataset import Dataset
+from utils.training.checkpoints import Checkpoints
 from utils.training.folders import Folders
 from utils.training.loop import Loop
 from utils.training.split import Split
@@ -196,62 +196,56 @@ def test_weights_that_are_not_finite_are_told_after_the_last_checkpoint_is_whole
     loop.writer.close()
 
 
-SLOW_DISK = """
-import sys, time
-sys.path.insert(0, sys.argv.pop(1))
-import dcgan
-from utils.training import checkpoints
-
-save = checkpoints.Checkpoints.save
-
-def slow_save(self, step, *rest):
-    if step:
-        print("saving", step, flush=True)
-        time.sleep(1)
-    save(self, step, *rest)
-
-checkpoints.Checkpoints.save = slow_save
-dcgan.main()
-"""
-
-
 @pytest.mark.parametrize("interrupts", [1, 2])
-def test_ctrl_c_during_a_slow_write(tmp_path, data_file, interrupts):
-    arguments = [*TINY, "--data", data_file, "--epochs", "0", "--checkpoint-interval", "10"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", SLOW_DISK, REPOSITORY, *map(str, arguments)],
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
-    )  # fmt: skip
-    while not process.stdout.readline().startswith("saving 10"):
-        assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    if interrupts == 2:
-        time.sleep(0.3)
-        process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=600)
-    assert "Traceback" not in errors
-    saved = tmp_path / "saved_models" / "dcgan-1"
-    steps = [int(path.stem[5:]) for path in sorted((saved / "checkpoints").glob("step_*.npz"))]
+def test_ctrl_c_during_a_slow_write(place, monkeypatch, capsys, data_file, interrupts):
+    """The first lets it be finished; a second drops what waits behind it."""
+    writing, go = threading.Event(), threading.Event()
+    save, one_step = Checkpoints.save, Trainer.one_step
+
+    def slow_save(self: Checkpoints, step: int, *rest: object) -> None:
+        if step == 5:
+            writing.set()
+            go.wait(30)
+        save(self, step, *rest)
+
+    def interrupted_step(self: Trainer) -> dict[str, object]:
+        scalars = one_step(self)
+        if self.progress.step == 6:
+            assert writing.wait(30)
+            signal.raise_signal(signal.SIGINT)
+            then = go.set if interrupts == 1 else lambda: os.kill(os.getpid(), signal.SIGINT)
+            threading.Timer(0.1, then).start()
+        return scalars
+
+    monkeypatch.setattr(Checkpoints, "save", slow_save)
+    monkeypatch.setattr(Trainer, "one_step", interrupted_step)
+    options = ["--data", data_file, "--epochs", 0, "--checkpoint-interval", 5]
+    models = Path("saved_models/stub-1")
     if interrupts == 1:
-        assert process.returncode == 0, errors
-        assert f"stopped by SIGINT at step {steps[-1]} " in output
-        network = keras.models.load_model(saved / "generator.keras")
-        state = read_state(saved / "checkpoints" / f"step_{steps[-1]:07d}.npz")
+        train(*options)
+        assert "stopped by SIGINT at step 6 " in capsys.readouterr().out
+        assert Checkpoints(models / "checkpoints", 3).steps() == [0, 5, 6]
+        network = keras.models.load_model(models / "generator.keras")
+        state = read_state(models / "checkpoints" / "step_0000006.npz")
         np.testing.assert_array_equal(state["average/0000"], np.array(network.variables[0]))
     else:
-        assert process.returncode == 1
-        assert "stopped at once; the checkpoint of step " in errors
-    assert not list(saved.rglob(".*"))
+        with pytest.raises(RunError) as stopped:
+            train(*options)
+        assert str(stopped.value) == (
+            "stopped at once; the checkpoint of step 0 is intact; go on with: python stub.py "
+            "--resume stub-1"
+        )
+        go.set()
+        until(lambda: not [each for each in threading.enumerate() if each.name == "writer"])
+        assert Checkpoints(models / "checkpoints", 3).steps() == [0, 5]
+    assert not list(models.rglob(".*"))
 
 
-def test_a_slow_disk_changes_nothing(tmp_path, data_file):
-    arguments = [*TINY, "--data", data_file, "--steps", "12", "--checkpoint-interval", "5"]
-    for name, start in (
-        ("quick", [REPOSITORY / "dcgan.py"]),
-        ("slow", ["-c", SLOW_DISK, REPOSITORY]),
-    ):
-        command = [sys.executable, *start, *arguments, "--run-name", name]
-        subprocess.run([*map(str, command)], cwd=tmp_path, check=True, capture_output=True)
+def test_a_slow_disk_changes_nothing(place, monkeypatch, data_file):
+    options = ["--data", data_file, "--steps", 12, "--checkpoint-interval", 5]
+    train(*options, "--run-name", "quick")
+    save = Checkpoints.save
+    monkeypatch.setattr(Checkpoints, "save", lambda *given: (time.sleep(0.05), save(*given)))
+    train(*options, "--run-name", "slow")
     last = Path("checkpoints", "step_0000012.npz")
-    assert_same_state(tmp_path / "saved_models/quick" / last, tmp_path / "saved_models/slow" / last)
+    assert_same_state(Path("saved_models/quick", last), Path("saved_models/slow", last))
