@@ -188,7 +188,7 @@ def test_a_batch_without_equal_shares(tmp_path):
     )
     assert message == (
         "dcgan.py: error: --batch-size 5: --devices all splits it among the 2 devices found; "
-        "wanted is a multiple of 2\n"
+        "expected a multiple of 2\n"
     )
 
 
