@@ -21,9 +21,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.race.contestants import slug
+from benchmarks.race.files import read_json, write_json
+from benchmarks.race.tables import markdown
+from benchmarks.race.timing import REPOSITORY
 from utils.watching.alarms import Alarm, Health
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 BASE = (
     "--generator-filters 16 --batch-size 16 --precision float32 --score-interval 500 "
     "--sample-interval 500 --checkpoint-interval 2000"
@@ -37,7 +40,7 @@ class Case:
     name: str
     flags: str
     expected: tuple[str, ...] = ()
-    """Alarms of which at least one must come; if empty, none may come."""
+    """At least one of these alarms must come; if empty, none may come."""
     script: str = "dcgan.py"
     preset: str = "plain"
     """Of dcgan.py: what the flags are added to."""
@@ -88,21 +91,10 @@ CASES = (
 SEEDS = {"choose": (0,), "prove": (1,)}
 
 
-def folder_of(case: Case, data: str, size: int, seed: int) -> str:
-    """The name of a run."""
-    return "-".join(["".join(c if c.isalnum() else "-" for c in case.name), Path(data).stem,
-                     str(size), str(seed)])  # fmt: skip
-
-
-def prefix_of(case: Case) -> str:
-    """The beginning of the names of its runs."""
-    return folder_of(case, "", 0, 0).removesuffix("-0-0")
-
-
 def train(case: Case, data: str, size: int, seed: int, folder: Path) -> None:
     """Make the run, or resume it, unless it is complete."""
-    name = folder_of(case, data, size, seed)
-    done = folder / f"{name}.done"
+    name = f"{slug(case.name)}-{Path(data).stem}-{size}-{seed}"
+    done = folder / f"{name}.json"
     if done.exists():
         return
     where = ["--images-dir", str(folder / "images"), "--models-dir", str(folder / "models")]
@@ -118,7 +110,7 @@ def train(case: Case, data: str, size: int, seed: int, folder: Path) -> None:
     (folder / f"{name}.log").write_text(result.stdout + result.stderr)
     if result.returncode not in (0, 1):  # 1: a loss became NaN
         raise SystemExit(f"{name} failed: {result.stderr.strip().splitlines()[-1]}")
-    done.touch()
+    write_json(done, {"training": case.name, "seed": seed, "data": f"{Path(data).stem}-{size}"})
 
 
 def alarms_of(folder: Path, name: str) -> tuple[list[Alarm], int]:
@@ -141,27 +133,21 @@ def verdict(case: Case, alarms: list[Alarm], ended_early: bool) -> str:
 
 
 def table(folder: Path) -> str:
-    """All runs in the folder, in Markdown."""
-    lines = [
-        "| training | seed | data | alarms, and the step at which they came | result |",
-        "|---|---|---|---|---|",
-    ]
+    """All complete runs in the folder, in Markdown."""
+    lines = [["training", "seed", "data", "alarms, and the step at which they came", "result"]]
+    runs = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
     for case in CASES:
-        for done in sorted(folder.glob("*.done")):
-            name = done.stem
-            # "defaults" begins the names of others as well.
-            found = [each for each in CASES if name.startswith(prefix_of(each))]
-            if not found or max(found, key=lambda each: len(each.name)) != case:
+        for name, run in runs.items():
+            if run["training"] != case.name:
                 continue
-            *data, _, seed = name.removeprefix(prefix_of(case)).split("-")
             alarms, last = alarms_of(folder, name)
             raised = "; ".join(
                 f"{alarm.name} {alarm.step:,}" + (f" (over {alarm.over:,})" if alarm.over else "")
                 for alarm in alarms
             )
             outcome = verdict(case, alarms, last < case.steps)
-            lines.append(f"| {case.name} | {seed} | {'-'.join(data)} | {raised} | {outcome} |")
-    return "\n".join(lines)
+            lines.append([case.name, str(run["seed"]), run["data"], raised, outcome])
+    return markdown(lines)
 
 
 def main() -> None:

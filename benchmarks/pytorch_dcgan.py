@@ -103,7 +103,7 @@ def make_step(
     real_label = torch.ones(batch_size, device=device)
     fake_label = torch.zeros(batch_size, device=device)
 
-    def judge(batch: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    def loss_of(batch: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
             logits = discriminator(batch)
         return criterion(logits.flatten().float(), label)
@@ -114,18 +114,18 @@ def make_step(
 
         # (1) Update D: maximise log D(x) + log(1 - D(G(z))).
         discriminator.zero_grad()
-        real_loss = judge(real_images, real_label)
+        real_loss = loss_of(real_images, real_label)
         real_loss.backward()
         latents = torch.randn(batch_size, latent_dim, 1, 1, device=device)
         with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
             fake_images = generator(latents)
-        fake_loss = judge(fake_images.detach(), fake_label)
+        fake_loss = loss_of(fake_images.detach(), fake_label)
         fake_loss.backward()
         discriminator_optimizer.step()
 
         # (2) Update G: maximise log D(G(z)).
         generator.zero_grad()
-        generator_loss = judge(fake_images, real_label)
+        generator_loss = loss_of(fake_images, real_label)
         generator_loss.backward()
         generator_optimizer.step()
         return real_loss.item() + fake_loss.item(), generator_loss.item()

@@ -1,4 +1,4 @@
-"""Time of one step of wgan.py beside a plain TensorFlow loop: same networks, batch and machine.
+"""Time of one step of wgan.py and of a plain TensorFlow loop: same networks, batch and machine.
 
     python benchmarks/wgan_step_time.py                     # both constraints, three sizes
     python benchmarks/wgan_step_time.py --only penalty-64 --rounds 9

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -208,7 +209,7 @@ def test_a_run_is_trained_from_moment_to_moment(run):
     assert not run.is_done()
     assert end_of(lambda: work.send(leave_scores(scoring, 70.0))) == ""
     assert run.is_done()
-    assert run.outcome() == "kid 70, swd 20, f_score 0.5"
+    assert run.outcome() == "kid 70, swd 20.0, f_score 0.50"
     (found,), floor = collect([run])
     assert found.curve("kid") == [(30, 90), (60, 80), (120, 70)]
     assert found.current[1]["kid"] == 140
@@ -322,6 +323,30 @@ def test_runs_at_a_time_share_the_cores(tmp_path):
     # A core each, even where fewer are asked for.
     assert answers(2, 1) == [["1", "1", first], ["1", "1", second]]
     assert answers(1, 1) == [["1", "1", first]]
+
+
+class Interruption(Run):
+    """A process that sends Ctrl-C to the benchmark and waits for its own end."""
+
+    def carry_out(self) -> Work:
+        code = "import os, signal; os.kill(os.getppid(), signal.SIGINT); signal.pause()"
+        ended = yield Command(["-c", code], self.log)
+        self.result.write_text(str(ended.code))
+        yield Command(["-c", "not reached"], self.log)
+        return ""
+
+
+@pytest.mark.skipif(not hasattr(signal, "pause"), reason="Windows has no such signals")
+def test_ctrl_c_stops_the_runs_and_starts_no_other(tmp_path, capsys):
+    make_folders(tmp_path)
+    runs = [Interruption(OTHER, seed, [], 0.1, (Moment(30, 300),), tmp_path) for seed in range(2)]
+    before = signal.getsignal(signal.SIGINT)
+    with lock_folder(tmp_path) as lock, pytest.raises(KeyboardInterrupt):
+        run_all(runs, 1, lock, 1)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert runs[0].result.read_text() == str(-signal.SIGTERM)
+    assert not runs[1].log.exists()
+    assert "batch-32-0: stopping; once more ends it at once" in capsys.readouterr().out
 
 
 # ------------------------------------------------------------------------------------------------

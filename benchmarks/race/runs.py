@@ -14,6 +14,7 @@ from benchmarks.race.contestants import Contestant
 from benchmarks.race.files import read_json, write_json
 from benchmarks.race.timing import last_line
 from utils.common.files import files_by_step
+from utils.scoring.registry import SCORES
 
 AVERAGED, CURRENT = "last, averaged", "last, current"
 """What ``evaluate.py`` calls the two generators of the last step."""
@@ -108,7 +109,10 @@ class Run:
         if "error" in state:
             return state["error"]
         scores = self.evaluations()[self.last.steps]["scores"][AVERAGED]
-        return ", ".join(f"{name} {scores[name]:.3g}" for name in ("kid", "swd", "f_score"))
+        return ", ".join(
+            f"{name} {scores[name]:,.{SCORES[name].decimals}f}"
+            for name in ("kid", "swd", "f_score")
+        )
 
     def carry_out(self) -> Work:
         """Train from moment to moment, and score at each."""
