@@ -33,6 +33,11 @@ DEFAULT, OTHER = Contestant("default"), Contestant("batch 32", "--batch-size 32"
 THIRD, UNKNOWN = Contestant("24 filters", "--generator-filters 24"), Contestant("x", "--y 1")
 PAPER, FITTED = (Contestant(name, recipe="paper dcgan") for name in ("Paper DCGAN", "fitted"))
 
+needs_two_cores = pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2,
+    reason="needs two cores to share out",
+)
+
 
 def make_race(folder: Path, **changes: Any) -> Race:
     return Race(
@@ -142,20 +147,21 @@ def test_a_folder_keeps_its_settings(tmp_path):
             make_race(tmp_path, settings={option: value}).settle()
 
 
+@needs_two_cores
 def test_steps_are_timed_in_a_process_on_its_cores(tmp_path, monkeypatch):
-    environments, pinned = [], []
+    seen = []
     start = timing.subprocess.Popen
 
     def noted(*arguments: Any, **others: Any) -> Any:
-        environments.append(others["env"])
+        seen.append((others["env"]["TF_NUM_INTRAOP_THREADS"], os.sched_getaffinity(0)))
         return start(*arguments, **others)
 
     monkeypatch.setattr(timing.subprocess, "Popen", noted)
-    monkeypatch.setattr(timing, "pin", lambda _, cores: pinned.append(cores))
+    everywhere = os.sched_getaffinity(0)
     nothing = json.dumps({"commands": {}, "turns": 1, "turn_seconds": 0, "clock": "wall"})
-    assert timing.timed_elsewhere(["steps", nothing], tmp_path / "log", [None, None]) == {}
-    assert environments[0]["TF_NUM_INTRAOP_THREADS"] == "2"
-    assert pinned == [[None, None]]
+    assert timing.timed_elsewhere(["steps", nothing], tmp_path / "log", [max(everywhere)]) == {}
+    assert seen == [("1", {max(everywhere)})]
+    assert os.sched_getaffinity(0) == everywhere
     with pytest.raises(RunError, match=r"could not be timed: TypeError: .* \(see .*log\)$"):
         timing.timed_elsewhere(["steps", "{}"], tmp_path / "log", [None])
 
@@ -298,10 +304,7 @@ class Question(Run):
         return "asked"
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2,
-    reason="needs two cores to share out",
-)
+@needs_two_cores
 def test_runs_at_a_time_share_the_cores(tmp_path):
     first, second = map(str, sorted(os.sched_getaffinity(0))[:2])
     make_folders(tmp_path)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from benchmarks.race.runs import Ended, Run
-from benchmarks.race.timing import REPOSITORY, first_cores, pin, threads
+from benchmarks.race.timing import REPOSITORY, first_cores, threads, tied
 from utils.common.files import FolderLock
 
 
@@ -104,7 +104,11 @@ class _Slot:
             return
         if self.requests:
             return
-        with open(command.output, command.mode) as output, open(self.run.log, "a") as errors:
+        with (
+            open(command.output, command.mode) as output,
+            open(self.run.log, "a") as errors,
+            tied(self.cores),
+        ):
             self.process = subprocess.Popen(
                 [sys.executable, *command.arguments],
                 cwd=REPOSITORY, env=os.environ | threads(len(self.cores)),
@@ -112,7 +116,6 @@ class _Slot:
                 # Held until all of them have ended, so that nobody else goes on with their runs.
                 pass_fds=self.lock.descriptors,
             )  # fmt: skip
-        pin(self.process.pid, self.cores)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +47,18 @@ def first_cores(number: int, option: str = "--jobs") -> list[int | None]:
     return [None] * number if found is None else found[:number]
 
 
-def pin(pid: int, cores: Sequence[int | None]) -> None:
-    """Tie a process that has just started, and the threads it will start, to some cores."""
+@contextlib.contextmanager
+def tied(cores: Sequence[int | None]) -> Iterator[None]:
+    """Tie the processes that are started in this block to some cores."""
     known = {core for core in cores if core is not None}
+    before = os.sched_getaffinity(0) if known else set()
     if known:
-        with contextlib.suppress(ProcessLookupError):
-            os.sched_setaffinity(pid, known)
+        os.sched_setaffinity(0, known)  # of this thread, which they inherit
+    try:
+        yield
+    finally:
+        if known:
+            os.sched_setaffinity(0, before)
 
 
 def threads(number: int) -> dict[str, str]:
@@ -81,12 +87,12 @@ def timed_elsewhere(arguments: Sequence[str], log: Path, cores: Sequence[int | N
         RunError: the process failed; its errors are in the log.
     """
     with open(log, "w") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.race.timing", *arguments],
-            cwd=REPOSITORY, env=os.environ | threads(len(cores)),
-            stdout=subprocess.PIPE, stderr=errors, text=True,
-        )  # fmt: skip
-        pin(process.pid, cores)
+        with tied(cores):
+            process = subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.race.timing", *arguments],
+                cwd=REPOSITORY, env=os.environ | threads(len(cores)),
+                stdout=subprocess.PIPE, stderr=errors, text=True,
+            )  # fmt: skip
         try:
             output, _ = process.communicate()
         finally:
