@@ -91,7 +91,7 @@ class Scoring:
         Args:
             trainer: draws the samples.
             held_out: the pictures to score with; too few or None are not scored with.
-            best: is told of better networks.
+            best: takes better networks.
         """
         self._trainer, self._best, h = trainer, best, trainer.h
         self.column = ""

@@ -151,12 +151,12 @@ def _assign(arrays: dict[str, np.ndarray], state: State, path: Path) -> None:
         for name, array in arrays.items()
         if not name.startswith("loop/")
     }
-    wanted = {name: tuple(variable.shape) for name, variable in variables.items()}
-    if stored != wanted:
-        odd = min(name for name, _ in stored.items() ^ wanted.items())
+    expected = {name: tuple(variable.shape) for name, variable in variables.items()}
+    if stored != expected:
+        odd = min(name for name, _ in stored.items() ^ expected.items())
         raise UserError(
             f"{path} holds other networks: {odd} is {stored.get(odd, 'missing')} there and "
-            f"{wanted.get(odd, 'missing')} here"
+            f"{expected.get(odd, 'missing')} here"
         )
     for name, variable in variables.items():
         variable.assign(arrays[name])

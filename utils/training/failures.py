@@ -34,7 +34,7 @@ def explained_end(h: RunOptions, saved: Checkpoints) -> Iterator[None]:
     """Turn a failed write, of whatever file of the run, and a second Ctrl-C into one line."""
     try:
         yield
-    except BrokenPipeError:  # nobody reads what is printed: that is no matter of the disk
+    except BrokenPipeError:  # the reader of the output has gone: no matter of the disk
         raise
     except OSError as error:
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

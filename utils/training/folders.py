@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,7 +40,7 @@ def check_folders(h: RunOptions) -> None:
     if is_folder and source in (drawn, *drawn.parents):
         raise UserError(
             f"--images-dir {h.images_dir}: is in --data {h.data}, and what a run draws would be "
-            "trained on; wanted is a folder outside"
+            "trained on; expected a folder outside"
         )
 
 
@@ -72,31 +73,16 @@ class Folders:
             UserError: the name is taken, a folder cannot be made, or the run is being trained.
         """
         automatic = is_new and not h.run_name
-        number = 1
-        while True:
-            if automatic:
-                h.run_name = f"{h.METHOD}-{number}"
-            self.images = Path(h.images_dir, h.run_name)
-            self.models = Path(h.models_dir, h.run_name)
+        numbered = (f"{h.METHOD}-{number}" for number in itertools.count(1))
+        for name in numbered if automatic else (h.run_name,):
+            h.run_name = name
+            self.images, self.models = Path(h.images_dir, name), Path(h.models_dir, name)
             try:
                 self._make(is_new)
                 break
-            except BlockingIOError:
+            except (BlockingIOError, FileExistsError) as error:
                 if not automatic:
-                    raise UserError(
-                        f"{'--run-name' if is_new else '--resume'} {h.run_name}: another process "
-                        "is training it; two would write over each other's files"
-                    ) from None
-                number += 1
-            except FileExistsError as error:
-                # Or another run took the number at this very moment.
-                if not is_new:
-                    raise UserError(
-                        f"--resume {h.run_name}: {error.filename} is not a folder"
-                    ) from None
-                if not automatic:
-                    raise name_is_taken(h, Path(error.filename)) from None
-                number += 1
+                    raise _not_to_be_had(h, is_new, error) from None
             except OSError as error:
                 raise UserError(
                     f"--images-dir {h.images_dir} --models-dir {h.models_dir}: "
@@ -132,7 +118,7 @@ class Folders:
                     made.append(folder)
             self.lock = FolderLock(self.models)
             if is_new and len(made) < len(folders) and not self.lock.is_held:
-                # Who left an empty folder, or is just about to fill it, cannot be told here.
+                # Without locks, an empty folder may be one that another run is about to fill.
                 raise FileExistsError(errno.EEXIST, "exists", str(self.models))
         except OSError:
             for folder in made:
@@ -162,3 +148,15 @@ class Folders:
     def samples(self) -> dict[int, Path]:
         """The sample grids there are, by their steps, in ascending order."""
         return files_by_step(self.images, ".png")
+
+
+def _not_to_be_had(h: RunOptions, is_new: bool, error: OSError) -> UserError:
+    """The error of a run whose folders are not free, or are none."""
+    if isinstance(error, BlockingIOError):
+        return UserError(
+            f"{'--run-name' if is_new else '--resume'} {h.run_name}: another process is training "
+            "it; two would write over each other's files"
+        )
+    if is_new:
+        return name_is_taken(h, Path(error.filename))
+    return UserError(f"--resume {h.run_name}: {error.filename} is not a folder")

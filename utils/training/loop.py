@@ -2,7 +2,7 @@
 
 Nothing here knows a loss, a drawing, a score or the format of a file: the loop says when, and small
 objects do it. They write in the background, so that no step waits for the disk. What Ctrl-C does is
-told in `signals`.
+written down in `signals`.
 """
 
 from __future__ import annotations
@@ -171,6 +171,7 @@ class Loop:
             self.writer.submit(self.report.page)
 
     def _make_steps(self, last: int | None, stop: StopRequest, bar: ProgressBar) -> None:
+        """Make steps until ``last``, or until a stop is requested; then save the run."""
         h, progress = self.h, self.progress
         started = time.monotonic() - progress.seconds
         while not stop.requested and (last is None or progress.step < last):

@@ -73,7 +73,7 @@ def read_best(folder: Path, names: Iterable[str] | None = None) -> dict[str, flo
 
     Args:
         folder: the networks'.
-        names: scores that are wanted; None takes those that are there.
+        names: of the scores to read; None reads all that are there.
 
     Returns:
         The step and the scores of these names; empty where one of them is missing.

@@ -93,7 +93,7 @@ class BackgroundWriter:
             if kind is None:
                 self.flush()
             elif issubclass(kind, Exception):
-                with contextlib.suppress(Exception):  # what came first is what is told
+                with contextlib.suppress(Exception):  # the first error is the one that is raised
                     self.flush()
         finally:
             self.close()
