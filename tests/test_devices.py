@@ -54,7 +54,7 @@ def runs(tmp_path_factory, data_file) -> Path:
     What the compiler made of the second is in ``compiled/``.
     """
     folder = tmp_path_factory.mktemp("devices")
-    arguments = [*NOISY, "--data", data_file, "--checkpoint-interval", 4]
+    arguments = [*NOISY, "--data", data_file, "--checkpoint-interval", 4, "--keep-checkpoints", 4]
     train(*arguments, "--steps", 8, "--run-name", "one", folder=folder, devices=1)
     flags = f"--xla_dump_to={folder / 'compiled'} --xla_dump_hlo_as_text"
     output = train(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 import resource
+import signal
 import sys
 from pathlib import Path
 
@@ -12,18 +14,26 @@ import numpy as np
 import pytest
 
 from tests.conftest import blobs
+from tests.run_files import read_rows
 from tests.stub import Hyperparameters, Stub, train
 from utils import backend
+from utils.common import grids
 from utils.common.errors import RunError
 from utils.data.dataset import Dataset
+from utils.models.adversarial import kernel_size
 from utils.training.best import BestNetworks, Scoring
+from utils.training.folders import Folders
+from utils.training.health import HealthCheck
 from utils.training.method import discriminator_name, trained_networks
 from utils.training.probing import RunProbe
 from utils.training.progress import Progress, ProgressBar
 from utils.training.record import Record
 from utils.training.report import Report
+from utils.training.signals import StopRequest
 from utils.training.trainer import Trainer
 from utils.training.writer import BackgroundWriter
+from utils.watching.alarms import Alarm, Health
+from utils.watching.answers import Answers
 
 COMPILE = backend.compile_step
 
@@ -242,3 +252,64 @@ def test_a_better_network(score, better, worse):
         best.found = {"step": 1, **found}
         assert best.is_beaten_by(given) == expected
         assert not best.is_beaten_by(found)
+
+
+# Health -----------------------------------------------------------------------------------------
+
+
+def test_health_is_of_the_time_since_the_row_before(tmp_path, monkeypatch):
+    trainer = trainer_of(blobs(8), images_dir=str(tmp_path / "i"), models_dir=str(tmp_path / "m"))
+    folders, said = Folders(trainer.h, is_new=True), []
+    for step, shade in ((0, 100), (5, 110), (15, 125)):
+        grids.save_png(folders.sample(step), np.full((8, 8, 3), shade, np.uint8))
+    answers, health = Answers(folders.answers), Health(folders.health)
+    with BackgroundWriter() as writer:
+        record = Record(folders.history, writer)
+        for table in (answers, health):
+            table.resume(-1)
+        check = HealthCheck(trainer, folders, writer, record, answers, health)
+        check.check({}, said.append)
+        writer.flush()
+        for step, d_real in ((2, 0.25), (4, 0.75), (6, 0.9)):
+            record.add(step, {"d_real": d_real, "g_gradient_first": 2.0})
+            record.fetch(step)
+            record.write(Progress(8, 0, 4, step=step), {})
+        trainer.progress.step = 5
+        asked = {"training": 1.0, "held out": 0.75, "generated": 0.0}
+        answers.add(5, {kind: np.array([x - 0.01, x + 0.01] * 9) for kind, x in asked.items()})
+        alarm = Alarm("x", since=4, step=5, message="less x", advice="Try more x")
+        over = dataclasses.replace(alarm, step=4, over=5)
+        monkeypatch.setattr(
+            health, "alarms", lambda: [dataclasses.replace(over, over=4), over, alarm]
+        )
+        check.check({"kid": 3.0, "diversity": 0.6, "diversity_reals": 0.2}, said.append)
+    first, second = read_rows(folders.health)
+    assert (first["step"], first["change"], first["d_real"]) == ("0", "nan", "nan")
+    sizes = [kernel_size(trainer.method.generator), kernel_size(trainer.method.examiner)]
+    for row in (first, second):
+        found = [float(row["generator_weights"]), float(row["judge_weights"])]
+        assert found == pytest.approx(sizes, rel=1e-5)
+    measured = {
+        "kid": 3, "alikeness": 0.5, "d_real": 0.5, "gradient_first": 2, "change": 10,
+        "overfitting": 0.25,
+    }  # fmt: skip
+    assert {name: float(second[name]) for name in measured} == pytest.approx(measured)
+    assert said == [
+        "step 5: x, said at step 4, is over.",
+        "ALARM at step 5: less x (since step 4). Try more x.",
+    ]
+
+
+# Stopping ---------------------------------------------------------------------------------------
+
+
+def test_only_a_second_ctrl_c_stops_at_once():
+    before = signal.getsignal(signal.SIGTERM)
+    with StopRequest() as stop:
+        assert stop.requested == ""
+        for _ in range(2):
+            signal.raise_signal(signal.SIGTERM)
+        assert stop.requested == "SIGTERM"
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGTERM) == before

@@ -252,10 +252,10 @@ def test_what_a_kill_leaves_half_done_is_made_again(place, monkeypatch, data_fil
         raise KilledError
 
     with monkeypatch.context() as patch:
-        at_step(patch, 15, kill)
+        at_step(patch, 18, kill)
         with pytest.raises(KilledError):
             train(*RESUMABLE, "--data", data_file)
-    assert max(CHECKPOINTS.iterdir()).name == "step_0000012.npz"
+    assert max(CHECKPOINTS.iterdir()).name == "step_0000016.npz"
     # A row beyond the checkpoint and half a row, a picture and half a file.
     images = place / "images" / "stub-1"
     with open(images / "history.csv", "a") as file:
@@ -354,6 +354,7 @@ def test_killed_before_the_first_checkpoint_a_run_begins_again(place, capsys, da
         capsys.readouterr().out
     )
     assert [row["step"] for row in read_rows(Path("images/stub-1/health.csv"))] == ["0"]
+    assert {step for step, _ in read_answers(Path("images/stub-1"))} == {"0", "3"}
 
 
 @pytest.mark.parametrize("left", ["grids", "history", "best"])
