@@ -37,7 +37,7 @@ from tyro.conf import Positional
 
 from utils.common.errors import RunError, UserError, one_line_errors, printable
 from utils.common.fields import Between, Share
-from utils.common.files import atomic_path, remove_leftovers
+from utils.common.files import atomic_path
 from utils.common.pictures import Colour
 from utils.common.processes import cores, ordered_map
 from utils.data.hdf5 import write_dataset
@@ -292,7 +292,6 @@ def write(
     with ExitStack() as stack:  # all are renamed when the block ends, the data set first
 
         def temporary(path: Path) -> Path:
-            remove_leftovers(path.parent, path.stem)
             return stack.enter_context(atomic_path(path))
 
         report.write(temporary(report_path(output)), heap)

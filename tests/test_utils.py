@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from utils.common.errors import RunError, UserError, one_line_errors
-from utils.common.files import atomic_path, remove_leftovers
+from utils.common.files import FolderLock, atomic_path, remove_leftovers
 from utils.models.recipes import noisy_labels, smooth_labels
 from utils.watching.history import History
 from utils.watching.table import MOST_POINTS, read_rows, thin
@@ -60,17 +60,29 @@ def test_a_file_is_whole_or_as_it_was(tmp_path):
         fail_half_way()
     assert path.read_text() == "whole"
     assert list(path.parent.iterdir()) == [path]
-    killed, at_work = (path.with_name(f".weights-{name}.part.npz") for name in "ab")
-    for leftover in (killed, at_work):
-        leftover.touch()
-    os.utime(killed, (0, time.time() - 4000))
-    remove_leftovers(path.parent, path.stem)
-    assert sorted(path.parent.iterdir()) == [at_work, path]
-    others = path.with_name(".notes.part.txt")
-    others.touch()
+
+
+def test_what_killed_processes_left_goes_and_what_others_work_on_stays(tmp_path):
+    old, new = tmp_path / ".weights-1a.part.npz", tmp_path / ".weights-2b.part.npz"  # as they were
+    others, below = tmp_path / ".notes.part.txt", tmp_path / "deep" / ".film-12345678.part"
+    killed, at_work = tmp_path / ".set-00000000.part", tmp_path / ".set-11111111.part"
+    for path in (old, new, others):
+        path.touch()
+    for folder in (below, killed, at_work):
+        folder.mkdir(parents=True)
+        (folder / "half").touch()
+    os.utime(old, (0, time.time() - 4000))
+    with FolderLock(at_work):
+        # The first file that a process writes into the folder, of whatever name.
+        with atomic_path(tmp_path / ("x" * 255)) as temporary:
+            temporary.touch()
+        assert {at_work, new, others, below} == {
+            path for path in (old, new, others, below, killed, at_work) if path.exists()
+        }
+        remove_leftovers(tmp_path, is_locked=True)
+        assert sorted(tmp_path.glob("**/.*")) == sorted([others, at_work])
     remove_leftovers(tmp_path)
-    assert sorted(path.parent.iterdir()) == [others, path]
-    others.unlink()
+    assert not at_work.exists()
 
 
 def test_a_table_that_somebody_has_changed(tmp_path):

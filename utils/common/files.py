@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import secrets
@@ -75,24 +74,32 @@ class FolderLock:
             self._descriptor = None
 
 
-def remove_leftovers(folder: Path, stem: str = "") -> None:
-    """Remove files and folders that killed processes left, named as `atomic_path` names them.
+def remove_leftovers(folder: Path, is_locked: bool = False) -> None:
+    """Remove what killed processes have left in a folder, named as `temporary_folder` names it.
 
-    Without a stem, everything so named in the folder and below it goes: the caller has locked the
-    folder. With a stem, only what stands in the folder itself and belongs to the file of that stem
-    goes, and only where nobody is at work on it: the `FolderLock` of a folder is free, and a file
-    has not been written for an hour.
+    What somebody is at work on stays: its `FolderLock` is not free. Where there are no such locks,
+    and of files, which older versions left, that is what was written within the last hour.
+
+    Args:
+        folder: may be used by others.
+        is_locked: the caller keeps others out: the folders below are searched as well, and what has
+            no lock goes, however new.
     """
-    found = folder.glob(f".{glob.escape(stem)}-*.part*") if stem else folder.rglob(".*-*.part*")
-    for path in [path for path in found if LEFTOVER.fullmatch(path.name)]:
+    for path in folder.rglob(".*-*.part*") if is_locked else folder.glob(".*-*.part*"):
+        if not LEFTOVER.fullmatch(path.name):
+            continue
         with suppress(OSError):
-            if path.is_dir():
-                lock = FolderLock(path)
-                if lock.is_held:
+            if not path.is_dir():
+                if is_locked or _seconds_old(path) > 3600:
+                    path.unlink()
+                continue
+            with FolderLock(path) as lock:
+                if lock.is_held or is_locked or _seconds_old(path) > 3600:
                     shutil.rmtree(path, ignore_errors=True)
-                lock.release()
-            elif not stem or time.time() - path.stat().st_mtime > 3600:
-                path.unlink()
+
+
+def _seconds_old(path: Path) -> float:
+    return time.time() - max(each.stat().st_mtime for each in (path, *path.glob("*")))
 
 
 def files_by_step(folder: Path, suffix: str) -> dict[int, Path]:
@@ -108,27 +115,55 @@ def files_by_step(folder: Path, suffix: str) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
+_cleared: set[Path] = set()
+"""Folders that this process has removed leftovers from."""
+
+
+@contextmanager
+def temporary_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a hidden folder next to ``path`` for what is to become of it; it goes with the block.
+
+    After a kill, the next process that writes into the same folder removes it.
+
+    Raises:
+        OSError: the folder cannot be made.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if (parent := path.parent.absolute()) not in _cleared:
+        _cleared.add(parent)
+        remove_leftovers(parent)
+    lock = None
+    while lock is None:
+        # As LEFTOVER describes it, and no longer than a name may be.
+        folder = path.parent / f".{path.stem[:40]}-{secrets.token_hex(4)}.part"
+        folder.mkdir()
+        # Before it was locked, another process may have taken it for a leftover.
+        with suppress(BlockingIOError, FileNotFoundError):
+            lock = FolderLock(folder)
+            lock = lock if folder.is_dir() else None
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
+
+
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path next to ``path``; when the block ends well it becomes ``path``.
 
-    The temporary name starts with a dot, ends in ``.part`` plus the suffix of ``path`` (so that
-    libraries that look at the suffix still work) and lies in the same folder, which makes the
-    rename atomic. The file is flushed to the disk before the rename. If the block raises, the
-    temporary file is removed and whatever stood at ``path`` before is untouched.
+    It has the name of ``path``, in a `temporary_folder`. The file is flushed to the disk before it
+    is renamed. If the block raises, the temporary file is removed and whatever stood at ``path``
+    before is untouched.
 
     Raises:
         OSError: the folder cannot be made or written, or the disk is full.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # As LEFTOVER describes it.
-    temporary = path.parent / f".{path.stem}-{secrets.token_hex(4)}.part{path.suffix}"
-    try:
+    with temporary_folder(path) as folder:
+        temporary = folder / path.name
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -69,7 +69,7 @@ def _draw_cache(cache: Path, made_by: str, size: int) -> None:
         raise UserError(
             f"{folder}: cannot be written; expected a folder to keep the drawn data set in"
         )
-    remove_leftovers(folder, cache.stem)
+    remove_leftovers(folder)
     drawn = mechas.draw_dataset(mechas.DEFAULT_COUNT, size, seed=0)
     try:
         write_dataset(cache, *drawn, made_by)

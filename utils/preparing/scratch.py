@@ -7,25 +7,22 @@ import errno
 import json
 import math
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from utils.common.files import FolderLock, remove_leftovers
+from utils.common.files import remove_leftovers, temporary_folder
 from utils.preparing.sources.entries import Attribute
 
 
 @contextlib.contextmanager
 def scratch_folder(output: Path) -> Iterator[Path]:
     """A hidden folder next to ``output``, removed with the block or, after a kill, by the next."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(output.parent, output.stem)
-    name = {"prefix": f".{output.stem}-", "suffix": ".part", "dir": output.parent}
-    with tempfile.TemporaryDirectory(**name) as folder, FolderLock(Path(folder)):
-        yield Path(folder)
+    remove_leftovers(output.parent)
+    with temporary_folder(output) as folder:
+        yield folder
 
 
 @dataclass(frozen=True)

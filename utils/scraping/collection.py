@@ -53,7 +53,7 @@ class Collection:
         try:
             self._pages.parent.mkdir(parents=True, exist_ok=True)
             self._lock = FolderLock(self._pages.parent)
-            remove_leftovers(folder)
+            remove_leftovers(folder, is_locked=True)
             self.journal = Journal(folder / STATE / "journal.jsonl")
         except BlockingIOError:
             raise UserError(f"--output {folder}: another run is collecting into it") from None

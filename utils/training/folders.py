@@ -126,7 +126,7 @@ class Folders:
                     folder.rmdir()
             raise
         for folder in folders.values():
-            remove_leftovers(folder)
+            remove_leftovers(folder, is_locked=True)
 
     @contextlib.contextmanager
     def begun(self) -> Iterator[None]:
