@@ -2,7 +2,8 @@
 
     python prepare_dataset.py data/mahq --output data/mahq-128.h5 --filters mecha --orient --review
 
-Look at data/review.html, click on what is wrong, save its two lists, and prepare once more with
+Look at data/mahq-128.review.html, click on what is wrong, save its two lists, and prepare once
+more with
 
     python prepare_dataset.py … --exclude exclude.txt --include include.txt
     python dcgan.py --data data/mahq-128.h5
@@ -22,7 +23,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -37,7 +38,6 @@ from tyro.conf import Positional
 
 from utils.common.errors import RunError, UserError, one_line_errors, printable
 from utils.common.fields import Between, Share
-from utils.common.files import atomic_path
 from utils.common.pictures import Colour
 from utils.common.processes import cores, ordered_map
 from utils.data.hdf5 import write_dataset
@@ -46,15 +46,13 @@ from utils.preparing.decisions import Picture, decide
 from utils.preparing.examine import Fit, Instructions, Resampling, Task, died, examine
 from utils.preparing.filters import MECHA, Thresholds
 from utils.preparing.orientation import LENGTH, Orientation, orient
-from utils.preparing.output import checked_output, report_path
+from utils.preparing.output import checked_output, report_path, review_paths
 from utils.preparing.overrides import Overrides
 from utils.preparing.report import Report
 from utils.preparing.review import write_contact_sheet, write_page
-from utils.preparing.scratch import ChosenRows, Heap, RowsOnDisk, scratch_folder
+from utils.preparing.scratch import ChosenRows, Heap, RowsOnDisk, move_all, scratch_folder
 from utils.preparing.sources import open_source
 from utils.preparing.sources.entries import EXPECTED, Source
-
-REVIEW = ("review.html", "review.png")
 
 Aspect = Annotated[float, Between(0, 1000)]
 Pixels = Annotated[int, Between(1, 178_956_970)]  # Pillow takes more for a bomb
@@ -130,8 +128,8 @@ class Options:
 
     # Looking.
     review: bool = False
-    """Write review.html, to look through the pictures and overrule decisions, and the contact sheet
-    review.png."""
+    """Write NAME.review.html, to look through the pictures and overrule decisions, and the contact
+    sheet NAME.review.png."""
 
     def check(self) -> None:
         """Raise UserError for values that cannot be meant."""
@@ -175,8 +173,7 @@ def prepare(options: Options) -> None:
         UserError: bad input, or nothing left of it.
         OSError: the disk is full or cannot be written.
     """
-    others = REVIEW if options.review else ()
-    output = checked_output(options.output, options.sources, others)
+    output = checked_output(options.output, options.sources, options.review)
     exclude = Overrides("--exclude", options.exclude)
     include = Overrides("--include", options.include)
     sources = [open_source(source, options.image_column) for source in options.sources]
@@ -200,7 +197,8 @@ def prepare(options: Options) -> None:
         pictures = examine_all(sources, instructions, options.processes, heap)
         decide(pictures, thresholds, least_side, exclude, include)
         kept = np.array([n for n, picture in enumerate(pictures) if picture.kept], np.int64)
-        orientation = orient_all(pictures, kept, descriptors) if options.orient else None
+        oriented = options.orient and len(kept)
+        orientation = orient_all(pictures, kept, descriptors) if oriented else None
         report = Report(
             options=asdict(options),
             defaults=asdict(Options()),
@@ -211,12 +209,12 @@ def prepare(options: Options) -> None:
             orientation=orientation,
             overrides=(exclude, include),
         )
-        if not len(kept):
-            raise UserError("no picture is left: " + "; ".join(report.summary()[1:]))
-        write(options, output, report, kept, squares, heap)
+        written = write(options, output, folder, report, kept, squares, heap)
     print("\n".join(report.summary()))
-    written = ", ".join((report_path(output).name, *others))
-    print(f"\n{printable(str(output))} and {printable(written)}")
+    if not len(kept):
+        said = f"{written[0]} says why of each" if written else f"{output.name} stays as it was"
+        raise UserError(f"no picture is left; {said}")
+    print(f"\n{printable(str(output))} and {printable(', '.join(written[:-1]))}")
 
 
 # ------------------------------------------------------------------------------------------------
@@ -275,12 +273,19 @@ def orient_all(
 def write(
     options: Options,
     output: Path,
+    folder: Path,
     report: Report,
     kept: np.ndarray,
     squares: RowsOnDisk,
     heap: Heap,
-) -> None:
-    """Write the data set, its report and, with ``--review``, what a person looks through."""
+) -> list[str]:
+    """Write the report, with ``--review`` what a person looks through, and last the data set.
+
+    Where no picture is left there is no data set; the report and page of an earlier one stay.
+
+    Returns:
+        The names of the files.
+    """
     pictures = report.pictures
 
     def squares_in_order() -> Iterator[np.ndarray]:
@@ -289,19 +294,23 @@ def write(
                 square = squares.row(number)
                 yield square[:, ::-1] if pictures[number].mirrored or and_mirrored else square
 
-    with ExitStack() as stack:  # all are renamed when the block ends, the data set first
-
-        def temporary(path: Path) -> Path:
-            return stack.enter_context(atomic_path(path))
-
-        report.write(temporary(report_path(output)), heap)
-        if options.review:
-            page, sheet = (temporary(output.with_name(name)) for name in REVIEW)
-            write_page(page, output.name, pictures, report.thresholds, heap)
-            write_contact_sheet(sheet, pictures, squares)
-        names, attributes = columns(pictures, kept, len(report.sources), options.mirror, heap)
-        shape = (len(names), options.size, options.size, 3)
-        write_dataset(output, squares_in_order(), names, attributes, report.made_by(), shape)
+    if output.exists() and not len(kept):
+        return []
+    names = [report_path(output).name]
+    report.write(folder / names[0], heap)
+    if options.review:
+        page, sheet = (path.name for path in review_paths(output))
+        write_page(folder / page, output.name, pictures, report.thresholds, heap)
+        write_contact_sheet(folder / sheet, pictures, squares)
+        names += [page, sheet]
+    if len(kept):
+        labels, attributes = columns(pictures, kept, len(report.sources), options.mirror, heap)
+        shape = (len(labels), options.size, options.size, 3)
+        data = folder / output.name
+        write_dataset(data, squares_in_order(), labels, attributes, report.made_by(), shape)
+        names.append(output.name)
+    move_all(folder, names, output.parent)
+    return names
 
 
 @one_line_errors

@@ -209,7 +209,7 @@ def test_all_face_one_side_and_what_is_mirrored_is_the_mirror_image(prepared, dr
 
 
 def test_the_same_bytes_again_from_any_number_of_processes(prepared):
-    names = ("set.h5", "set.report.json", "review.html", "review.png")
+    names = ("set.h5", "set.report.json", "set.review.html", "set.review.png")
     before = {name: (prepared / "data" / name).read_bytes() for name in names}
     made = (prepared / "data/set.h5").stat().st_mtime
     time.sleep(max(0.0, made + 1.1 - time.time()))  # no file may hold the time of day

@@ -54,7 +54,7 @@ def test_mistakes_are_one_line(tmp_path, robots, arguments, message):
     assert message in refused(tmp_path, *arguments)
 
 
-@pytest.mark.parametrize("name", ["set.report.json", "review.png"])
+@pytest.mark.parametrize("name", ["set.report.json", "set.review.png"])
 def test_a_folder_in_the_way_is_seen_before_the_work(tmp_path, robots, name):
     (tmp_path / name).mkdir()
     message = refused(tmp_path, "robots", "--output", "set.h5", "--review")
@@ -78,6 +78,32 @@ def test_a_file_of_somebody_else_is_not_overwritten(tmp_path, robots, data_file)
     result = prepare(tmp_path, "robots", "--output", "set.h5", code=2)
     assert "exists and is not of prepare_dataset.py" in result.stderr
     assert (tmp_path / "set.h5").read_bytes() == data_file.read_bytes()
+
+
+def test_a_set_is_replaced_by_its_next_version_only(tmp_path, robots):
+    save(tmp_path / "others", blobs(3, 64, seed=1))
+    prepare(tmp_path, "robots", "--output", "set.h5", "--size", 64)
+    prepare(tmp_path, "./robots", "others", "--output", "set.h5", "--size", 32)
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("set.*")}
+    again = ("others", "--output", "set.h5", "--review")
+    assert prepare(tmp_path, *again, code=2).stderr == (
+        "prepare_dataset.py: error: --output set.h5: exists, prepared from ./robots, others; "
+        "expected another name, or that file removed first\n"
+    )
+    message = prepare(tmp_path, "others", "--output", "set.hdf5", code=2).stderr
+    assert "set.hdf5: set.report.json is that of set.h5; expected another name" in message
+    # Where nothing is left, what there was stays.
+    strict = ("robots", "others", "--output", "set.h5", "--min-side", 99)
+    message = prepare(tmp_path, *strict, code=2).stderr
+    assert message.endswith("error: no picture is left; set.h5 stays as it was\n")
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("set.*")} == before
+    (tmp_path / "set.report.json").unlink()
+    assert "set.h5: exists, its report is gone" in (prepare(tmp_path, *again, code=2).stderr)
+    (tmp_path / "set.h5").unlink()
+    prepare(tmp_path, *again)
+    (tmp_path / "mine.report.json").write_text("{}")
+    message = prepare(tmp_path, "others", "--output", "mine.h5", code=2).stderr
+    assert "mine.h5: mine.report.json exists and is not of prepare_dataset.py" in message
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def page(browser, folder):
-    browser.get((folder / "review.html").as_uri())
+    browser.get((folder / "set.review.html").as_uri())
     yield browser
     browser.execute_script("touched.clear()")  # or leaving the page asks whether one may
     assert not [each for each in browser.get_log("browser") if each["level"] == "SEVERE"]
@@ -88,7 +88,7 @@ def test_it_shows_every_picture_and_why(page, folder):
         ".then(() => image.naturalWidth)))"
     )
     assert loaded == [64] * 11
-    assert "http" not in (folder / "review.html").read_text().replace("http-equiv", "")
+    assert "http" not in (folder / "set.review.html").read_text().replace("http-equiv", "")
 
 
 def test_clicks_and_keys_change_verdicts_and_both_lists_come_back(page, folder):
@@ -124,7 +124,7 @@ def test_clicks_and_keys_change_verdicts_and_both_lists_come_back(page, folder):
     decided = {p["file"]: p["decision"] for p in report_of(folder / "again")["pictures"]}
     assert decided["04.png"] == "included"
     assert decided[second] == decided[odd] == "excluded"
-    page.get((folder / "again/review.html").as_uri())
+    page.get((folder / "again/set.review.html").as_uri())
     assert counts(page) == "9 kept, 3 rejected, 3 changed by you"
 
 
@@ -142,7 +142,7 @@ def test_finding_filtering_and_sorting(page):
 
 
 def test_the_contact_sheet_has_the_kept_ones_and_under_a_red_bar_the_rejected(folder):
-    sheet = Image.open(folder / "review.png")
+    sheet = Image.open(folder / "set.review.png")
     assert sheet.size == (8 * 66, 2 * 66 + 6 + 66)
     assert {sheet.getpixel((x, y)) for x in (0, 527) for y in (132, 137)} == {(200, 40, 30)}
     for place, file in (((1, 1), "00.png"), ((1, 139), "04.png")):

@@ -100,7 +100,7 @@ def write_contact_sheet(path: Path, pictures: Sequence[Picture], squares: RowsOn
     cell = SHEET_SIDE + 2
     heights = [cell * math.ceil(len(part) / columns) for part in parts]
     bar = 6 if parts[1] else 0
-    sheet = Image.new("RGB", (columns * cell, sum(heights) + bar), WHITE)
+    sheet = Image.new("RGB", (columns * cell, max(1, sum(heights) + bar)), WHITE)
     sheet.paste((200, 40, 30), (0, heights[0], sheet.width, heights[0] + bar))
     for top, part in zip((0, heights[0] + bar), parts, strict=True):
         for index, number in enumerate(part):

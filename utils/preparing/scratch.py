@@ -7,7 +7,7 @@ import errno
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,19 @@ def scratch_folder(output: Path) -> Iterator[Path]:
     remove_leftovers(output.parent)
     with temporary_folder(output) as folder:
         yield folder
+
+
+def move_all(folder: Path, names: Sequence[str], target: Path) -> None:
+    """Move finished files out of the scratch folder, in this order, each over its predecessor.
+
+    Raises:
+        OSError: the disk is full or cannot be written.
+    """
+    for name in names:
+        with open(folder / name, "rb+") as file:
+            os.fsync(file.fileno())
+    for name in names:
+        os.replace(folder / name, target / name)
 
 
 @dataclass(frozen=True)
