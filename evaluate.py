@@ -3,7 +3,7 @@
     python evaluate.py dcgan-1                          # one table, and nearest.png
     python evaluate.py dcgan-1 --json > scores.json     # JSON alone on standard output
     python evaluate.py --compare dcgan-1 dcgan-2        # side by side, and a chart
-    python evaluate.py dcgan-1 --features inception     # FID, if the weights are there
+    python evaluate.py dcgan-1 --features random        # colours and textures only
 
 The reals of every score are the pictures that the run kept from its training, so that a generator
 which memorises its training pictures does not win. The floor is what as many of the training
@@ -38,8 +38,8 @@ from utils.data.dataset import Dataset
 from utils.data.opening import open_dataset
 from utils.sampling import latents, runs
 from utils.scoring.distances import nearest
-from utils.scoring.features import FeatureKind
-from utils.scoring.report import draw_comparison, table
+from utils.scoring.registry import FeatureKind
+from utils.scoring.report import caution, draw_comparison, table
 from utils.scoring.scorer import Scorer
 from utils.training.arguments import check_run_name
 from utils.training.options import RunOptions
@@ -61,9 +61,9 @@ class Options:
     """Runs to score side by side, instead of one."""
     data: str = ""
     """Another data set to score against than the run's own; all of it counts as held out."""
-    features: FeatureKind = "random"
-    """What KID, precision, coverage and the search for copies see: three convolutional networks
-    with fixed random weights, or Inception's, which has to be there."""
+    features: FeatureKind = "imagenet"
+    """What KID, precision, coverage and the search for copies see: shapes and objects (imagenet),
+    colours and textures alone (random), or what Inception does, whose weights have to be there."""
     images: int = 0
     """How many images to generate, and as many real ones; 0 takes as many as are held out, at most
     2000."""
@@ -92,6 +92,10 @@ class Evaluation:
     """How many steps each generator had been trained."""
     reals: str
     """A hash of the real pictures: where it is the same, scores can be compared."""
+    features: str
+    """Kind, input size and hash of the features: where they differ, scores do not compare."""
+    caution: list[str]
+    """What these scores cannot tell."""
 
     @property
     def first(self) -> dict[str, float]:
@@ -116,6 +120,12 @@ def main() -> None:
     for run in names:  # a wrong name is an error before the first run is scored
         open_run(run, options)
     evaluations = [evaluate(run, options) for run in names]
+    features = list(dict.fromkeys(each.features for each in evaluations))
+    if len(features) > 1:
+        raise UserError(
+            f"--compare: scores of {' and '.join(features)} do not compare; expected runs of one "
+            "image size, or --features imagenet"
+        )
     same_reals = len({each.reals for each in evaluations}) == 1
     if not same_reals:
         print(
@@ -130,7 +140,7 @@ def main() -> None:
             {each.run: each.first for each in evaluations},
             # On the same pictures it differs by the training pictures alone.
             [each.floor for each in evaluations] if same_reals else [],
-            "averaged weights of the last checkpoint; "
+            f"averaged weights of the last checkpoint; {features[0]} features; "
             + ("dashed: real pictures" if same_reals else "scored against different pictures"),
         )
     if options.json:
@@ -139,7 +149,7 @@ def main() -> None:
         print_comparison(evaluations)
         print(f"\nchart: {chart}")
     else:
-        print_evaluation(evaluations[0], options)
+        print_evaluation(evaluations[0])
         drawn = open_run(options.run, options).images / outputs.NEAREST
         if drawn.exists() and not options.data:
             print(f"generated images beside the nearest training pictures: {drawn}")
@@ -166,7 +176,9 @@ def evaluate(run: str, options: Options) -> Evaluation:
     scorer = Scorer(reals, training, options.features, options.seed)
     has_floor = training is not None and len(training) >= number
     floor = scorer.floor() if has_floor else {}
-    evaluation = Evaluation(run, number, floor, {}, {}, hashlib.sha256(reals).hexdigest()[:16])
+    digest = hashlib.sha256(reals).hexdigest()[:16]
+    cautions = caution(options.features, number)
+    evaluation = Evaluation(run, number, floor, {}, {}, digest, scorer.features, cautions)
     folder = opened.models
     found = {
         name: folder / file for name, file in runs.GENERATORS.items() if (folder / file).exists()
@@ -245,15 +257,16 @@ def draw_nearest(path: Path, images: np.ndarray, training: np.ndarray, scorer: S
     grids.save_png(path, grids.tile(drawn.reshape(-1, *images.shape[1:]), columns=6))
 
 
-def print_evaluation(evaluation: Evaluation, options: Options) -> None:
+def print_evaluation(evaluation: Evaluation) -> None:
     """Print the generators of one run next to the floor."""
     columns = {"floor": evaluation.floor} if evaluation.floor else {}
     for name, scores in evaluation.scores.items():
         columns[f"{name} ({evaluation.steps[name]})"] = scores
     print(
         f"run {evaluation.run}: {evaluation.pictures} generated images against as many real ones, "
-        f"{options.features} features; in brackets, steps\n\n{table(columns)}\n"
+        f"{evaluation.features} features; in brackets, steps\n\n{table(columns)}\n"
     )
+    print(*evaluation.caution, sep="\n", end="\n" if evaluation.caution else "")
 
 
 def print_comparison(evaluations: Sequence[Evaluation]) -> None:
@@ -263,7 +276,8 @@ def print_comparison(evaluations: Sequence[Evaluation]) -> None:
         if each.floor and (not number or each.reals != evaluations[0].reals):
             columns[f"floor of {each.run}" if number else "floor"] = each.floor
         columns[each.run] = each.first
-    print(table(columns))
+    print(f"{evaluations[0].features} features\n\n{table(columns)}")
+    print(*dict.fromkeys(line for each in evaluations for line in each.caution), sep="\n")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ from keras import ops
 import dcgan
 from tests.conftest import blobs
 from utils.scoring.features import RandomNetwork
+from utils.scoring.imagenet import ImageNetNetwork
+from utils.scoring.weights import weights_file
 
 
 def main(start: Path, result: Path, devices: Literal["one", "all"] = "one") -> None:
@@ -135,6 +137,8 @@ def main(start: Path, result: Path, devices: Literal["one", "all"] = "one") -> N
         changed = [not np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
         results[f"changed if {go}"] = np.array(changed)
     results["features"] = RandomNetwork(32).fit(blobs(9))
+    if weights_file() is not None:
+        results["imagenet features"] = ImageNetNetwork()(blobs(3))
     np.savez(result, **results)
 
 

@@ -113,8 +113,12 @@ def test_the_table(scored):
     assert result.returncode == 0, result.stderr
     head, _, columns, *lines = result.stdout.splitlines()
     assert head == (
-        "run one: 60 generated images against as many real ones, random features; in brackets, "
-        "steps"
+        "run one: 60 generated images against as many real ones, imagenet-128-57934424 features; "
+        "in brackets, steps"
+    )
+    assert lines.pop(-2) == (
+        "60 pictures are too few for a verdict: small differences are chance; expected at least "
+        "100, better 200"
     )
     for name in ("floor", "last, averaged (12)", "last, current (12)", "best, averaged ("):
         assert name in columns
@@ -142,7 +146,9 @@ def test_json_is_alone_on_standard_output(run, scored):
 def test_runs_side_by_side(monkeypatch, capsys, tmp_path):
     def evaluated(run: str, options: evaluate.Options) -> evaluate.Evaluation:
         floor = {"kid": float(len(run))}
-        return evaluate.Evaluation(run, 60, floor, {"last, averaged": {"kid": 9.0}}, {}, run[0])
+        scores = {"last, averaged": {"kid": 9.0}}
+        features = f"random-{64 if run == 'large' else 32}-0123abcd"
+        return evaluate.Evaluation(run, 60, floor, scores, {}, run[0], features, ["Small."])
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(evaluate, "evaluate", evaluated)
@@ -152,9 +158,12 @@ def test_runs_side_by_side(monkeypatch, capsys, tmp_path):
     printed = capsys.readouterr()
     assert printed.err.startswith("--compare: these runs are scored against different pictures, ")
     assert printed.out.splitlines() == [
+        "random-32-0123abcd features",
+        "",
         "     floor  one  other  floor of two  two",
         "kid      3    9      9             3    9  distance of the distributions, x 1000; less is "
         "better",
+        "Small.",
         "",
         "chart: images/comparison.png",
     ]
@@ -162,6 +171,13 @@ def test_runs_side_by_side(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(sys, "argv", ["evaluate.py", "--compare", "one", "other"])
     evaluate.main()
     assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", "--compare", "one", "large"])
+    with pytest.raises(SystemExit):
+        evaluate.main()
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "evaluate.py: error: --compare: scores of random-32-0123abcd and random-64-0123abcd do "
+        "not compare; expected runs of one image size, or --features imagenet"
+    )
 
 
 def test_plain_pictures_that_the_run_never_saw(run, scored):

@@ -61,7 +61,7 @@ def halves(robots) -> tuple[np.ndarray, np.ndarray]:
 @pytest.fixture(scope="module")
 def scorer(halves) -> Scorer:
     """The first half as reals, the second as training images."""
-    return Scorer(halves[0], training=halves[1], pairs=100)
+    return Scorer(halves[0], halves[1], "random", pairs=100)
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +191,7 @@ def test_damage_shows_where_it_is(large) -> None:
 
 
 def test_where_the_reals_are_training_images_copies_mean_nothing(halves) -> None:
-    scorer = Scorer(halves[0][:20], np.concatenate([halves[1], halves[0]]))
+    scorer = Scorer(halves[0][:20], np.concatenate([halves[1], halves[0]]), "random")
     for found in (scorer.score(halves[1][:20], ("kid", "copies")), scorer.floor(("kid", "copies"))):
         assert set(found) == {"kid", "kid_spread"}
 
@@ -260,7 +260,7 @@ def test_the_order_of_the_images_does_not_matter(halves) -> None:
             images[random.permutation(16)]
             for images in (halves[0][:16], halves[1][:16], blurred(halves[1][16:32], 1))
         )
-        scorer = Scorer(reals, training, pairs=30)
+        scorer = Scorer(reals, training, "random", pairs=30)
         return {f"floor {k}": v for k, v in scorer.floor().items()} | scorer.score(fakes)
 
     assert scores(1) == scores(2)
@@ -269,7 +269,8 @@ def test_the_order_of_the_images_does_not_matter(halves) -> None:
 def test_another_seed_draws_other_patches_and_pairs(halves) -> None:
     fakes, reals = halves[1][:30], halves[0][:30]
     first, second = (
-        Scorer(reals, seed=seed, pairs=100).score(fakes, ("swd", "diversity")) for seed in (0, 1)
+        Scorer(reals, features="random", seed=seed, pairs=100).score(fakes, ("swd", "diversity"))
+        for seed in (0, 1)
     )
     for level in ("swd_32", "swd_16"):
         assert 0 < abs(first[level] - second[level]) < 0.3 * first[level]
@@ -316,7 +317,7 @@ def test_a_new_metric_is_one_function(more_metrics) -> None:
         return {"reach": float(len(training)), "reach_seed": float(seed + fakes.shape[1] * 0)}
 
     images = np.full((12, 16, 16, 3), 100, np.uint8)
-    scorer = Scorer(images, training=blobs(20, 16), seed=7)
+    scorer = Scorer(images, blobs(20, 16), "random", seed=7)
     for brighter in (3, 5):
         scores = scorer.score(images + np.uint8(brighter), ("far", "glow"))
         assert scores == {
@@ -325,7 +326,7 @@ def test_a_new_metric_is_one_function(more_metrics) -> None:
         }  # fmt: skip
     assert calls == [12]
     assert {"far", "glow"} <= set(scorer.metrics)
-    assert "far" not in Scorer(images).metrics
+    assert "far" not in Scorer(images, features="random").metrics
     assert table({"run": scores}).splitlines()[1:] == [
         "reach       20 ± 0  of features",
         "reach_seed   7 ± 0",
@@ -402,7 +403,7 @@ def test_sums_do_not_depend_on_the_chunks(halves, monkeypatch) -> None:
         return [
             *swd(fakes, reals, patches=16, repeats=1, directions=32).values(),
             *mean_similarity(reals, 30),
-            detail_share(reals), kid(*features),
+            detail_share(reals), *kid(*features).values(),
             *neighbour_scores(*features).values(),
             nearest(*features).distances.sum(),
             *RandomNetwork(32)(reals)[:, ::100].ravel(),
@@ -428,12 +429,15 @@ def test_kid_is_a_double_sum() -> None:
         + np.mean([kernel(x, y) for x, y in itertools.permutations(reals, 2)])
         - 2 * np.mean([kernel(x, y) for x in fakes for y in reals])
     )
-    assert kid(fakes, reals) == pytest.approx(expected, rel=1e-12)
+    found = kid(fakes, reals)
+    assert found["kid"] == pytest.approx(expected, rel=1e-12)
+    without = [kid(np.delete(fakes, i, 0), reals)["kid"] for i in range(12)]
+    assert found["kid_spread"] == pytest.approx(np.sqrt(11 * np.var(without)), rel=1e-9)
 
 
 def test_kid_of_one_distribution_is_zero_on_average() -> None:
     values = [
-        kid(gaussian(count, 8, seed=2 * i), gaussian(count, 8, seed=2 * i + 1))
+        kid(gaussian(count, 8, seed=2 * i), gaussian(count, 8, seed=2 * i + 1))["kid"]
         for count in (20, 100)
         for i in range(60)
     ]
@@ -676,25 +680,25 @@ TWELVE = blobs(12)
             "expected images of 64 px, found (32, 32)",
         ),
         (
-            lambda: Scorer(TWELVE[:5]).score(TWELVE[:5], ["neighbours"]),
+            lambda: Scorer(TWELVE[:5], features="random").score(TWELVE[:5], ["neighbours"]),
             "features: found 5 images, expected at least 6",
         ),
         (
-            lambda: Scorer(TWELVE).score(TWELVE[:6]),
+            lambda: Scorer(TWELVE, features="random").score(TWELVE[:6]),
             "expected as many fakes as reals, found 6 and 12: scores depend on the number of "
             "images",
         ),
         (
-            lambda: Scorer(TWELVE).score(TWELVE, ["swd", "is"]),
-            "metrics: found 'is', expected some of kid, fid, neighbours, copies, swd, sharpness, "
-            "diversity",
+            lambda: Scorer(TWELVE, features="random").score(TWELVE, ["swd", "is"]),
+            "metrics: found 'is', expected some of kid, fid, fd, neighbours, copies, swd, "
+            "sharpness, diversity",
         ),
         (
-            lambda: Scorer(TWELVE).score(TWELVE, ["copies"]),
+            lambda: Scorer(TWELVE, features="random").score(TWELVE, ["copies"]),
             "metrics: copies needs the training images",
         ),
         (
-            lambda: Scorer(TWELVE, TWELVE[:5]).floor(["swd"]),
+            lambda: Scorer(TWELVE, TWELVE[:5], "random").floor(["swd"]),
             "the floor of 12 reals needs as many training images, found 5",
         ),
     ],
@@ -708,4 +712,4 @@ def test_what_does_not_fit_is_named(call, message) -> None:
 def test_unknown_features_are_named() -> None:
     with pytest.raises(UserError) as error:
         feature_networks("vgg", 64)
-    assert str(error.value) == "--features vgg: expected random or inception"
+    assert str(error.value) == "--features vgg: expected imagenet, random, inception"

@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Literal, NoReturn
 
 import numpy as np
@@ -166,6 +167,14 @@ def compile_step(step: Step, state: Sequence[keras.Variable]) -> Step:
         nothing, but does not wait either.)
     """
     return _backend.compile_step(step, state)
+
+
+def full_precision() -> AbstractContextManager[None]:
+    """While the block runs, GPUs multiply float32 as float32, not rounded to TF32 as usual.
+
+    What is compiled must be called for the first time in such a block.
+    """
+    return _backend.full_precision()
 
 
 def value_and_grad(

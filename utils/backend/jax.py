@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
@@ -91,6 +92,9 @@ class Jax:
             return results
 
         return call
+
+    def full_precision(self) -> AbstractContextManager[None]:
+        return jax.default_matmul_precision("highest")
 
     def gradients(
         self,

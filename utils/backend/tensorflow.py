@@ -46,6 +46,16 @@ class TensorFlow:
         traced.__code__ = traced.__code__.replace(co_name=getattr(step, "__name__", "step"))
         return tensorflow.function(traced, autograph=False)
 
+    @contextmanager
+    def full_precision(self) -> Iterator[None]:
+        settings = tensorflow.config.experimental
+        before = settings.tensor_float_32_execution_enabled()
+        settings.enable_tensor_float_32_execution(False)
+        try:
+            yield
+        finally:
+            settings.enable_tensor_float_32_execution(before)
+
     def gradients(
         self,
         loss_function: Callable[..., tuple[Tensor, Any]],

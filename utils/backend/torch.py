@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -33,6 +34,15 @@ class Torch:
             return {name: result.detach() for name, result in results.items()}
 
         return call
+
+    @contextmanager
+    def full_precision(self) -> Iterator[None]:
+        settings = torch.backends.cudnn
+        before, settings.allow_tf32 = settings.allow_tf32, False
+        try:
+            yield
+        finally:
+            settings.allow_tf32 = before
 
     def gradients(
         self,

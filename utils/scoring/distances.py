@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,23 +18,26 @@ BLOCK_VALUES = 4 * 2**20
 
 def kernel_mean(features: np.ndarray) -> float:
     """Mean of KID's kernel over pairs of different features of one set."""
-    count, width = features.shape
+    return float(_kernel_sums_within(features).sum()) / (len(features) * (len(features) - 1))
+
+
+def _kernel_sums_within(features: np.ndarray) -> np.ndarray:
+    """Sum of the kernel over each feature's pairs with the others of its set, float64 (N,)."""
     squares = np.einsum("ij,ij->i", features, features, dtype=np.float64)
-    own = float(np.sum((squares / width + 1) ** 3))
-    return (_kernel_sum(features, features) - own) / (count * (count - 1))
+    return _kernel_sums(features, features) - (squares / features.shape[1] + 1) ** 3
 
 
-def _kernel_sum(features: np.ndarray, others: np.ndarray) -> float:
-    """Sum over all pairs of (x.y / D + 1) ** 3."""
+def _kernel_sums(features: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Sum of (x.y / D + 1) ** 3 over each feature's pairs with all others, float64 (N,)."""
     turned = others.T.astype(np.float64)
     rows = max(1, BLOCK_VALUES // max(len(others), others.shape[1]))
-    total = 0.0
+    sums = np.empty(len(features))
     for start in range(0, len(features), rows):
         products = features[start : start + rows].astype(np.float64) @ turned
         products /= features.shape[1]
         products += 1
-        total += float(np.einsum("ij,ij,ij->", products, products, products))
-    return total
+        sums[start : start + rows] = np.einsum("ij,ij,ij->i", products, products, products)
+    return sums
 
 
 @metric(
@@ -42,7 +45,9 @@ def _kernel_sum(features: np.ndarray, others: np.ndarray) -> float:
     needs=("features",),
     of_reals=kernel_mean,
 )
-def kid(fakes: np.ndarray, reals: np.ndarray, mean_of_reals: float | None = None) -> float:
+def kid(
+    fakes: np.ndarray, reals: np.ndarray, mean_of_reals: float | None = None
+) -> dict[str, float]:
     """Kernel inception distance: the unbiased squared MMD with a cubic kernel, x 1000.
 
     Bińkowski, Sutherland, Arbel, Gretton: Demystifying MMD GANs, 2018, section 4: the kernel is
@@ -50,28 +55,40 @@ def kid(fakes: np.ndarray, reals: np.ndarray, mean_of_reals: float | None = None
     images; between two sets of one kind it scatters around 0 and may be negative.
 
     Args:
-        fakes: features (N, D), at least two.
+        fakes: features (N, D), at least three.
         reals: features (M, D), at least two.
         mean_of_reals: their `kernel_mean`, if it is known already.
 
     Returns:
-        About 0 at best; larger is worse.
+        ``kid``, about 0 at best, larger is worse; ``kid_spread``, its standard deviation for
+        other fakes of the same generator against the same reals, by the jackknife.
 
     Raises:
-        ValueError: fewer than two features, or of different widths.
+        ValueError: fewer features than that, or of different widths.
     """
+    check_features(3, fakes=fakes)
     check_features(2, fakes=fakes, reals=reals)
     if mean_of_reals is None:
         mean_of_reals = kernel_mean(reals)
-    between = _kernel_sum(fakes, reals) / (len(fakes) * len(reals))
-    return 1000 * (kernel_mean(fakes) + mean_of_reals - 2 * between)
+    number = len(fakes)
+    within, between = _kernel_sums_within(fakes), _kernel_sums(fakes, reals) / len(reals)
+
+    def distance(pairs: Any, products: Any, count: int) -> Any:
+        return 1000 * (pairs / (count * (count - 1)) + mean_of_reals - 2 * products / count)
+
+    # What it would be without each of the fakes.
+    without = distance(within.sum() - 2 * within, between.sum() - between, number - 1)
+    return {
+        "kid": float(distance(within.sum(), between.sum(), number)),
+        "kid_spread": float(np.sqrt((number - 1) * np.var(without))),
+    }
 
 
 # FID ----------------------------------------------------------------------------------------------
 
 
 @metric(
-    Score("fid", "distance of the distributions, of papers", "less", decimals=1),
+    Score("fid", "Fréchet distance of Keras' Inception features", "less", decimals=1),
     needs=("features", "inception"),
 )
 def fid(fakes: np.ndarray, reals: np.ndarray) -> float:
@@ -97,6 +114,21 @@ def fid(fakes: np.ndarray, reals: np.ndarray) -> float:
     overlap = np.linalg.svd(root_1 @ root_2, compute_uv=False).sum()
     spread = np.sum(root_1**2) + np.sum(root_2**2) - 2 * overlap
     return float(max(0.0, np.sum((mean_1 - mean_2) ** 2) + spread))
+
+
+@metric(
+    Score("fd", "Fréchet distance of ImageNet features", "less", decimals=1),
+    needs=("features", "imagenet"),
+)
+def fd(fakes: np.ndarray, reals: np.ndarray) -> float:
+    """`fid` of other features than Inception's.
+
+    Raises:
+        NothingToCompareError: with no more images than features, a covariance is not known.
+    """
+    if min(len(fakes), len(reals)) <= fakes.shape[1]:
+        raise NothingToCompareError(f"fd: expected more than {fakes.shape[1]} images of both")
+    return fid(fakes, reals)
 
 
 def _moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

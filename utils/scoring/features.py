@@ -1,32 +1,33 @@
 """What KID, neighbourhoods and copies see of an image: features, numbers from a network.
 
-Nothing is downloaded. ``random`` features come from three convolutional networks with random
-weights, which see colours, textures and layout but know no objects; so their numbers compare
-generators on one data set, never data sets or papers. ``inception`` features are those of Keras'
-InceptionV3, where its weights are there already.
+``imagenet`` features know shapes and objects (`utils.scoring.imagenet`). ``random`` features come
+from three convolutional networks with random weights, which see colours, textures and layout but
+no figure: speckles of the right colours score like real pictures. ``inception`` features are those
+of Keras' InceptionV3, where its weights are there already. Nothing is downloaded.
 
 Another kind of features is a class like `FeatureNetwork`, a name in `FeatureKind` and a line in
-`feature_networks`; ``evaluate.py --features`` has it then.
+`feature_networks`; ``--features`` has it then.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol, get_args
 
 import numpy as np
 
 from utils import backend  # noqa: F401 - before Keras: it keeps its start quiet
 from utils.common.errors import UserError
+from utils.scoring.imagenet import ImageNetNetwork
 from utils.scoring.images import check_images, chunks
+from utils.scoring.registry import FeatureKind
 
 # isort: split
 import keras
 from keras import ops
-
-FeatureKind = Literal["random", "inception"]
 
 NETWORKS = 3
 """Random ones, whose scores are averaged."""
@@ -42,6 +43,10 @@ INCEPTION_ADDRESS = (
 class FeatureNetwork(Protocol):
     """A network that turns images into features."""
 
+    name: str
+    """Kind of the features, size of the input, begin of a hash of the weights: only where it is the
+    same do scores compare."""
+
     def fit(self, images: np.ndarray) -> np.ndarray:
         """Features of the reals; the network may scale those of all later images by them."""
 
@@ -53,13 +58,15 @@ def feature_networks(kind: FeatureKind, image_size: int) -> Sequence[FeatureNetw
     """The networks of that kind; a score is the mean over them.
 
     Raises:
-        UserError: another kind, or Inception's weights are not there.
+        UserError: another kind, or its weights are not there.
     """
+    if kind == "imagenet":
+        return [ImageNetNetwork()]
     if kind == "random":
         return [RandomNetwork(image_size, seed) for seed in range(NETWORKS)]
     if kind == "inception":
         return [InceptionNetwork()]
-    raise UserError(f"--features {kind}: expected random or inception")
+    raise UserError(f"--features {kind}: expected {', '.join(get_args(FeatureKind))}")
 
 
 class RandomNetwork:
@@ -96,6 +103,8 @@ class RandomNetwork:
             bias = _uniform(bits, (width,)) * 0.5
             self.weights.append((kernel.astype(np.float32), bias.astype(np.float32)))
             channels = width
+        digest = hashlib.sha256(b"".join(kernel.tobytes() for kernel, _ in self.weights))
+        self.name = f"random-{image_size}-{digest.hexdigest()[:8]}"
         widths = [2 * len(bias) for _, bias in self.weights] + [16 * channels]
         self.groups = np.split(np.arange(sum(widths)), np.cumsum(widths)[:-1])
         self.centre = np.zeros(sum(widths), np.float32)
@@ -170,6 +179,9 @@ class InceptionNetwork:
                 f"--features inception: {path} is missing; nothing is downloaded here: get it from "
                 f"{INCEPTION_ADDRESS} (88 MB) and put it there, or take --features random"
             )
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
+        self.name = f"inception-299-{digest.hexdigest()[:8]}"
         try:
             self.network = keras.applications.InceptionV3(
                 include_top=False, weights=str(path), pooling="avg", input_shape=(299, 299, 3)

@@ -19,7 +19,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-Need = Literal["images", "features", "inception", "training", "seed", "pairs"]
+FeatureKind = Literal["imagenet", "random", "inception"]
+"""What ``--features`` can be."""
+Need = Literal["images", "features", "imagenet", "inception", "training", "seed", "pairs"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -88,7 +90,8 @@ def metric(
         needs: what fakes and reals are: ``images``, uint8 (N, H, H, 3) in an order that does not
             depend on how they were given, or ``features`` (N, D); and what it takes by keyword:
             ``training`` (images or features that the generator learned from), ``seed``, ``pairs``.
-            With ``inception`` it is computed for Inception features alone, unless asked for.
+            With ``imagenet`` or ``inception`` it is computed for these features alone, unless asked
+            for.
         name: by which `Scorer` is asked for it; that of the first score if not given.
         of_reals: a function of the reals (and of what is taken by keyword), computed once for all
             fakes; the metric takes the result as its third argument.

@@ -11,9 +11,29 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from utils.common.files import atomic_path
-from utils.scoring.registry import SCORES
+from utils.scoring.registry import SCORES, FeatureKind
 
 Scores = Mapping[str, float]
+
+FEW_PICTURES, ENOUGH_PICTURES = 100, 200
+LIMITS: dict[FeatureKind, str] = {
+    "random": "random features see colours and textures, no figures: patches without any robot can "
+    "score like real pictures",
+    "inception": "Keras' Inception weights: these scores compare with each other, not with FID and "
+    "KID of papers, whose weights of 2015 have 1,008 classes",
+}
+
+
+def caution(features: FeatureKind, pictures: int) -> list[str]:
+    """What scores of such features and of as many pictures cannot tell, a sentence each."""
+    lines = [LIMITS[features]] if features in LIMITS else []
+    if pictures < ENOUGH_PICTURES:
+        few = "too few for a verdict" if pictures < FEW_PICTURES else "few"
+        lines.append(
+            f"{pictures} pictures are {few}: small differences are chance; expected at least "
+            f"{FEW_PICTURES}, better {ENOUGH_PICTURES}"
+        )
+    return lines
 
 
 def table(columns: Mapping[str, Scores]) -> str:

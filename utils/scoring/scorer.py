@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from utils.scoring.features import FeatureKind, feature_networks
+from utils.scoring.features import feature_networks
 from utils.scoring.images import check_counts, check_images, in_order
-from utils.scoring.registry import METRICS, Metric, NothingToCompareError
+from utils.scoring.registry import METRICS, FeatureKind, Metric, NothingToCompareError
 
 
 class Scorer:
@@ -35,7 +35,7 @@ class Scorer:
         self,
         reals: np.ndarray,
         training: np.ndarray | None = None,
-        features: FeatureKind = "random",
+        features: FeatureKind = "imagenet",
         seed: int = 0,
         pairs: int = 1000,
     ) -> None:
@@ -51,13 +51,15 @@ class Scorer:
 
         Raises:
             ValueError: shapes or numbers that do not fit.
-            UserError: Inception's weights are not there.
+            UserError: the weights of these features are not there.
         """
         given = {"reals": reals} if training is None else {"reals": reals, "training": training}
         check_images(**given)
         self.reals = in_order(reals)
         self.training = None if training is None else in_order(training)
         self.networks = feature_networks(features, reals.shape[1])
+        self.features = self.networks[0].name
+        """What decides the features: scores compare where it is the same."""
         self.seed, self.pairs = seed, pairs
         available = {"images", "features", features, "seed", "pairs"}
         if training is not None:
@@ -74,9 +76,9 @@ class Scorer:
             metrics: names of `METRICS`; by default ``self.metrics``.
 
         Returns:
-            What these metrics give, but for those that mean nothing with these reals. Scores of
+            What these metrics give, but for those that mean nothing with these images. Scores of
             features are the mean over the networks and, as ``..._spread``, the standard deviation
-            over them (none with a single network).
+            over them (none with a single network), unless the metric gives a spread of its own.
 
         Raises:
             ValueError: shapes, numbers or metrics that do not fit.
@@ -140,7 +142,7 @@ class Scorer:
                 continue
             values = [row[name] for row in rows]
             scores[name] = float(np.mean(values))
-            if len(values) > 1:
+            if len(values) > 1 and f"{name}_spread" not in rows[0] and not name.endswith("_spread"):
                 scores[f"{name}_spread"] = float(np.std(values, ddof=1))
         return scores
 

@@ -102,8 +102,9 @@ class Scoring:
         number = min(len(held_out), MOST_SCORED)
         compared = min(len(trainer.dataset), MOST_COMPARED)
         self._scorer = Scorer(
-            spread(held_out, number), spread(trainer.dataset, compared), pairs=COMPARED_PAIRS
-        )
+            spread(held_out, number), spread(trainer.dataset, compared), "random",
+            pairs=COMPARED_PAIRS,
+        )  # fmt: skip
         self._metrics = metrics_of((*HEALTH, *ranking(h.score)))
         self._latents = np.random.default_rng([h.seed, 2]).standard_normal(
             (number, h.latent_dim), dtype=np.float32
