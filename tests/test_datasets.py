@@ -177,12 +177,22 @@ def many_attributes(path):
     write(path, count=1, attributes={f"a{number}": [1] for number in range(300)})
 
 
+def missing_filter(path):
+    with h5py.File(path, "w") as file:
+        made = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        made.set_chunk((1, 32, 32, 3))
+        made.set_filter(32015, h5py.h5z.FLAG_OPTIONAL)
+        space = h5py.h5s.create_simple((5, 32, 32, 3))
+        h5py.h5d.create(file.id, b"images", h5py.h5t.NATIVE_UINT8, space, made)
+
+
 BAD_FILES = {
     "empty": (
         lambda path: path.touch(),
         "an empty file; expected a folder of pictures or a prepared .h5 file",
     ),
-    "text": (lambda path: path.write_text("no HDF5"), "not an HDF5 file; expected a folder"),
+    "text": (lambda path: path.write_text("no HDF5"), "a text file; expected a folder"),
+    "unknown": (lambda path: path.write_bytes(b"\1\2\3\xff"), "not an HDF5 file; expected"),
     "zip": (lambda path: path.write_bytes(b"PK\3\4" + bytes(99)), "a zip archive; expected"),
     "parquet": (lambda path: path.write_bytes(b"PAR1" + bytes(99)), "a parquet file; expected"),
     "folder": (lambda path: path.mkdir(), "not a file; expected"),
@@ -209,6 +219,10 @@ BAD_FILES = {
     "soft link": (soft_link, "names: a link to elsewhere"),
     "linked attributes": (linked_attributes, "attributes: a link to elsewhere"),
     "external storage": (external_storage, "images: stored in other files, which are not read"),
+    "missing filter": (
+        missing_filter,
+        r"by the HDF5 filter Zstandard \(32015\), which",
+    ),
     "virtual": (virtual, "images: stored in other files"),
     "vast": (vast, "10000000 pictures of 256 px need 1831.1 GB .* take fewer with --limit$"),
     "countless": (lambda path: vast(path, 10**9), "1000000000 pictures, more than 10,000,000$"),
@@ -319,7 +333,7 @@ def test_open_folder(tmp_path, capsys):
     assert found.made_by == "5 pictures of a folder, padded to squares and resized to 64 px"
     errors = capsys.readouterr().err
     assert f"{tmp_path}/pictures/broken.png: left out: empty file\n" in errors
-    assert "text.jpg: left out: no picture, or one of an unknown format" in errors
+    assert "text.jpg: left out: a text file" in errors
     assert "evil?[31m.gif: left out" in errors
     assert errors.count("left out") == 3
     assert "\x1b[31m" not in errors

@@ -152,15 +152,30 @@ def noise_picture() -> Image.Image:
 
 BOMB = png(50_000, 50_000, 8, 2, b"\0")
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
+CUT = "^broken picture: cut short, as after a broken download$"
 UNREADABLE = {
     "zero bytes": (b"", "^empty file$"),
-    "text": (b"no picture at all\n" * 9, "^no picture, or one of an unknown format"),
+    "text": (b"no picture at all\n" * 9, "^a text file$"),
+    "unknown": (b"\x01\x02\x03" * 9, "^no picture, or one of an unknown format"),
+    "zeros": (bytes(999), "^nothing but zeros, as after a broken download$"),
+    "pointer": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+        '^a Git LFS pointer instead of the file; run "git lfs pull"$',
+    ),
+    "web page": (b"\n<!DOCTYPE html><svg>", r"^a web page \(HTML\) instead of the file$"),
+    "old web page": (b'<?xml version="1.0"?><html \xff>', r"^a web page \(HTML\)"),
+    "heic": (b"\0\0\0\x18ftypmif1\0\0\0\0heic", "^a HEIC picture, which is not read; save it as"),
+    "jpeg xl": (b"\xff\x0a\x12\x34", "^a JPEG XL picture"),
+    "video": (b"\0\0\0\x18ftypisom\0\0\0\0mp42", "^an MP4 video$"),
+    "webm": (b"\x1a\x45\xdf\xa3webm", "^a WebM or Matroska video$"),
+    "pdf": (b"%PDF-1.7\n\xff", "^a PDF document$"),
+    "tar": (bytes(257) + b"ustar\x0000", "^a tar archive$"),
     "svg": (b'<?xml version="1.0"?>\n<svg width="9"></svg>', "^an SVG drawing, not a picture"),
-    "postscript": (EPS, "^no picture, or one of an unknown format"),
-    "cut png": (encode(noise_picture(), "PNG")[:4000], "^broken picture: .*truncated"),
-    "cut jpeg": (encode(noise_picture(), "JPEG")[:1500], "^broken picture: .*truncated"),
-    "cut gif": (encode(noise_picture(), "GIF")[:2000], "^broken picture: "),
-    "cut webp": (encode(noise_picture(), "WEBP")[:500], "^(no|broken) picture"),
+    "postscript": (EPS, "^a PostScript document$"),
+    "cut png": (encode(noise_picture(), "PNG")[:4000], CUT),
+    "cut jpeg": (encode(noise_picture(), "JPEG")[:1500], CUT),
+    "cut gif": (encode(noise_picture(), "GIF")[:2000], CUT),
+    "cut webp": (encode(noise_picture(), "WEBP")[:500], CUT),
     "header only": (encode(noise_picture(), "PNG")[:20], "^(no|broken) picture"),
     "huge header": (BOMB, "^too many pixels$"),
     "large header": (png(9_000, 9_000, 8, 2, b"\0"), "^9000 x 9000 pixels, more than 64,000,000$"),

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from utils.common.kinds import why_unreadable
+
 Colour = tuple[int, int, int]
 
 WHITE: Colour = (255, 255, 255)
@@ -130,13 +132,9 @@ def read_file(path: Path) -> bytes:
 
 
 def _reason(error: Exception, data: bytes) -> str:
-    if isinstance(error, Image.UnidentifiedImageError):
-        if b"<svg" in data[:4096]:
-            return "an SVG drawing, not a picture of pixels"
-        return "no picture, or one of an unknown format or with a broken header"
     if isinstance(error, Image.DecompressionBombError):
         return "too many pixels"
-    return " ".join(f"broken picture: {error or type(error).__name__}".split())
+    return why_unreadable(data, error)
 
 
 def _decode(data: bytes, background: Colour, max_pixels: int) -> Image.Image:

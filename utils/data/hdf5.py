@@ -15,6 +15,7 @@ import numpy as np
 
 from utils.common.errors import UserError, printable
 from utils.common.files import atomic_path
+from utils.common.kinds import HEAD_BYTES, kind_of
 from utils.common.processes import cores
 from utils.data import ANY_SIZE, IMAGE_SIZES
 from utils.data.dataset import Dataset, check_memory, picture_bytes
@@ -27,6 +28,12 @@ GZIP_LEVEL = 1
 MAX_PICTURES = 10_000_000
 MAX_ATTRIBUTES = 256
 MAX_COLUMN_BYTES = 256 * 2**20
+
+# By the numbers that the HDF Group has given them; a file need not name them.
+FILTERS = {
+    4: "szip", 305: "LZO", 307: "bzip2", 32001: "Blosc", 32004: "LZ4", 32008: "Bitshuffle",
+    32013: "ZFP", 32015: "Zstandard", 32017: "SZ", 32026: "Blosc2",
+}  # fmt: skip
 
 EXPECTED = "expected a folder of pictures or a prepared .h5 file"
 
@@ -193,14 +200,25 @@ def _check_is_hdf5(path: Path, shown: str) -> None:
         raise UserError(f"{shown}: not a file; {EXPECTED}")
     try:
         with open(path, "rb") as file:
-            head = file.read(8)
+            head = file.read(HEAD_BYTES)
     except OSError as error:
         raise UserError(f"{shown}: cannot be opened: {error.strerror}") from error
     if head.startswith(b"\x89HDF\r\n\x1a\n") or h5py.is_hdf5(path):
         return
-    kinds = {b"PK\x03\x04": "a zip archive", b"PAR1": "a parquet file"}
-    kind = kinds.get(head[:4], "not an HDF5 file" if head else "an empty file")
-    raise UserError(f"{shown}: {kind}; {EXPECTED}")
+    raise UserError(f"{shown}: {kind_of(head) or 'not an HDF5 file'}; {EXPECTED}")
+
+
+def _check_filters(data: h5py.Dataset, shown: str) -> None:
+    """Raise UserError where a data set is compressed by what is not installed here."""
+    made = data.id.get_create_plist()
+    for index in range(made.get_nfilters()):
+        code, _, _, name = made.get_filter(index)
+        if not h5py.h5z.filter_avail(code):
+            known = FILTERS.get(code) or printable(name.decode("utf-8", "replace"))[:40]
+            raise UserError(
+                f"{shown}: compressed by the HDF5 filter {known or 'without a name'} ({code}), "
+                "which is not installed here; write the file again with gzip"
+            )
 
 
 def _images_problem(shape: tuple[int, ...] | None, dtype: np.dtype) -> str | None:
@@ -285,6 +303,8 @@ def _own(
         raise UserError(f"{shown}: {printable(name)}: expected an HDF5 {kind.__name__.lower()}")
     if kind is h5py.Dataset and (found.is_virtual or found.external):
         raise UserError(f"{shown}: {printable(name)}: stored in other files, which are not read")
+    if kind is h5py.Dataset:
+        _check_filters(found, f"{shown}: {printable(name)}")
     return found
 
 
