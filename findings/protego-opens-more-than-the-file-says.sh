@@ -10,8 +10,8 @@
 #    where it is the shorter one.
 #
 # Source: RFC 9309, sections 2.2.1 and 2.2.2; protego 0.7.0 from PyPI.
-# A scraper that wants to be careful asks a host for less than Protego allows, or keeps a delay of
-# its own, as scrape_mahq.py does with --delay.
+# A scraper that wants to be careful reads the groups itself and leaves the matching to Protego, as
+# utils/scraping/robots.py does.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

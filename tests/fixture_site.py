@@ -124,6 +124,12 @@ class FixtureServer:
             handler.send_header("Last-Modified", CHANGED)
         for name, value in reply.headers.items():
             handler.send_header(name, value)
+        if reply.behaviour == "cut-chunks":
+            handler.send_header("Transfer-Encoding", "chunked")
+            handler.end_headers()
+            handler.wfile.write(b"%x\r\n%s\r\n" % (len(body), body))
+            handler.close_connection = True
+            return
         length = {"promise-more": len(body) + 1000, "promise-less": len(body) // 2}.get(
             reply.behaviour, len(body)
         )

@@ -55,6 +55,21 @@ def allows(rules: str, path: str) -> bool:
         ("Disallow /x", "/x", False),
         ("Disallow: %zz%", "/x", True),
         ("Disallow: /?", "/\ud800?", False),
+        ("Disallow: /100%", "/100%25", False),
+        ("Disallow: /caf\udce9", "/caf%E9", False),  # an octet that is no UTF-8
+        ("Disallow: /a\u2028b", "/a", True),
+        ("Disallow: x", "/x", False),
+        ("Disallow: https://example.com/x", "/x", False),
+        # What counts is what is sent.
+        ("Disallow: /x$", "/x?", False),
+        ("Disallow: /x?$", "/x?", False),
+        ("Disallow: /x", "/a/../x", False),
+        ("Disallow: /x", "/a/%2e%2E/x", False),
+        ("Disallow: /x$", "/x#y", False),
+        # Protego opens folders with their index.
+        ("Disallow: /\nAllow: /index.html", "/", False),
+        ("Disallow: /\nAllow: /index.html", "/index.html", True),
+        ("Disallow: /\nAllow: /a/\nAllow: /a/index.html", "/a/", True),
     ],
 )  # fmt: skip
 def test_rules(rules, path, expected):
@@ -78,6 +93,11 @@ def test_groups():
         assert not Robots(text, agent).allows("https://example.com/all")
     # A name that is empty is nobody's.
     assert Robots("User-agent:\nDisallow: /", "GANdam").allows("http://example.com/x")
+    # Part of a name is another's, and only a rule ends a list of names.
+    other = "User-agent: gan\nAllow: /\n\nUser-agent: GANdam-Two\nAllow: /\n"
+    assert not Robots(f"{other}User-agent: *\nDisallow: /", "GANdam/1.0").allows("http://h/x")
+    named = "\ufeffUser-agent: GANdam\nCrawl-delay: 2\nSitemap: /s\nUser-agent: x\nDisallow: /"
+    assert not Robots(named, "GANdam/1.0").allows("http://h/x")
     # A group without rules is read with the next one.
     assert not Robots("User-agent: GANdam\n\nUser-agent: x\nDisallow: /", "GANdam").allows(
         "http://h/"
@@ -95,9 +115,10 @@ def test_delay(value, delay):
     assert Robots(f"User-agent: *\nCrawl-delay: {value}", "GANdam").delay == delay
 
 
-def test_the_longer_of_two_delays():
-    rules = "User-agent: gandam\nCrawl-delay: 2\nUser-agent: gandam/1.0\nCrawl-delay: 1\n"
+def test_the_longest_delay():
+    rules = "User-agent: gandam\nCrawl-delay: 2\nUser-agent: gandam\nCrawl-delay: 1\n"
     assert Robots(rules, "GANdam/1.0").delay == 2.0
+    assert Robots(f"{rules}Request-rate: 2/10", "GANdam/1.0").delay == 5.0
 
 
 def test_hostile_rules():

@@ -18,6 +18,22 @@ def host_of(address: str) -> str:
     return parts.hostname if parts.port in (None, 80, 443) else f"{parts.hostname}:{parts.port}"
 
 
+def as_sent(address: str) -> str:
+    """The address as the library sends it: without dot segments, fragment and empty query, and with
+    what need not be percent-encoded in the open.
+
+    Raises:
+        ValueError: it cannot be sent.
+    """
+    import requests
+
+    prepared = requests.PreparedRequest()
+    for _ in range(2):  # dots that were percent-encoded are segments only then
+        prepared.prepare_url(address, None)
+        address = urldefrag(prepared.url)[0]
+    return address
+
+
 def is_on(address: str, hosts: set[str]) -> bool:
     """Whether an address is http or https and on one of the hosts."""
     try:

@@ -6,6 +6,7 @@ Imports the libraries it needs when it is used, so that ``--help`` is quick.
 from __future__ import annotations
 
 import email.utils
+import re
 import time
 import zlib
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from utils.common.errors import RunError, printable
+from utils.scraping.addresses import as_sent
 
 if TYPE_CHECKING:
     import requests
@@ -20,6 +22,12 @@ if TYPE_CHECKING:
 # What may come right when asked again; everything else of 400 and above is final.
 TRANSIENT_STATUS = (408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524)
 REDIRECT_STATUS = (301, 302, 303, 307, 308)
+# Ways of packing that are never asked for. Names of no packing, such as "none", change nothing.
+UNASKED = {"br", "zstd", "compress", "x-compress", "dcb", "dcz"}
+# How pictures and pages begin, and nothing that is packed.
+PLAIN = re.compile(rb"\xff\xd8\xff|\x89PNG|GIF8|RIFF|\s*<(!doctype|html)", re.IGNORECASE)
+GZIP = b"\x1f\x8b"
+MAX_MEMBERS = 100  # of one gzip file
 
 
 class FetchError(Exception):
@@ -71,8 +79,16 @@ class Transport:
         """Give the connections back."""
         self._session.close()
 
-    def ask(self, address: str, max_bytes: int, headers: dict[str, str]) -> Answer:
+    def ask(
+        self, address: str, max_bytes: int, headers: dict[str, str], cut: bool = False
+    ) -> Answer:
         """Make one request. Redirects are answers.
+
+        Args:
+            address: http or https.
+            max_bytes: a longer body, packed or unpacked, is refused while it comes.
+            headers: to send as well.
+            cut: a longer body is not refused but cut off there.
 
         Raises:
             FetchError: no usable answer.
@@ -85,15 +101,20 @@ class Transport:
         deadline = time.monotonic() + self.longest_answer
         try:
             with self._session.get(
-                address, headers=headers, stream=True, allow_redirects=False, timeout=self.timeout
+                as_sent(address),
+                headers=headers,
+                stream=True,
+                allow_redirects=False,
+                timeout=self.timeout,
             ) as response:
                 status = response.status_code
                 found = {name.lower(): value for name, value in response.headers.items()}
                 _check_status(status, host, found)
                 if status != 200:
                     return Answer(status, address, None, found)
-                body = _read_body(response, max_bytes, deadline)
-                return Answer(status, address, _unpacked(body, max_bytes), found)
+                body = _read_body(response, max_bytes, deadline, cut)
+                body = _unpacked(body, found.get("content-encoding", ""), max_bytes, cut)
+                return Answer(status, address, body, found)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise self._explained(error, host) from error
         except ValueError as error:  # an address that the library cannot even ask for
@@ -148,7 +169,8 @@ def _check_status(status: int, host: str, headers: dict[str, str]) -> None:
     if status >= 400:
         raise FetchError(f"HTTP {status}", status not in TRANSIENT_STATUS, status)
     if status not in (200, 304, *REDIRECT_STATUS):
-        raise FetchError(f"HTTP {status}, not 200", final=True, status=status)
+        # "Not yet", and a part that nobody asked for.
+        raise FetchError(f"HTTP {status}, not 200", final=status not in (202, 206), status=status)
 
 
 def _retry_after(headers: dict[str, str]) -> float:
@@ -163,43 +185,88 @@ def _retry_after(headers: dict[str, str]) -> float:
     return max(0.0, moment - time.time())
 
 
-def _read_body(response: requests.Response, max_bytes: int, deadline: float) -> bytes:
-    """The body without its Content-Encoding.
+def _read_body(response: requests.Response, max_bytes: int, deadline: float, cut: bool) -> bytes:
+    """The body as it comes, packed or not; with ``cut``, no more than max_bytes of it.
 
     Raises:
         FetchError: too large (final), or too slow.
     """
     too_large = FetchError(f"more than {max_bytes / 2**20:g} MB", final=True)
     declared = response.headers.get("Content-Length", "")
-    if declared.isascii() and declared.isdigit() and int(declared[:18]) > max_bytes:
+    if not cut and declared.isascii() and declared.isdigit() and int(declared[:18]) > max_bytes:
         raise too_large
     body = bytearray()
     # read1 gives what is there, so that a server that sends a byte a minute meets the deadline.
-    while piece := response.raw.read1(64 * 1024, decode_content=True):
+    # Unpacked later: the library gives up where a body is not packed as its header says.
+    while piece := response.raw.read1(64 * 1024, decode_content=False):
         body += piece
+        if len(body) > max_bytes and cut:
+            break
         if len(body) > max_bytes:
             raise too_large
         if time.monotonic() > deadline:
             raise FetchError("the answer does not end", final=False)
-    return bytes(body)
+    return bytes(body[:max_bytes])
 
 
-def _unpacked(body: bytes, max_bytes: int) -> bytes:
-    """The body without gzip: the Wayback Machine hands some out packed without saying so.
+def _unpacked(body: bytes, encoding: str, max_bytes: int, cut: bool) -> bytes:
+    """The body without its Content-Encoding, and without a gzip that the header says nothing of.
+
+    The Wayback Machine hands out both: packed without saying so, and plain where it says gzip.
 
     Raises:
-        FetchError: broken, or too large when unpacked.
+        FetchError: broken, packed in a way that nobody asked for, or too large when unpacked.
     """
-    for _ in range(2):
-        if not body.startswith(b"\x1f\x8b"):
+    codings = {coding.strip() for coding in encoding.lower().split(",")}
+    if codings & UNASKED and not PLAIN.match(body):
+        raise FetchError(f"packed as {encoding[:40]}, which was not asked for", final=False)
+    whole = not cut or len(body) < max_bytes
+    for _ in range(3):
+        if body.startswith(GZIP):
+            body = _gunzipped(body, max_bytes, whole)
+        elif "deflate" in codings:
+            codings.remove("deflate")
+            body = _inflated(body, max_bytes, whole)
+        else:
             break
-        unpacker = zlib.decompressobj(wbits=31)
-        try:
-            body = unpacker.decompress(body, max_bytes + 1)
-        except zlib.error as error:
-            raise FetchError(f"broken gzip: {error}", final=False) from error
-        if len(body) > max_bytes:
+        if len(body) > max_bytes and not cut:
             raise FetchError(f"more than {max_bytes / 2**20:g} MB unpacked", final=True)
-        if not unpacker.eof:
-            raise FetchError("gzip cut short", final=False)
+        body = body[:max_bytes]
     return body
+
+
+def _gunzipped(body: bytes, max_bytes: int, whole: bool) -> bytes:
+    data = b""
+    for _ in range(MAX_MEMBERS):
+        if not body.startswith(GZIP) or len(data) > max_bytes:
+            break  # what follows the last member is nothing, or rubbish
+        member, body = _decompressed(body, 31, max_bytes - len(data), whole)
+        data += member
+    return data
+
+
+def _inflated(body: bytes, max_bytes: int, whole: bool) -> bytes:
+    """The body without "deflate", which is zlib by the book and bare with some servers."""
+    if body[:1] and body[0] % 16 == 8 and int.from_bytes(body[:2]) % 31 == 0:
+        return _decompressed(body, 15, max_bytes, whole)[0]
+    try:
+        return _decompressed(body, -15, max_bytes, whole)[0]
+    except FetchError:
+        return body  # not packed at all
+
+
+def _decompressed(body: bytes, wbits: int, max_bytes: int, whole: bool) -> tuple[bytes, bytes]:
+    """What the first stream of a body unpacks to, a byte more than max_bytes at most, and the rest.
+
+    Raises:
+        FetchError: broken, or ``whole`` and it does not end.
+    """
+    name = "gzip" if wbits == 31 else "deflate"
+    unpacker = zlib.decompressobj(wbits=wbits)
+    try:
+        data = unpacker.decompress(body, max_bytes + 1)
+    except zlib.error as error:
+        raise FetchError(f"broken {name}: {error}", final=False) from error
+    if whole and not unpacker.eof and len(data) <= max_bytes:
+        raise FetchError(f"{name} cut short", final=False)
+    return data, unpacker.unused_data

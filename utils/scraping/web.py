@@ -6,6 +6,7 @@ followed only to hosts that are allowed.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import random
 import time
@@ -16,12 +17,14 @@ from urllib.parse import urljoin, urlsplit
 
 from utils.common.errors import RunError
 from utils.common.fields import Between, CountOrZero
-from utils.scraping.addresses import is_on
+from utils.scraping.addresses import as_sent, host_of, is_on
 from utils.scraping.robots import Robots
 from utils.scraping.transport import REDIRECT_STATUS, Answer, FetchError, Transport
 
 MAX_REDIRECTS = 8
-MAX_ROBOTS_BYTES = 512 * 1024  # as much as RFC 9309 asks for
+# RFC 9309 asks for 500 KiB at least, and for a fresh copy after a day.
+MAX_ROBOTS_BYTES = 512 * 1024
+ROBOTS_LIFETIME = 24 * 3600.0
 
 Seconds = Annotated[float, Between(0, 3600)]
 Timeout = Annotated[float, Between(0.01, 86400)]
@@ -79,7 +82,7 @@ class Session:
         self.say = say
         self.requests_made = 0
         self.delay = manners.delay
-        self._robots: dict[str, Callable[[str], bool]] = {}
+        self._robots: dict[str, tuple[float, Callable[[str], bool]]] = {}  # when read, and what
         self._next_request = 0.0
         self._transport = Transport(manners.user_agent, manners.timeout, manners.longest_answer)
 
@@ -120,10 +123,14 @@ class Session:
         return self._persistently(ask)
 
     def _check_address(self, address: str) -> None:
-        """Raise a final FetchError for an address on another host."""
-        if not is_on(address, self.hosts):
+        """Raise a final FetchError for an address on another host, and for none at all."""
+        try:
+            sent = as_sent(address)
+        except ValueError:
+            raise FetchError(f"not an address: {address[:200]!r}", final=True) from None
+        if not is_on(address, self.hosts) or not is_on(sent, self.hosts):
             raise FetchError(f"leads to another site: {address[:200]}", final=True)
-        inner = self.inner_address(address)
+        inner = self.inner_address(sent)
         if inner is not None and not is_on(inner, self.inner_hosts):
             raise FetchError(f"leads to another site: {inner[:200]}", final=True)
 
@@ -168,40 +175,36 @@ class Session:
         return wait
 
     def _follow(
+        self, address: str, max_bytes: int, headers: dict[str, str], pause: float = 0.0
+    ) -> Answer:
+        """Follow redirects, all of them to allowed hosts and addresses."""
+        seen = {address}
+        for _ in range(MAX_REDIRECTS):
+            answer = self._request(address, max_bytes, headers, pause)
+            if answer.status not in REDIRECT_STATUS:
+                return answer
+            address = self.rewrite(_target(address, answer))
+            if address in seen:
+                raise FetchError("redirects in a circle", final=True)
+            seen.add(address)
+            self._check_address(address)
+            self._obey_robots(address)
+        raise FetchError(f"more than {MAX_REDIRECTS} redirects", final=True)
+
+    def _request(
         self,
         address: str,
         max_bytes: int,
         headers: dict[str, str],
         pause: float = 0.0,
-        heed_robots: bool = True,
-    ) -> Answer:
-        """Follow redirects, all of them to allowed hosts."""
-        for _ in range(MAX_REDIRECTS):
-            answer = self._request(address, max_bytes, headers, pause)
-            if answer.status not in REDIRECT_STATUS:
-                return answer
-            location = answer.headers.get("location", "")
-            with contextlib.suppress(UnicodeError):
-                # Servers write UTF-8 where the library reads Latin-1.
-                location = location.encode("latin-1").decode("utf-8")
-            try:
-                address = self.rewrite(urljoin(address, location.strip()))
-            except ValueError:
-                raise FetchError(f"redirects to {location[:200]!r}", final=True) from None
-            self._check_address(address)
-            if heed_robots:
-                self._obey_robots(address)
-        raise FetchError(f"more than {MAX_REDIRECTS} redirects", final=True)
-
-    def _request(
-        self, address: str, max_bytes: int, headers: dict[str, str], pause: float
+        cut: bool = False,
     ) -> Answer:
         """One request, after the delay."""
         earliest = max(self._next_request, self._next_request - self.delay + pause)
         time.sleep(max(0.0, earliest - time.monotonic()))
         self.requests_made += 1
         try:
-            return self._transport.ask(address, max_bytes, headers)
+            return self._transport.ask(address, max_bytes, headers, cut)
         finally:
             self._next_request = time.monotonic() + self.delay
 
@@ -209,39 +212,79 @@ class Session:
 
     def _obey_robots(self, address: str) -> None:
         """Raise a final FetchError for what robots.txt forbids, reading it first if need be."""
-        parts = urlsplit(address)
+        parts = urlsplit(as_sent(address))
         root = f"{parts.scheme}://{parts.netloc}"
-        if root not in self._robots:
-            self._robots[root] = self._read_robots(root)
-        if not self._robots[root](address):
+        read, allows = self._robots.get(root, (-ROBOTS_LIFETIME, None))
+        if time.monotonic() - read >= ROBOTS_LIFETIME:
+            allows = self._read_robots(f"{root}/robots.txt")
+            self._robots[root] = time.monotonic(), allows
+        if not allows(address):
             raise FetchError("forbidden by robots.txt", final=True)
 
-    def _read_robots(self, root: str) -> Callable[[str], bool]:
+    def _read_robots(self, address: str) -> Callable[[str], bool]:
         """Whether the host allows an address, as a function.
 
         Raises:
             RunError: nothing is known of it now, or it wants too long a delay.
         """
-        address = f"{root}/robots.txt"
         try:
-            answer = self._persistently(
-                lambda: self._follow(address, MAX_ROBOTS_BYTES, {}, heed_robots=False)
-            )
+            answer = self._persistently(lambda: self._follow_robots(address))
         except FetchError as error:
             if error.status in (401, 403):
                 return lambda address: False
-            if error.final:  # 404 and its like: there are no rules; too large: nor are these
-                return lambda address: True
+            if error.final and (error.status == 204 or 400 <= error.status < 500):
+                return lambda address: True  # there are no rules
             raise RunError(
                 f"{address}: {error}; without knowing what it allows nothing is fetched; try again "
                 "later"
             ) from error
-        text = (answer.body or b"").decode("utf-8-sig", "replace")
-        robots = Robots(text, self.manners.user_agent)
+        robots = Robots(_robots_text(answer.body), self.manners.user_agent)
+        if answer.body.lstrip()[:1] == b"<":
+            self.say(f"{address} is a page, not a list of rules; taken as none")
         if robots.delay is not None and robots.delay > self.delay:
             request = f"{address} asks for {robots.delay:g} s between requests"
             if robots.delay > self.manners.longest_pause:
-                raise RunError(f"{request}; expected at most {self.manners.longest_pause:g}")
+                raise RunError(
+                    f"{request}; expected at most {self.manners.longest_pause:g} (--longest-pause)"
+                )
             self.delay = robots.delay
             self.say(request)
         return robots.allows
+
+    def _follow_robots(self, address: str) -> Answer:
+        """A robots.txt, cut off where it is too long, from whichever host redirects lead to."""
+        for _ in range(MAX_REDIRECTS):
+            answer = self._request(address, MAX_ROBOTS_BYTES, {}, cut=True)
+            if answer.status == 304:
+                raise FetchError("HTTP 304 without having been asked", final=False)
+            if answer.status not in REDIRECT_STATUS:
+                return answer
+            address = _target(address, answer)
+            try:
+                host_of(address)
+            except ValueError:
+                raise FetchError(f"redirects to {address[:200]!r}", final=True) from None
+        raise FetchError(f"more than {MAX_REDIRECTS} redirects", final=True)
+
+
+def _target(address: str, answer: Answer) -> str:
+    """Where a redirect leads to."""
+    location = answer.headers.get("location", "").strip()
+    with contextlib.suppress(UnicodeError):
+        # Servers write UTF-8 where the library reads Latin-1.
+        location = location.encode("latin-1").decode("utf-8")
+    if not location:
+        raise FetchError(f"HTTP {answer.status} without a target", final=True)
+    try:
+        return urljoin(address, location)
+    except ValueError:
+        raise FetchError(f"redirects to {location[:200]!r}", final=True) from None
+
+
+def _robots_text(body: bytes) -> str:
+    """The text of a robots.txt, without the line in which it was cut off."""
+    if len(body) == MAX_ROBOTS_BYTES:
+        body = body[: max(body.rfind(b"\n"), body.rfind(b"\r")) + 1]
+    if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return body.decode("utf-16", "replace")
+    return body.decode("utf-8", "surrogateescape")
