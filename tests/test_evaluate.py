@@ -16,6 +16,7 @@ import pytest
 import evaluate
 from tests.conftest import TINY, blobs, run_script
 from tests.run_files import read_history
+from utils.common.errors import UserError
 from utils.common.pictures import read_picture
 from utils.data.hdf5 import write_dataset
 from utils.training.snapshots import read_best
@@ -235,6 +236,16 @@ def test_mistakes(refused, scored):
         ),
         (
             "saved_models/small-one/generator.keras",
+            lambda path: path.write_bytes(path.read_bytes().replace(b"config.", b"config_")),
+            "saved_models/small-one/generator.keras: is damaged or no Keras network: ",
+        ),
+        (
+            "saved_models/small-one/generator.keras",
+            lambda path: path.write_bytes(path.read_bytes().replace(b"PK\1\2", b"PK\1\3")),
+            "saved_models/small-one/generator.keras: is damaged or no Keras network: ",
+        ),
+        (
+            "saved_models/small-one/generator.keras",
             Path.unlink,
             "small-one: saved_models/small-one/generator.keras does not exist",
         ),
@@ -270,3 +281,11 @@ def test_the_best_networks_survive_a_kill_between_two_renames(tmp_path):
     assert read_best(tmp_path / "best") == {"step": 4.0, "kid": 2.5}
     assert read_best(tmp_path / "best", ["swd"]) == {}
     assert read_best(tmp_path / "nothing", ["kid"]) == {}
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"step": 4, "kid": "x"}', '{"kid": 2}', "\xff"])
+def test_best_networks_of_which_the_score_is_lost_are_not_written_over(tmp_path, text):
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "score.json").write_text(text, encoding="latin-1")
+    with pytest.raises(UserError, match=r"best/score\.json: is damaged .*, or rename "):
+        read_best(tmp_path / "best", ["kid"])

@@ -300,6 +300,16 @@ def test_health_is_of_the_time_since_the_row_before(tmp_path, monkeypatch):
     ]
 
 
+def test_best_networks_without_a_score_are_not_written_over(tmp_path, capsys):
+    best = BestNetworks(tmp_path / "best", "kid", BackgroundWriter())
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best.new").mkdir()  # of a kill
+    best.resume(7, 0)
+    assert not best.found
+    assert [path.name for path in tmp_path.iterdir()] == ["best-before-7"]
+    assert "best: has no score.json; its networks stay as " in capsys.readouterr().out
+
+
 # Stopping ---------------------------------------------------------------------------------------
 
 

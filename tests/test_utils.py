@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 import sys
 import time
@@ -15,6 +16,8 @@ from PIL import Image
 from utils.common.errors import RunError, UserError, one_line_errors
 from utils.common.files import FolderLock, atomic_path, remove_leftovers
 from utils.models.recipes import noisy_labels, smooth_labels
+from utils.watching.alarms import Health
+from utils.watching.answers import Answers
 from utils.watching.history import History
 from utils.watching.table import MOST_POINTS, read_rows, thin
 
@@ -85,17 +88,59 @@ def test_what_killed_processes_left_goes_and_what_others_work_on_stays(tmp_path)
     assert not at_work.exists()
 
 
-def test_a_table_that_somebody_has_changed(tmp_path):
+def test_half_a_line_at_the_end_is_left_out(tmp_path):
     path = tmp_path / "history.csv"
+    assert read_rows(path, 99) == []
     path.write_text("step,d_loss\n10,0.5\n20,1e-")  # a kill in the middle of a number
     assert read_rows(path, 99) == [{"step": 10.0, "d_loss": 0.5}]
-    path.write_text("step,d_loss\n10,0.5\n20,many\n30,0.5\n")
-    with pytest.raises(UserError, match=r"history\.csv: line 3 is damaged: could not convert"):
-        read_rows(path, 99)
-    assert read_rows(path, 10) == [{"step": 10.0, "d_loss": 0.5}]
-    path.write_text(path.read_text().replace(",", ";"))  # a spreadsheet
-    with pytest.raises(UserError, match=r"history\.csv: line 2 is damaged"):
-        read_rows(path, 99)
+    path.write_bytes(b"\xef\xbb\xbfstep,d_loss\r\n10,nan\r\n20,many\r\n")  # a spreadsheet
+    (row,) = read_rows(path, 10)  # those beyond the step do not matter
+    assert math.isnan(row["d_loss"])
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        ("history", (b"1.25", b"many"), "line 3 is damaged: could not convert string to float: 'm"),
+        ("history", (b"1.25", b"1.\xff5"), "line 3 is damaged: byte 0xff is no UTF-8; mend or d"),
+        ("history", (b"1.25", b'"1.25'), "line 3 is damaged: could not convert string to float"),
+        ("history", (b",1.25", b""), "line 3 is damaged: 4 cells, expected 5"),
+        ("history", (b"20,", b"nan,"), "line 3 is damaged: nan is no step from 10 up"),
+        ("history", (b"10,", b"90,"), "line 3 is damaged: 20 is no step from 90 up"),
+        ("history", (b"step,", b"stop,"), "line 1 is damaged: expected names of columns, first s"),
+        ("history", (b"step", b"s\xfftep"), "line 1 is damaged: byte 0xff is no UTF-8; mend it or"),
+        ("history", (b",seconds", b""), "line 1 is damaged: expected names of columns, first step"),
+        ("history", (b"d_loss", b"epoch"), "line 1 is damaged: expected names of columns, first"),
+        ("history", (b"d_loss", b'"d_loss'), "line 1 is damaged: '\"d_loss' is no name of a col"),
+        ("history", (b",", b";"), "line 1 is damaged: expected names of columns"),  # a spreadsheet
+        ("history", (None, b""), "line 1 is damaged: expected names of columns, first step,epoch"),
+        ("history", (None, None), "cannot be read: Is a directory; expected a table"),
+        ("answers", (b"held out", b"held"), "line 2 is damaged: 'held' is no kind, expected trai"),
+        ("health", (b"0.25", b"\xff"), "line 2 is damaged: byte 0xff is no UTF-8; mend or delete"),
+    ],
+)  # fmt: skip
+def test_a_damaged_table_stays_as_it_is(tmp_path, name, damage, message):
+    path = tmp_path / f"{name}.csv"
+    table = {
+        "history": History(path, ["d_loss", "d_real"]), "answers": Answers(path),
+        "health": Health(path),
+    }[name]  # fmt: skip
+    table.resume(0)
+    table.append({
+        "history": [(10, 0.5, 1, 1.5, 0.5), (20, 1, 2, 1.25, 0.25)],
+        "answers": [(10, "held out", 9, *[0.5] * 7)], "health": [(10, 0.25)],
+    }[name])  # fmt: skip
+    old, new = damage
+    if new is None:
+        path.unlink()
+        path.mkdir()
+    else:
+        path.write_bytes(path.read_bytes().replace(old, new) if old else new)
+        before = path.read_bytes()
+    with pytest.raises(UserError) as error:
+        table.resume(20)
+    assert str(error.value).startswith(f"{path}: {message}")
+    assert new is None or path.read_bytes() == before
 
 
 @pytest.mark.parametrize(("error", "code"), [(UserError, 2), (RunError, 1), (OSError, 1)])

@@ -123,9 +123,12 @@ def load_network(path: Path) -> keras.Model:
         raise UserError(f"{path}: does not exist")
     try:
         return keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: is damaged or no Keras network: {reason}") from None
+    except Exception as error:  # whatever a damaged archive, configuration or layer brings about
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(
+            f"{path}: is damaged or no Keras network: {reason}; bring it back from a copy, or "
+            "resume the run, which writes it again"
+        ) from None
 
 
 def to_float32(network: keras.Model) -> keras.Model:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -59,12 +60,22 @@ class BestNetworks:
         Args:
             step: at which the run is resumed.
             pictures_since: the first step with the pictures of now.
+
+        Raises:
+            UserError: what is in the folder is damaged.
         """
         self.found = read_best(self._folder, ranking(self._score))
         found_at = read_best(self._folder, ()).get("step", math.inf)
-        if found_at <= pictures_since:
+        for leftover in ("new", "old"):  # of a kill in `save_best`
+            shutil.rmtree(self._folder.with_suffix(f".{leftover}"), ignore_errors=True)
+        if math.isinf(found_at):
+            if self._folder.exists():
+                kept = self._set_aside(step)
+                print(f"{self._folder}: has no score.json; its networks stay as {kept}")
+        # Those of a later step were made after the checkpoint, with the pictures of before.
+        elif found_at <= pictures_since or 0 < step == pictures_since:
             self._set_aside(pictures_since)
-        elif not self.found and math.isfinite(found_at):
+        elif not self.found:
             kept = self._set_aside(step)
             print(
                 f"--score {self._score}: the best networks so far, of step {found_at:.0f}, were "

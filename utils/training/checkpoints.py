@@ -108,6 +108,8 @@ class Checkpoints:
         for step in reversed(self.steps()):
             try:
                 arrays = _read(self.path(step))
+            except PermissionError as error:
+                raise UserError(f"{self.path(step)}: cannot be read: {error.strerror}") from None
             except ValueError as error:
                 reasons[step] = f"{self.path(step)} is damaged ({error})"
                 continue
@@ -132,6 +134,8 @@ def _read(path: Path) -> dict[str, np.ndarray]:
             arrays = {name: archive[name] for name in archive.files}
         if "loop/step" not in arrays:
             raise ValueError("it is no checkpoint")
+    except PermissionError:  # it may be whole
+        raise
     except (
         OSError, ValueError, EOFError, KeyError, RuntimeError, NotImplementedError,
         MemoryError, zipfile.BadZipFile, zlib.error,

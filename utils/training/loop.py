@@ -33,11 +33,13 @@ from utils.training.report import Report
 from utils.training.samples import Samples
 from utils.training.saving import Saving
 from utils.training.signals import StopRequest
+from utils.training.snapshots import read_best
 from utils.training.split import Split
 from utils.training.trainer import Trainer
 from utils.training.writer import BackgroundWriter
 from utils.watching.alarms import Health
 from utils.watching.answers import Answers
+from utils.watching.history import History
 from utils.watching.probe import MOST_ASKED
 from utils.watching.table import read_rows
 from utils.watching.tensorboard import EventLog
@@ -65,7 +67,7 @@ class Loop:
             on_grid: see `utils.training.run.run`.
 
         Raises:
-            UserError: the checkpoints are damaged, of other networks, or lost.
+            UserError: the checkpoints or the tables are damaged, of other networks, or lost.
         """
         h = trainer.h
         self.trainer, self.split, self.folders, self.h = trainer, split, folders, h
@@ -84,6 +86,12 @@ class Loop:
         )
         parts = (self.progress, self.samples, self.control, self.record)
         self.saving = Saving(trainer, folders, writer, parts)
+        if self.saving.checkpoints.steps():
+            # What is damaged is said before anything changes.
+            Answers(folders.answers).read()
+            Health(folders.health).read()
+            History(folders.history).read()
+            read_best(folders.best)
         self.saving.restore()
         self.pictures_since = split.since(self.progress.step)
         self.best.resume(self.progress.step, self.pictures_since)

@@ -52,7 +52,8 @@ class Report:
         """Draw the curves, the film and the page of a run that is over."""
         history = self._record.history
         if history is None and self._folders.history.exists():  # stopped before the first step
-            history = History.of_file(self._folders.history)
+            history = History(self._folders.history)
+            history.read()
         self._curves(history)
         frames = list(self._folders.samples().values())
         films.save_gif(self._folders.film, frames)

@@ -83,8 +83,15 @@ class Saving:
         if saved is None:
             self._check_nothing_is_lost()
             return
-        for part in self._parts:
-            part.resume(saved)
+        try:
+            for part in self._parts:
+                part.resume(saved)
+        except (KeyError, ValueError, TypeError) as error:
+            newest = self.checkpoints.path(self.checkpoints.steps()[-1])
+            raise UserError(
+                f"{newest} is damaged or of another version ({type(error).__name__}: {error}); "
+                "move it away to go on from the one before"
+            ) from None
         for step, path in self._folders.samples().items():
             if step > self._trainer.progress.step:
                 path.unlink()

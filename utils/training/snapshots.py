@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from utils.common.errors import UserError
 from utils.common.files import atomic_path
 from utils.models.average import layer_options
 from utils.training.config import write_json
@@ -76,13 +77,25 @@ def read_best(folder: Path, names: Iterable[str] | None = None) -> dict[str, flo
         names: of the scores to read; None reads all that are there.
 
     Returns:
-        The step and the scores of these names; empty where one of them is missing.
+        The step and the scores of these names; empty where one of them or the file is missing.
+
+    Raises:
+        UserError: ``score.json`` is damaged.
     """
-    old = folder.with_name(f"{folder.name}.old")
+    old, path = folder.with_name(f"{folder.name}.old"), folder / "score.json"
     if old.exists() and not folder.exists():  # a kill came between the two renames
         old.rename(folder)
     try:
-        score = json.loads((folder / "score.json").read_text(encoding="utf-8"))
-        return {key: float(score[key]) for key in ("step", *(score if names is None else names))}
-    except (OSError, ValueError, KeyError, TypeError):
+        score = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(score, dict) or not float(score["step"]).is_integer():
+            raise ValueError("no step in it")
+        found = {name: float(value) for name, value in score.items()}
+    except FileNotFoundError:
         return {}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(
+            f"{path}: is damaged ({type(error).__name__}: {error}), expected a step and scores; "
+            f"bring it back, or rename {folder}, and the search for the best networks begins anew"
+        ) from None
+    names = found if names is None else ("step", *names)
+    return {name: found[name] for name in names} if found.keys() >= set(names) else {}

@@ -8,7 +8,7 @@ shows in the losses or the grids.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -61,12 +61,12 @@ class Answers(Table):
     answers: logits of a discriminator, values of a critic.
     """
 
-    TEXTS: ClassVar[tuple[str, ...]] = ("kind",)
+    TEXTS: ClassVar[Mapping[str, Collection[str]]] = {"kind": tuple(KINDS)}
+    FIRST: ClassVar[tuple[str, ...]] = ("step", "kind", "pictures", "mean", "standard_deviation")
 
     def __init__(self, path: Path) -> None:
         percentiles = [f"percentile_{percentile}" for percentile in PERCENTILES]
-        columns = ["step", "kind", "pictures", "mean", "standard_deviation", *percentiles]
-        super().__init__(path, columns)
+        super().__init__(path, [*self.FIRST, *percentiles])
         self.latest: dict[str, np.ndarray] = {}
         """The last answers, (N,) of each kind."""
 

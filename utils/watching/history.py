@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -48,16 +47,10 @@ class History(Table):
     Names that end in ``_updates`` are counts: a row has the last one, not the mean.
     """
 
-    def __init__(self, path: Path, names: Sequence[str]) -> None:
-        super().__init__(path, ["step", "epoch", "seconds", *names])
+    FIRST: ClassVar[tuple[str, ...]] = ("step", "epoch", "seconds")
 
-    @classmethod
-    def of_file(cls, path: Path) -> History:
-        """The history in a file, with the columns of the file."""
-        with open(path, newline="", encoding="utf-8") as file:
-            history = cls(path, next(csv.reader(file), [])[3:])
-        history.read()
-        return history
+    def __init__(self, path: Path, names: Sequence[str] = ()) -> None:
+        super().__init__(path, [*self.FIRST, *names])
 
     def _format(self, row: Sequence[float]) -> list[str]:
         decimals = {"step": ".0f", "epoch": ".4f", "seconds": ".2f"}
