@@ -32,7 +32,7 @@ from tqdm import tqdm
 
 from utils.common import grids
 from utils.common.commandline import parse
-from utils.common.errors import UserError, one_line_errors
+from utils.common.errors import UserError, one_line_errors, or_warning
 from utils.common.fields import Seed
 from utils.data.dataset import Dataset
 from utils.data.opening import open_dataset
@@ -135,19 +135,21 @@ def main() -> None:
         )
     chart = Path(options.images_dir, "comparison.png")
     if options.compare:
-        draw_comparison(
-            chart,
-            {each.run: each.first for each in evaluations},
-            # On the same pictures it differs by the training pictures alone.
-            [each.floor for each in evaluations] if same_reals else [],
-            f"averaged weights of the last checkpoint; {features[0]} features; "
-            + ("dashed: real pictures" if same_reals else "scored against different pictures"),
-        )
+        with or_warning(chart):
+            draw_comparison(
+                chart,
+                {each.run: each.first for each in evaluations},
+                # On the same pictures it differs by the training pictures alone.
+                [each.floor for each in evaluations] if same_reals else [],
+                f"averaged weights of the last checkpoint; {features[0]} features; "
+                + ("dashed: real pictures" if same_reals else "scored against different pictures"),
+            )
     if options.json:
         print(json.dumps([dataclasses.asdict(each) for each in evaluations], indent=2))
     elif options.compare:
         print_comparison(evaluations)
-        print(f"\nchart: {chart}")
+        if chart.exists():
+            print(f"\nchart: {chart}")
     else:
         print_evaluation(evaluations[0])
         drawn = open_run(options.run, options).images / outputs.NEAREST
@@ -196,11 +198,8 @@ def evaluate(run: str, options: Options) -> Evaluation:
         evaluation.steps[name] = runs.trained_steps(folder, name)
     if training is not None:
         path = opened.images / outputs.NEAREST
-        try:
+        with or_warning(path):
             draw_nearest(path, shown, training, scorer)
-        except OSError as error:
-            # The scores, which took long, are worth more.
-            print(f"{path}: cannot be written: {error.strerror or error}", file=sys.stderr)
     return evaluation
 
 

@@ -29,12 +29,19 @@ BACKENDS = [
 OTHERS = BACKENDS[1:]
 
 
+FOR_OTHER_WORK = {
+    "JAX_ENABLE_X64": "1", "JAX_NUMPY_DTYPE_PROMOTION": "strict",
+    "JAX_NUMPY_RANK_PROMOTION": "raise", "JAX_DEFAULT_PRNG_IMPL": "rbg",
+}  # fmt: skip
+"""A person's settings that must not change a run."""
+
+
 def probe(
     backend: str, start: Path, result: Path, module: str = "backend_probe"
 ) -> dict[str, np.ndarray]:
     subprocess.run(
         [sys.executable, "-m", f"tests.{module}", start, result],
-        cwd=REPOSITORY, check=True, env=os.environ | {"KERAS_BACKEND": backend},
+        cwd=REPOSITORY, check=True, env=os.environ | {"KERAS_BACKEND": backend} | FOR_OTHER_WORK,
     )  # fmt: skip
     with np.load(result) as archive:
         return dict(archive.items())

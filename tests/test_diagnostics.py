@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 import keras
+import matplotlib
 import numpy as np
 import pytest
 from keras import layers, ops
@@ -246,6 +247,12 @@ def test_the_picture_of_the_answers(tmp_path, held_out):
     table.plot(tmp_path / "answers.png", "a run")
     with Image.open(tmp_path / "answers.png") as plot:
         assert plot.size == (900, 460 if held_out else 320)
+    # Whatever the person's settings are, which stay as they are.
+    settings = {"text.usetex": True, "savefig.bbox": "tight", "axes.titlesize": 50}
+    with matplotlib.rc_context(settings):
+        table.plot(tmp_path / "again.png", "a run")
+        assert settings.items() <= dict(matplotlib.rcParams).items()
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "answers.png").read_bytes()
     assert len(table.overfitting()) == 2 * held_out
 
 

@@ -396,20 +396,26 @@ def test_the_command_that_goes_on_can_be_pasted():
     assert h.resume_command() == "python dcgan.py --resume mine --models-dir 'my models'"
 
 
-def test_nobody_need_listen_and_keras_json_does_not_change_what_is_trained(tmp_path, data_file):
+def test_nobody_need_listen_and_no_settings_change_what_is_trained(tmp_path, data_file):
     (tmp_path / "keras.json").write_text(
         json.dumps({"image_data_format": "channels_first", "floatx": "float16",
-                    "backend": "tensorflow", "epsilon": 1e-7})
+                    "backend": "tensorflow", "epsilon": 0.01, "nnx_enabled": True})
     )  # fmt: skip
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nfigure.dpi: 0.1\n")
     command = [sys.executable, REPOSITORY / "dcgan.py", *TINY, "--data", data_file, "--steps", "1"]
     command = f"{shlex.join(map(str, command))} >&- 2>&-"
-    environment = os.environ | {"KERAS_HOME": str(tmp_path)}
+    environment = os.environ | {
+        "KERAS_HOME": str(tmp_path), "MPLBACKEND": "nonsense", "MPLCONFIGDIR": "/proc/none",
+        "TQDM_MININTERVAL": "soon", "PYTHONWARNINGS": "error", "PYTHONOPTIMIZE": "2",
+    }  # fmt: skip
     assert subprocess.run(["bash", "-c", command], cwd=tmp_path, env=environment).returncode == 0
     models = tmp_path / "saved_models/dcgan-1"
     assert (models / "checkpoints/step_0000001.npz").exists()
     discriminator = keras.models.load_model(models / "discriminator.keras")
     assert discriminator.input_shape == (None, 32, 32, 3)
     assert discriminator.layers[1].compute_dtype == "float32"
+    for name in ("architecture.png", "answers.png", "training.gif", "index.html"):
+        assert (tmp_path / "images/dcgan-1" / name).exists()
 
 
 def test_a_reader_that_has_enough_is_no_error(tmp_path):
@@ -419,12 +425,23 @@ def test_a_reader_that_has_enough_is_no_error(tmp_path):
     assert "usage: python prepare_dataset.py SOURCES" in result.stdout
 
 
-def test_a_keras_backend_that_is_not_there(tmp_path):
-    result = run_script("dcgan.py", folder=tmp_path, environment={"KERAS_BACKEND": "nothing"})
+@pytest.mark.parametrize(
+    ("environment", "end"),
+    [
+        ({"KERAS_BACKEND": "nothing"}, ""),
+        ({"KERAS_HOME": "home"}, ", or mend home/keras.json"),
+    ],
+)
+def test_a_keras_backend_that_is_not_there_and_a_keras_json_that_is_none(
+    tmp_path, environment, end
+):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "keras.json").write_text("[]")
+    result = run_script("dcgan.py", folder=tmp_path, environment=environment)
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1
     assert result.stderr.startswith("error: Keras and its backend cannot be loaded (")
-    assert result.stderr.endswith("); set KERAS_BACKEND to tensorflow, jax or torch\n")
+    assert result.stderr.endswith(f"); set KERAS_BACKEND to tensorflow, jax or torch{end}\n")
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in REPOSITORY.glob("*.py")))

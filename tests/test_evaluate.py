@@ -197,7 +197,7 @@ def test_scores_outlive_a_folder_that_cannot_be_written(run, scored, monkeypatch
     monkeypatch.setattr(evaluate.Scorer, "score", lambda *arguments: {"f_score": 0.5})
     (scored / "file").touch()
     printed = run("small-one", "--images-dir", "file")
-    assert "file/small-one/nearest.png: cannot be written: Not a directory" in printed.err
+    assert "warning: file/small-one/nearest.png cannot be drawn: Not a directory" in printed.err
     assert "f_score" in printed.out
 
 

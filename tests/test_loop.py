@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 import math
 import resource
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tqdm import tqdm
 
 from tests.conftest import blobs
 from tests.run_files import read_rows
@@ -168,6 +170,16 @@ def test_the_bar_shows_losses_speed_and_what_is_waited_for(monkeypatch, capsys):
     assert "data wait=25%" in shown
     assert "gradient" not in shown
     assert "updates" not in shown
+
+
+def test_a_bar_that_nobody_wants_to_see(monkeypatch, capsys):
+    # As TQDM_DISABLE=1 has it.
+    monkeypatch.setattr(tqdm, "__init__", functools.partialmethod(tqdm.__init__, disable=True))
+    with ProgressBar(26, 0) as bar:
+        bar.say("a line")
+        bar.update()
+        bar.show({"d_loss": 1.0}, 4, {})
+    assert capsys.readouterr() == ("a line\n", "")
 
 
 # Rows -------------------------------------------------------------------------------------------

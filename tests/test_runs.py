@@ -30,6 +30,7 @@ from tests.test_alternation import tiny_method
 from utils import backend
 from utils.common import grids
 from utils.common.errors import RunError, UserError
+from utils.training import report
 from utils.training.arguments import parse_command_line
 from utils.training.checkpoints import Checkpoints
 from utils.training.report import Report
@@ -465,6 +466,24 @@ def test_a_full_disk_leaves_the_checkpoint_before_it(place, data_file):
     assert before == after
     train("--resume", "stub-1", "--steps", 6)
     assert (CHECKPOINTS / "step_0000006.npz").exists()
+
+
+def test_a_picture_that_cannot_be_drawn_is_a_warning(place, data_file, monkeypatch, capsys):
+    def fails(*_: object) -> None:
+        raise RuntimeError("no\nlatex")
+
+    monkeypatch.setattr(grids, "save_png", fails)
+    monkeypatch.setattr(report, "write_page", fails)
+    train("--data", data_file, "--steps", 3, "--sample-interval", 1)
+    assert (CHECKPOINTS / "step_0000003.npz").exists()
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    kinds = {
+        "reals.png": "no latex", "step_0000000.png": "no latex", "index.html": "no latex",
+        "training.gif": "cannot make a film of 0 frames, at most 200",
+    }  # fmt: skip
+    assert sorted(warnings) == sorted(
+        f"warning: images/stub-1/{name} cannot be drawn: {reason}" for name, reason in kinds.items()
+    )
 
 
 def test_no_memory_is_one_line(place, monkeypatch, data_file):

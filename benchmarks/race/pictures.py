@@ -7,13 +7,11 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from benchmarks.race.rows import Row
 from benchmarks.race.runs import AVERAGED, Run
-from utils.common.files import atomic_path
+from utils.common.figures import figure_file
 from utils.common.grids import caption, save_png, tile
 from utils.common.pictures import read_picture
 from utils.scoring.registry import SCORES
@@ -35,43 +33,40 @@ def draw_curves(path: Path, rows: Sequence[Row], floor: Mapping[str, float]) -> 
         rows: in the order of the legend.
         floor: the scores of real pictures; may be empty.
     """
-    figure = Figure(figsize=(15, 6.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(1, len(PANELS))
-    styles = _styles(rows)
-    times = sorted({moment.seconds for row in rows for moment in row.moments})
-    shown = [time for time in times if time in TICKS] or times
-    for axis, (score, title) in zip(axes, PANELS.items(), strict=True):
-        axis.set_xscale("log")
-        for row, style in zip(rows, styles, strict=True):
-            curve = [(x, y) for x, y in row.curve(score) if score != "kid" or y > 0]
-            if curve:
-                axis.plot(*zip(*curve, strict=True), label=row.contestant.name, **style)
-        if score == "kid":
-            axis.set_yscale("log")
-            axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        elif score in floor:
-            axis.axhline(floor[score], color="black", linestyle=":", linewidth=1.2)
-            axis.annotate(
-                "real pictures", (0.99, floor[score]), xycoords=("axes fraction", "data"),
-                xytext=(0, 3), textcoords="offset points", ha="right", fontsize=8,
-            )  # fmt: skip
-        axis.set_title(title, fontsize=11)
-        axis.set_xlabel("seconds of the machine")
-        axis.set_xticks(shown, [f"{time:g}" for time in shown])
-        axis.xaxis.set_minor_locator(NullLocator())
-        axis.grid(alpha=0.25)
-        axis.spines[["top", "right"]].set_visible(False)
-    lines, labels = max(
-        (axis.get_legend_handles_labels() for axis in axes), key=lambda found: len(found[1])
-    )
-    figure.legend(
-        lines, labels, loc="outside lower center", ncols=4, fontsize=9, frameon=False,
-        title="in the order of the table; dashed or dotted: historical recipes", title_fontsize=9,
-        handlelength=3,
-    )  # fmt: skip
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=100)
+    with figure_file(path, 15, 6.6) as figure:
+        axes = figure.subplots(1, len(PANELS))
+        styles = _styles(rows)
+        times = sorted({moment.seconds for row in rows for moment in row.moments})
+        shown = [time for time in times if time in TICKS] or times
+        for axis, (score, title) in zip(axes, PANELS.items(), strict=True):
+            axis.set_xscale("log")
+            for row, style in zip(rows, styles, strict=True):
+                curve = [(x, y) for x, y in row.curve(score) if score != "kid" or y > 0]
+                if curve:
+                    axis.plot(*zip(*curve, strict=True), label=row.contestant.name, **style)
+            if score == "kid":
+                axis.set_yscale("log")
+                axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+            elif score in floor:
+                axis.axhline(floor[score], color="black", linestyle=":", linewidth=1.2)
+                axis.annotate(
+                    "real pictures", (0.99, floor[score]), xycoords=("axes fraction", "data"),
+                    xytext=(0, 3), textcoords="offset points", ha="right", fontsize=8,
+                )  # fmt: skip
+            axis.set_title(title, fontsize=11)
+            axis.set_xlabel("seconds of the machine")
+            axis.set_xticks(shown, [f"{time:g}" for time in shown])
+            axis.xaxis.set_minor_locator(NullLocator())
+            axis.grid(alpha=0.25)
+            axis.spines[["top", "right"]].set_visible(False)
+        lines, labels = max(
+            (axis.get_legend_handles_labels() for axis in axes), key=lambda found: len(found[1])
+        )
+        figure.legend(
+            lines, labels, loc="outside lower center", ncols=4, fontsize=9, frameon=False,
+            title="in the order of the table; dashed or dotted: historical recipes",
+            title_fontsize=9, handlelength=3,
+        )  # fmt: skip
 
 
 def _styles(rows: Sequence[Row]) -> list[dict[str, object]]:

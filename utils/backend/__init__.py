@@ -22,23 +22,29 @@ from utils.backend.types import LossFunction, PullBack, Step, Tensor
 from utils.common.errors import UserError
 
 
-def _give_up(reason: str) -> NoReturn:
-    print(f"error: {reason}; set KERAS_BACKEND to tensorflow, jax or torch", file=sys.stderr)
+def _give_up(reason: str, other: str = "") -> NoReturn:
+    advice = f"set KERAS_BACKEND to tensorflow, jax or torch{other}"
+    print(f"error: {reason}; {advice}", file=sys.stderr)
     raise SystemExit(2)
 
 
+os.environ["KERAS_NNX_ENABLED"] = "false"  # whatever the environment or keras.json says
 try:
     with quiet_start():
         import keras
         from keras import ops
 
         library = importlib.import_module(keras.backend.backend())
-except (ImportError, ValueError) as error:
-    _give_up(f"Keras and its backend cannot be loaded ({error})")
+except (ImportError, AttributeError, TypeError, ValueError) as error:
+    file = os.path.join(os.environ.get("KERAS_HOME") or "~/.keras", "keras.json")
+    is_chosen = isinstance(error, ImportError) or "backend" in str(error)
+    other = "" if is_chosen else f", or mend {file}"
+    _give_up(f"Keras and its backend cannot be loaded ({error})", other)
 
 # Whatever the person's keras.json says for other work: the scripts are written for these.
 keras.config.set_image_data_format("channels_last")
 keras.config.set_floatx("float32")
+keras.config.set_epsilon(1e-7)
 keras.config.set_dtype_policy("float32")
 
 if keras.backend.backend() == "tensorflow":

@@ -13,6 +13,14 @@ import numpy as np
 from keras import ops
 
 from utils.backend.types import Gradients, Step, Tensor
+from utils.common.errors import UserError
+
+# Whatever JAX_... in the environment says for other work: the scripts are written for these.
+jax.config.update("jax_enable_x64", False)
+jax.config.update("jax_numpy_dtype_promotion", "standard")
+jax.config.update("jax_numpy_rank_promotion", "allow")
+jax.config.update("jax_default_prng_impl", "threefry2x32")  # as Keras expects it
+jax.config.update("jax_threefry_partitionable", True)
 
 
 class _RecordingScope(keras.StatelessScope):
@@ -69,7 +77,14 @@ class Jax:
         os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
 
     def accelerators(self) -> list[str]:
-        return [device.device_kind for device in jax.devices() if device.platform != "cpu"]
+        try:
+            devices = jax.devices()
+        except (AssertionError, RuntimeError):
+            raise UserError(
+                f"JAX_PLATFORMS={jax.config.jax_platforms or ''}: JAX finds no such device; leave "
+                "it out, or set it to cpu"
+            ) from None
+        return [device.device_kind for device in devices if device.platform != "cpu"]
 
     def compile_step(self, step: Step, state: Sequence[keras.Variable]) -> Step:
         state = list(state)

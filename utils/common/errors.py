@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NoReturn
 
 
@@ -77,6 +79,28 @@ def one_line_errors(main: Callable[[], None]) -> Callable[[], None]:
             _end("stopped", 130)
 
     return wrapped
+
+
+_warned: set[str] = set()
+
+
+@contextlib.contextmanager
+def or_warning(path: Path) -> Iterator[None]:
+    """Let a picture (or page) that cannot be drawn be a warning: the work around it goes on.
+
+    What the same kind of picture says again and again is printed once.
+    """
+    try:
+        yield
+    except Exception as error:  # a library's, of any kind
+        reason = error.strerror if isinstance(error, OSError) else None
+        reason = " ".join(str(reason or error or type(error).__name__).split())[:300]
+        kind = f"{path.parent}/{path.stem.rstrip('0123456789')}: {reason}"
+        if kind not in _warned:
+            from tqdm import tqdm
+
+            _warned.add(kind)
+            tqdm.write(printable(f"warning: {path} cannot be drawn: {reason}"), file=sys.stderr)
 
 
 def _end(message: str, code: int) -> NoReturn:

@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from utils.common.files import atomic_path
+from utils.common.figures import figure_file
 from utils.scoring.registry import SCORES, FeatureKind
 
 Scores = Mapping[str, float]
@@ -67,23 +65,20 @@ def draw_comparison(
     names = [name for name in SCORES if any(name in scores for scores in runs.values())]
     columns = 3
     rows = -(-len(names) // columns)
-    figure = Figure(figsize=(4 * columns, 0.6 + rows * (0.9 + 0.35 * len(runs))))
-    figure.set_layout_engine("constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis, name in zip(axes, names, strict=False):
-        values = [scores.get(name, math.nan) for scores in runs.values()]
-        spreads = [scores.get(f"{name}_spread", 0.0) for scores in runs.values()]
-        places = np.arange(len(runs))[::-1]
-        axis.barh(places, values, xerr=spreads, height=0.7)
-        known = [scores[name] for scores in floors if name in scores]
-        if known:
-            axis.axvline(float(np.mean(known)), color="black", linestyle="--", linewidth=1)
-        axis.set_yticks(places, runs)
-        axis.set_title(name, fontsize=10)
-        axis.set_xlabel(SCORES[name].sentence, fontsize=7)
-    for axis in axes[len(names) :]:
-        axis.set_axis_off()
-    figure.suptitle(title)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=100)
+    height = 0.6 + rows * (0.9 + 0.35 * len(runs))
+    with figure_file(path, 4 * columns, height) as figure:
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axis, name in zip(axes, names, strict=False):
+            values = [scores.get(name, math.nan) for scores in runs.values()]
+            spreads = [scores.get(f"{name}_spread", 0.0) for scores in runs.values()]
+            places = np.arange(len(runs))[::-1]
+            axis.barh(places, values, xerr=spreads, height=0.7)
+            known = [scores[name] for scores in floors if name in scores]
+            if known:
+                axis.axvline(float(np.mean(known)), color="black", linestyle="--", linewidth=1)
+            axis.set_yticks(places, runs)
+            axis.set_title(name, fontsize=10)
+            axis.set_xlabel(SCORES[name].sentence, fontsize=7)
+        for axis in axes[len(names) :]:
+            axis.set_axis_off()
+        figure.suptitle(title)

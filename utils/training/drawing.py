@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from utils.common import grids
+from utils.common.errors import or_warning
 from utils.models.augmentation import draw_examples
 from utils.training.folders import Folders
 from utils.training.options import RunOptions
-from utils.training.writer import BackgroundWriter
+from utils.training.writer import BackgroundWriter, Job
 from utils.watching import architecture
 from utils.watching.tensorboard import EventLog
 
@@ -20,7 +21,10 @@ import keras
 
 
 class Drawing:
-    """Has pictures written; what they show is copied before."""
+    """Has pictures written; what they show is copied before.
+
+    One that cannot be written is a warning.
+    """
 
     def __init__(
         self,
@@ -51,7 +55,7 @@ class Drawing:
         path, on_grid = self._folders.sample(step), self._on_grid
         self._grid(path, step, images, "samples")
         if on_grid is not None:
-            self._writer.submit(lambda: on_grid(path))
+            self._writer.submit(lambda: on_grid(path) if path.exists() else None)
 
     def augmented(self, images: np.ndarray, probability: float) -> None:
         """Draw what the discriminator sees of real pictures, uint8 (N, H, W, 3)."""
@@ -69,15 +73,20 @@ class Drawing:
         """Draw the networks, by their names."""
         blocks = {name: architecture.blocks(network) for name, network in networks.items()}
         path, title = self._folders.architecture, self._h.run_name
-        self._writer.submit(lambda: architecture.draw(blocks, path, title))
+        self._draw(path, lambda: architecture.draw(blocks, path, title))
 
     def _picture(self, path: Path, picture: np.ndarray) -> None:
-        self._writer.submit(lambda: grids.save_png(path, picture), picture.nbytes)
+        self._draw(path, lambda: grids.save_png(path, picture), picture.nbytes)
+
+    def _draw(self, path: Path, draw: Job, size: int = 0) -> None:
+        def job() -> None:
+            with or_warning(path):
+                draw()
+
+        self._writer.submit(job, size)
 
     def _grid(self, path: Path, step: int, images: np.ndarray, name: str) -> None:
         columns, events = self._h.sample_columns, self._events
-        self._writer.submit(
-            lambda: grids.save_png(path, grids.tile(images, columns)), images.nbytes
-        )
+        self._draw(path, lambda: grids.save_png(path, grids.tile(images, columns)), images.nbytes)
         if events is not None:
-            self._writer.submit(lambda: events.add_grid(name, step, path))
+            self._draw(path, lambda: events.add_grid(name, step, path))

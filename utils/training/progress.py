@@ -93,6 +93,8 @@ class ProgressBar(tqdm):
     ) -> None:
         """Show the scalars of a step, and the shares of the time that the training waits."""
         shown = {k: f"{value:.3f}" for k, value in row.items() if not is_for_history_only(k)}
+        if self.disable:  # by TQDM_DISABLE
+            return
         made = self.format_dict
         rate = made["rate"] or (self.n - self.initial) / max(made["elapsed"], 1e-9)
         shown["images/s"] = f"{rate * images_per_step:.0f}"

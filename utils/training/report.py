@@ -9,6 +9,7 @@ from typing import Any
 
 from utils import backend
 from utils.common import films
+from utils.common.errors import or_warning
 from utils.training.best import BestNetworks
 from utils.training.folders import Folders
 from utils.training.options import RunOptions
@@ -22,7 +23,10 @@ from utils.watching.page import write_page
 
 
 class Report:
-    """Draws what the tables of a run hold; for the writer's thread, which fills them."""
+    """Draws what the tables of a run hold; for the writer's thread, which fills them.
+
+    What cannot be drawn is a warning.
+    """
 
     def __init__(
         self,
@@ -55,8 +59,8 @@ class Report:
             history = History(self._folders.history)
             history.read()
         self._curves(history)
-        frames = list(self._folders.samples().values())
-        films.save_gif(self._folders.film, frames)
+        with or_warning(self._folders.film):
+            films.save_gif(self._folders.film, list(self._folders.samples().values()))
         self._write_page(history, is_running=False)
 
     def page(self) -> None:
@@ -66,16 +70,19 @@ class Report:
     def _curves(self, history: History | None) -> None:
         title = self._h.run_name
         if history is not None and history.rows:
-            history.plot(self._folders.history_plot, title)
+            with or_warning(self._folders.history_plot):
+                history.plot(self._folders.history_plot, title)
         if self._answers.latest:
-            self._answers.plot(self._folders.answers_plot, title)
+            with or_warning(self._folders.answers_plot):
+                self._answers.plot(self._folders.answers_plot, title)
 
     def _write_page(self, history: History | None, is_running: bool) -> None:
         h = self._h
         hyperparameters = self._config["hyperparameters"] | {"resume": h.resume}
         config = {**self._config, "hyperparameters": hyperparameters}
-        shown = contents(
-            self._folders.images, config, dataclasses.asdict(type(h)()), self._command,
-            history, self._answers, self._health, self._best.found, is_running,
-        )  # fmt: skip
-        write_page(self._folders.page, shown)
+        with or_warning(self._folders.page):
+            shown = contents(
+                self._folders.images, config, dataclasses.asdict(type(h)()), self._command,
+                history, self._answers, self._health, self._best.found, is_running,
+            )  # fmt: skip
+            write_page(self._folders.page, shown)

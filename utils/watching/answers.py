@@ -14,10 +14,8 @@ from typing import ClassVar
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from utils.common.files import atomic_path
+from utils.common.figures import figure_file
 from utils.watching.table import Table, thin
 
 KINDS = {"training": "tab:blue", "held out": "tab:green", "generated": "tab:orange"}
@@ -119,29 +117,28 @@ class Answers(Table):
     def plot(self, path: Path, title: str) -> None:
         """Draw median and 5-95 % band of each kind over the steps, and the last answers."""
         overfitting = thin(self.overfitting())
-        figure = Figure(figsize=(9, 4.6 if len(overfitting) else 3.2), layout="constrained")
-        FigureCanvasAgg(figure)
-        if len(overfitting):
-            places = [["curves", "last"], ["overfitting", "last"]]
-            axes = figure.subplot_mosaic(places, width_ratios=[2, 1], height_ratios=[2, 1])
-            axis = axes["overfitting"]
-            axis.plot(overfitting[:, 0], overfitting[:, 1], color=KINDS["held out"], linewidth=1)
-            axis.axhline(0, color="grey", linewidth=0.6)
-            axis.set_ylim(-0.5, 1.5)
-            axis.set_ylabel("overfitting")
-            axis.sharex(axes["curves"])
-            axes["curves"].tick_params(labelbottom=False)
-        else:
-            axes = figure.subplot_mosaic([["curves", "last"]], width_ratios=[2, 1])
-            axis = axes["curves"]
-        axis.set_xlabel("step (generator updates)")
-        axes["curves"].set_title(title)
-        self._draw_curves(axes["curves"])
-        self._draw_latest(axes["last"])
-        for axis in axes.values():
-            axis.grid(alpha=0.3)
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, dpi=100)
+        with figure_file(path, 9, 4.6 if len(overfitting) else 3.2) as figure:
+            if len(overfitting):
+                places = [["curves", "last"], ["overfitting", "last"]]
+                axes = figure.subplot_mosaic(places, width_ratios=[2, 1], height_ratios=[2, 1])
+                axis = axes["overfitting"]
+                axis.plot(
+                    overfitting[:, 0], overfitting[:, 1], color=KINDS["held out"], linewidth=1
+                )
+                axis.axhline(0, color="grey", linewidth=0.6)
+                axis.set_ylim(-0.5, 1.5)
+                axis.set_ylabel("overfitting")
+                axis.sharex(axes["curves"])
+                axes["curves"].tick_params(labelbottom=False)
+            else:
+                axes = figure.subplot_mosaic([["curves", "last"]], width_ratios=[2, 1])
+                axis = axes["curves"]
+            axis.set_xlabel("step (generator updates)")
+            axes["curves"].set_title(title)
+            self._draw_curves(axes["curves"])
+            self._draw_latest(axes["last"])
+            for axis in axes.values():
+                axis.grid(alpha=0.3)
 
     def _draw_curves(self, axis: Axes) -> None:
         for kind, colour in KINDS.items():

@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from utils.common.files import atomic_path
+from utils.common.figures import figure_file
 
 # isort: split
 import keras
@@ -153,30 +151,27 @@ def draw(networks: Mapping[str, Sequence[Block]], path: Path, title: str) -> Non
     heights = [HIGHEST + LINE * (6 + max(len(block.layers) for block in row)) for _, _, row in rows]
     columns = max(len(row) for _, _, row in rows)
     width, height = COLUMN * max(columns, 4) + 0.2, sum(heights) + 0.4
-    figure = Figure(figsize=(width, height))
-    FigureCanvasAgg(figure)
-    axis = figure.add_axes((0, 0, 1, 1))
-    axis.set(xlim=(0, width), ylim=(0, height))
-    axis.axis("off")
-    axis.text(0.15, height - 0.2, title, fontsize=11, va="center")
-    top = height - 0.4
-    for (name, start, row), row_height in zip(rows, heights, strict=True):
-        made = networks[name]
-        if start == 0:
-            total = sum(block.parameters for block in made)
-            label = f"{name}: {total:,} parameters"
-            axis.text(0.15, top - LINE, label, fontsize=10, weight="bold", va="center")
-        sizes = [
-            (
-                max(0.05, WIDEST * math.sqrt(block.channels) / widest),
-                max(0.05, HIGHEST * math.sqrt(block.side) / largest),
-            )
-            for block in row
-        ]
-        _draw_row(axis, made, start, sizes, top - 3 * LINE - HIGHEST / 2)
-        top -= row_height
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=100)
+    with figure_file(path, width, height, "none") as figure:
+        axis = figure.add_axes((0, 0, 1, 1))
+        axis.set(xlim=(0, width), ylim=(0, height))
+        axis.axis("off")
+        axis.text(0.15, height - 0.2, title, fontsize=11, va="center")
+        top = height - 0.4
+        for (name, start, row), row_height in zip(rows, heights, strict=True):
+            made = networks[name]
+            if start == 0:
+                total = sum(block.parameters for block in made)
+                label = f"{name}: {total:,} parameters"
+                axis.text(0.15, top - LINE, label, fontsize=10, weight="bold", va="center")
+            sizes = [
+                (
+                    max(0.05, WIDEST * math.sqrt(block.channels) / widest),
+                    max(0.05, HIGHEST * math.sqrt(block.side) / largest),
+                )
+                for block in row
+            ]
+            _draw_row(axis, made, start, sizes, top - 3 * LINE - HIGHEST / 2)
+            top -= row_height
 
 
 def _draw_row(

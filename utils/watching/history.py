@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from utils.common.files import atomic_path
+from utils.common.figures import figure_file
 from utils.watching.table import Table, thin
 
 SCHEDULES = ("learning_rate", "gamma", "beta2")
@@ -135,27 +133,24 @@ class History(Table):
     def plot(self, path: Path, title: str) -> None:
         """Draw the panels below each other, over the steps."""
         panels = self.curves()
-        figure = Figure(figsize=(9, 2.8 * len(panels) + 0.4), layout="constrained")
-        FigureCanvasAgg(figure)
-        axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
-        for axis, panel in zip(axes, panels, strict=True):
-            style = "." if panel.is_sparse else ""
-            for name, values in zip(panel.names, panel.values.T, strict=True):
-                known = np.isfinite(values)
-                axis.plot(
-                    panel.times[known, 0], values[known], label=name, linewidth=1, marker=style
-                )
-            axis.set_ylabel(panel.label)
-            axis.grid(alpha=0.3)
-            place = "upper right" if panel.label in ("loss", "mean answer") else "best"
-            axis.legend(loc=place, frameon=False, ncols=len(panel.names))
-            if panel.limits is not None:
-                axis.set_ylim(panel.limits)
-            if panel.is_logarithmic:
-                axis.set_yscale("log")
-            if panel.label == "mean answer":
-                axis.axhline(0.5, color="grey", linewidth=0.6)
-        axes[0].set_title(title)
-        axes[-1].set_xlabel("step (generator updates)")
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, dpi=100)
+        with figure_file(path, 9, 2.8 * len(panels) + 0.4) as figure:
+            axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+            for axis, panel in zip(axes, panels, strict=True):
+                style = "." if panel.is_sparse else ""
+                for name, values in zip(panel.names, panel.values.T, strict=True):
+                    known = np.isfinite(values)
+                    axis.plot(
+                        panel.times[known, 0], values[known], label=name, linewidth=1, marker=style
+                    )
+                axis.set_ylabel(panel.label)
+                axis.grid(alpha=0.3)
+                place = "upper right" if panel.label in ("loss", "mean answer") else "best"
+                axis.legend(loc=place, frameon=False, ncols=len(panel.names))
+                if panel.limits is not None:
+                    axis.set_ylim(panel.limits)
+                if panel.is_logarithmic:
+                    axis.set_yscale("log")
+                if panel.label == "mean answer":
+                    axis.axhline(0.5, color="grey", linewidth=0.6)
+            axes[0].set_title(title)
+            axes[-1].set_xlabel("step (generator updates)")
