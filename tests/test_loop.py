@@ -294,7 +294,7 @@ def test_health_is_of_the_time_since_the_row_before(tmp_path, monkeypatch):
         monkeypatch.setattr(
             health, "alarms", lambda: [dataclasses.replace(over, over=4), over, alarm]
         )
-        check.check({"kid": 3.0, "diversity": 0.6, "diversity_reals": 0.2}, said.append)
+        check.check({"kid": 3.0, "likeness": 0.6, "likeness_reals": 0.2}, said.append)
     first, second = read_rows(folders.health)
     assert (first["step"], first["change"], first["d_real"]) == ("0", "nan", "nan")
     sizes = [kernel_size(trainer.method.generator), kernel_size(trainer.method.examiner)]

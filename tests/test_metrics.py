@@ -25,7 +25,7 @@ from utils.scoring.report import table
 from utils.scoring.scorer import Scorer
 from utils.scoring.similarity import (
     SCALE_WEIGHTS,
-    diversity,
+    likeness,
     mean_similarity,
     ms_ssim,
     scales,
@@ -99,14 +99,14 @@ def test_identical_sets_get_the_best_scores(scorer, halves) -> None:
     assert scores["density"] > 1
     assert scores["kid"] < 0  # unbiased: the same images twice are nearer than chance
     assert scores["sharpness"] == 1
-    assert scores["diversity"] == scores["diversity_reals"]
+    assert scores["likeness"] == scores["likeness_reals"]
     # Names as they stand in files, and plain numbers.
     networks = (
         "kid", "f_score", "precision", "recall", "density", "coverage", "copies", "closeness",
     )  # fmt: skip
     assert set(scores) == {
         *networks, *(f"{name}_spread" for name in networks), "swd", "swd_32", "swd_16",
-        "diversity", "diversity_spread", "diversity_reals", "sharpness",
+        "likeness", "likeness_spread", "likeness_reals", "sharpness",
     }  # fmt: skip
     assert all(type(value) is float for value in scores.values())
 
@@ -117,7 +117,7 @@ def test_disjoint_sets_get_the_worst_scores(scorer) -> None:
     assert scores["density"] == scores["coverage"] == 0
     assert scores["kid"] > 1e6
     assert scores["swd"] > 100
-    assert scores["diversity"] < 0.05 < scores["diversity_reals"]
+    assert scores["likeness"] < 0.05 < scores["likeness_reals"]
     assert scores["sharpness"] > 4
 
 
@@ -129,7 +129,7 @@ def test_two_halves_of_a_set_are_at_the_floor(scorer, halves) -> None:
         assert floor[name] > 0.9
     assert 0.85 < floor["density"] < 1.2  # 1 is expected, and one draw scatters
     assert floor["sharpness"] == pytest.approx(1, abs=0.05)
-    assert floor["diversity"] == pytest.approx(floor["diversity_reals"], abs=0.03)
+    assert floor["likeness"] == pytest.approx(floor["likeness_reals"], abs=0.03)
     assert floor["copies"] < 0.03
     assert floor["closeness"] == pytest.approx(1, abs=0.01)
     # As many training images as reals: all of them, here, so that nothing is left to chance.
@@ -243,12 +243,12 @@ def test_pairs_are_of_different_images() -> None:
     assert mean_similarity(two, pairs=50).mean == pytest.approx(expected, rel=1e-12)
 
 
-def test_diversity_is_the_similarity_of_both_sets() -> None:
+def test_likeness_is_the_similarity_of_both_sets() -> None:
     fakes, reals = blobs(10), blobs(10, seed=1)
     mean, error = mean_similarity(fakes, 20, 3)
     expected = mean_similarity(reals, 20, 3).mean
-    assert diversity(fakes, reals, pairs=20, seed=3) == {
-        "diversity": mean, "diversity_spread": error, "diversity_reals": expected,
+    assert likeness(fakes, reals, pairs=20, seed=3) == {
+        "likeness": mean, "likeness_spread": error, "likeness_reals": expected,
     }  # fmt: skip
     assert mean != expected
 
@@ -269,13 +269,13 @@ def test_the_order_of_the_images_does_not_matter(halves) -> None:
 def test_another_seed_draws_other_patches_and_pairs(halves) -> None:
     fakes, reals = halves[1][:30], halves[0][:30]
     first, second = (
-        Scorer(reals, features="random", seed=seed, pairs=100).score(fakes, ("swd", "diversity"))
+        Scorer(reals, features="random", seed=seed, pairs=100).score(fakes, ("swd", "likeness"))
         for seed in (0, 1)
     )
     for level in ("swd_32", "swd_16"):
         assert 0 < abs(first[level] - second[level]) < 0.3 * first[level]
-    for name in ("diversity", "diversity_reals"):
-        errors = first["diversity_spread"] + second["diversity_spread"]
+    for name in ("likeness", "likeness_reals"):
+        errors = first["likeness_spread"] + second["likeness_spread"]
         assert 0 < abs(first[name] - second[name]) < 5 * errors
 
 
@@ -691,7 +691,7 @@ TWELVE = blobs(12)
         (
             lambda: Scorer(TWELVE, features="random").score(TWELVE, ["swd", "is"]),
             "metrics: found 'is', expected some of kid, fid, fd, neighbours, copies, swd, "
-            "sharpness, diversity",
+            "sharpness, likeness",
         ),
         (
             lambda: Scorer(TWELVE, features="random").score(TWELVE, ["copies"]),

@@ -129,7 +129,7 @@ def test_table_and_verdict():
     rows = quality.ranked(
         [
             row(BY_NAME["default"], 80.0, 90.0, swds=(33.0, 23.0, 13.0)),
-            row(BY_NAME["always"], 92.0, 94.0, swds=(50.0, 40.0, 30.0), diversity=0.6),
+            row(BY_NAME["always"], 92.0, 94.0, swds=(50.0, 40.0, 30.0), likeness=0.6),
             row(BY_NAME["radford dcgan"], 300.0, swds=(60.0, 50.0, 40.0)),
             row(BY_NAME["radford dcgan, our width"], 99.0, 101.0, swds=(38.0, 33.0, 28.0)),
             row(BY_NAME["batch 32"], 5.0, 5.0, closeness=0.3),

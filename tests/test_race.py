@@ -361,7 +361,7 @@ def test_deviation_is_pooled_over_sound_contestants():
     assert pooled_deviation([[1.0, 3.0], [5.0, 5.0, 8.0], [9.0]]) == pytest.approx(math.sqrt(8 / 3))
     assert math.isnan(pooled_deviation([[1.0]]))
     first, second = row(DEFAULT, 10, 30), row(OTHER, 50, 50, 80)
-    collapsed, ended = row(THIRD, 0, 90, diversity=0.9), row(PAPER, 0, 90)
+    collapsed, ended = row(THIRD, 0, 90, likeness=0.9), row(PAPER, 0, 90)
     ended.errors = {2: "g_loss became nan"}
     # Squares 100 + 100 and 100 + 100 + 400, by 1 + 2.
     expected = math.sqrt(800 / 3)
@@ -372,8 +372,8 @@ def test_deviation_is_pooled_over_sound_contestants():
     assert math.isnan(deviation([row(DEFAULT, 1.0)], "kid"))
     assert math.isnan(least_difference([], "kid"))
     # Five pictures: a fifth of the pairs is twice the same.
-    assert row(DEFAULT, 1, diversity=0.361).collapsed == {0: pytest.approx(0.2, abs=0.01)}
-    assert row(DEFAULT, 1, diversity=0.359).collapsed == {}
+    assert row(DEFAULT, 1, likeness=0.361).collapsed == {0: pytest.approx(0.2, abs=0.01)}
+    assert row(DEFAULT, 1, likeness=0.359).collapsed == {}
 
 
 def test_curves_are_means_over_the_seeds_that_got_there():

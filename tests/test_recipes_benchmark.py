@@ -47,7 +47,7 @@ def f_scores(recipe, *values: float, **others: float):
 def test_table_and_verdict():
     rows = [
         f_scores(NOISE, 0.62, 0.60),
-        f_scores(TWO_SIDED, 0.6, diversity=0.6),
+        f_scores(TWO_SIDED, 0.6, likeness=0.6),
         f_scores(BASELINE, 0.3, 0.32),
         failed(ONE_SIDED),
     ]

@@ -47,7 +47,7 @@ class Scorer:
                 for the floor.
             features: what metrics that need features see.
             seed: of patches, pairs and the choice of images for the floor.
-            pairs: of images, for the diversity.
+            pairs: of images, for the likeness.
 
         Raises:
             ValueError: shapes or numbers that do not fit.

@@ -1,4 +1,4 @@
-"""How alike two images are, SSIM and MS-SSIM, and the images of one set: the diversity."""
+"""How alike two images are, SSIM and MS-SSIM, and the images of one set."""
 
 from __future__ import annotations
 
@@ -125,11 +125,11 @@ def mean_similarity(images: np.ndarray, pairs: int = 1000, seed: int = 0) -> Sim
 
 
 @metric(
-    Score("diversity", "mean likeness of two images; as for reals"),
+    Score("likeness", "how alike two images are; as for reals is right, 1 is all the same"),
     needs=("images", "seed", "pairs"),
     of_reals=mean_similarity,
 )
-def diversity(
+def likeness(
     fakes: np.ndarray,
     reals: np.ndarray,
     similarity_of_reals: Similarity | None = None,
@@ -154,18 +154,18 @@ def diversity(
     """
     mean, error = mean_similarity(fakes, pairs, seed)
     known = similarity_of_reals or mean_similarity(reals, pairs, seed)
-    return {"diversity": mean, "diversity_spread": error, "diversity_reals": known.mean}
+    return {"likeness": mean, "likeness_spread": error, "likeness_reals": known.mean}
 
 
 def alikeness(scores: Mapping[str, float]) -> float:
     """How much more alike generated images are than reals: 0 as reals are, 1 all the same.
 
-    (d - r) / (1 - r), where d is the ``diversity`` of generated images and r that of reals. If the
+    (l - r) / (1 - r), where l is the ``likeness`` of generated images and r that of reals. If the
     images were only k different ones, each as often, a share 1 / k of the pairs would be twice the
     same one, with an MS-SSIM of 1, so that this would be 1 / k.
     """
-    reals = scores["diversity_reals"]
-    return (scores["diversity"] - reals) / (1 - reals)
+    reals = scores["likeness_reals"]
+    return (scores["likeness"] - reals) / (1 - reals)
 
 
 def _paired_chunks(

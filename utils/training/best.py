@@ -27,8 +27,8 @@ MOST_SCORED = 500
 MOST_COMPARED = 2000
 """Training pictures in which copies are looked for."""
 COMPARED_PAIRS = 150
-"""Pairs of generated images that their diversity is measured on."""
-HEALTH = ("kid", "diversity", "closeness")
+"""Pairs of generated images that their likeness is measured on."""
+HEALTH = ("kid", "likeness", "closeness")
 """The scores that alarms read."""
 
 

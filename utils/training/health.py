@@ -70,7 +70,7 @@ class HealthCheck:
     def _measured(self, step: int, known: Mapping[str, float]) -> dict[str, float]:
         before = self._health.rows[-1][0] if self._health.rows else 0
         measured = {name: known[name] for name in MEASURED if name in known}
-        if "diversity" in known:
+        if "likeness" in known:
             measured["alikeness"] = alikeness(known)
         if self._record.history is not None:
             measured |= self._record.history.means(before, step)
