@@ -12,6 +12,7 @@ import functools
 import gzip
 import hashlib
 import io
+import itertools
 import json
 import re
 import socket
@@ -490,28 +491,49 @@ class WaybackDouble:
         return Reply(body, reply.status, headers, reply.behaviour, validators=False)
 
     def cdx(self, question: dict[str, str]) -> Reply:
+        """As the server does it: filtered, then collapsed with the neighbour, then cut in pieces.
+
+        Everything has the same content; pictures were found as they had been a year before, which
+        is listed without a status, and of one nothing else is listed.
+        """
         self.cdx_requests += 1
         assert question["url"] == "mahq.net/mecha/gundam/", question
         assert question["matchType"] == "prefix", question
+        header = ["timestamp", "original", "mimetype", "statuscode", "digest"]
         rows = []
         for path in self.paths:
             if path.endswith("gone.htm"):
                 continue
-            for timestamp in (
-                "20140101000000",
-                "20160101000000",
-                "20200501000000",
-                "20230101000000",
+            for timestamp, status in (
+                ("20140101000000", "200"),
+                ("20160101000000", "200"),
+                ("20190101000000", "404"),
+                ("20200501000000", "200"),
+                ("20210501000000", "-"),
+                ("20230101000000", "200"),
             ):
+                if path.endswith("notitle.jpg"):
+                    status = "-" if timestamp < "2021" else "404"
+                elif path.endswith("htm") and status == "-":
+                    continue
                 if question["from"] <= timestamp[:4] <= question["to"]:
                     kind = "text/html" if path.endswith("htm") else "image/jpeg"
-                    original = f"http://www.mahq.net:80{path}"
-                    rows.append([timestamp, original, kind, "200", f"SHA{len(rows)}"])
+                    kind = "warc/revisit" if status == "-" else kind
+                    rows.append([timestamp, f"http://www.mahq.net:80{path}", kind, status, "SHA"])
+        name, _, pattern = question["filter"].removeprefix("!").partition(":")
+        rows = [
+            row
+            for row in rows
+            if bool(re.fullmatch(pattern, row[header.index(name)]))
+            is (question["filter"][0] != "!")
+        ]
+        if "collapse" in question:
+            column = header.index(question["collapse"].replace("urlkey", "original"))
+            rows = [next(group) for _, group in itertools.groupby(rows, lambda row: row[column])]
         keys = [f"net,mahq){row[1].split(':80')[1]} {row[0]}!" for row in rows]
         start = keys.index(question["resumeKey"]) if "resumeKey" in question else 0
         size = min(self.page_size, int(question["limit"]))
-        table: list[list[str]] = [["timestamp", "original", "mimetype", "statuscode", "digest"]]
-        table += rows[start : start + size]
+        table: list[list[str]] = [header, *rows[start : start + size]]
         if start + size < len(rows):
             table += [[], [quote_plus(keys[start + size])]]
         return Reply(json.dumps(table).encode(), headers={"Content-Type": "application/json"})

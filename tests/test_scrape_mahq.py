@@ -31,6 +31,7 @@ import scrape_mahq
 from tests.conftest import REPOSITORY, deadline, run_script
 from tests.fixture_site import (
     BASE,
+    CHANGED,
     OLD_KEPT,
     OLD_MISSING,
     OLD_REFUSED,
@@ -421,6 +422,8 @@ def test_the_wayback_machine(server, tmp_path):
     # The oldest capture in the years asked for is not the one that is taken.
     assert not any("/web/2016" in request.path for request in server.requests)
     assert not any("/web/2023" in request.path for request in server.requests)
+    # What is not listed with a status is taken only where there is nothing else.
+    assert not any("/web/2021" in path for path in server.count(status=200))
     line = manifest(tmp_path)["msgundam/rx-78-2.jpg"]
     assert line["page_url"] == "http://www.mahq.net/mecha/gundam/msgundam/rx-78-2.htm"
     assert line["fetched_from"].startswith(f"{server.root}/web/20200501")
@@ -433,6 +436,30 @@ def test_the_wayback_machine(server, tmp_path):
     check_pictures(tmp_path, expected)
 
 
+@pytest.mark.parametrize("is_direct", [False, True])
+def test_the_nearest_capture_may_be_of_another_year(server, tmp_path, is_direct):
+    WaybackDouble(server)
+    there = f"id_/http://www.mahq.net{BASE}/msgundam/gone.htm"
+    page = suit_page("Gone", "mobile suit", "rx-78-2.jpg")
+    page.headers["Memento-Datetime"] = "Wed, 01 Jan 2014 00:00:00 GMT"
+    server.routes[f"/web/20140101000000{there}"] = page
+    server.routes[f"/web/20211231235959{there}"] = (
+        page
+        if is_direct
+        else Reply(status=302, headers={"Location": f"/web/20140101000000{there}"})
+    )
+    arguments = ["--archive-url", server.root, "--show", "msgundam", *QUICK]
+    scrape(tmp_path, *arguments)
+    reasons = {line["address"]: line["reason"] for line in lines(tmp_path, "failed.jsonl")}
+    gone = f"http://www.mahq.net{BASE}/msgundam/gone.htm"
+    assert reasons[gone] == (
+        "captured in 2014, expected 2015 to 2021 (--captures-from, --captures-to)"
+    )
+    scrape(tmp_path, *arguments, "--captures-from", "2014")
+    assert gone not in {line["address"] for line in lines(tmp_path, "failed.jsonl")}
+    assert gone in {line["page_url"] for line in lines(tmp_path, "rejected.jsonl")}
+
+
 def test_an_archive_that_answers_with_pages_of_its_own(server, tmp_path):
     WaybackDouble(server)
     index = f"/web/20200501000000id_/http://www.mahq.net{BASE}/index.htm"
@@ -441,6 +468,12 @@ def test_an_archive_that_answers_with_pages_of_its_own(server, tmp_path):
     assert result.returncode == 1
     assert "something that is no capture" in result.stderr.splitlines()[-1]
     assert server.count()[index] == 2
+    # A capture does not change, but an empty answer is none.
+    server.routes[index] = Reply(b"\n", headers={"Memento-Datetime": CHANGED})
+    for number in (3, 4):
+        result = scrape(tmp_path, "--archive-url", server.root, *QUICK)
+        assert "/index.htm: an empty page (0 pictures" in result.stderr.splitlines()[-1]
+        assert server.count()[index] == number
 
 
 def test_the_wiki(server, tmp_path):
@@ -506,6 +539,40 @@ def small_site(server: FixtureServer, **replies: Reply) -> list[str]:
     }
     server.routes |= {f"{BASE}/{name}": reply for name, reply in routes.items()}
     return old(server)
+
+
+def test_ways_to_a_picture_other_than_an_anchor(server, tmp_path):
+    """Frames, an image map, a menu, a refresh; pages with any suffix or none; lazy pictures."""
+
+    def suit(number: int) -> Reply:
+        return suit_page(f"Suit {number}", "mobile suit", f"{number}.JPG")
+
+    maps = '<map name="shows"><area href="Show/Default.ASP" alt="The Show"></map>'
+    lazy = '<b>Unit type:</b> mobile suit<br><img data-src="5.JPG" src="data:image/gif;base64,R0">'
+    routes = {
+        "index.htm": html('<frameset><frame src="menu.htm"><frame src="main.php?x=1"></frameset>'),
+        "menu.htm": html('<base href="file:///C:/"><a href="../../news.htm">News</a>'),
+        "main.php?x=1": old_page(f'<img src="map.gif" usemap="#shows"></td></tr>{maps}<tr><td>'),
+        "Show/Default.ASP": old_page(
+            """<a href="1.shtml">1</a><a href="2.php">2</a><a href="3.PHP?id=3">3</a>
+            <a href="manual.pdf">x</a><a href="1.JPG">x</a>
+            <select><option value="">-<option value="4">-<option value="4.asp">4</select>
+            <a href="rx-78.2">5</a>"""
+        ),
+        "Show/1.shtml": suit(1),
+        "Show/2.php": html('<meta http-equiv="Refresh" content="0; URL=two">moved'),
+        "Show/two": suit(2),
+        "Show/3.PHP?id=3": suit(3),
+        "Show/4.asp": suit(4),
+        "Show/rx-78.2": old_page(lazy),
+        "Show/5.JPG": picture(5),
+        **{f"Show/{number}.JPG": picture(number) for number in range(1, 5)},
+    }
+    server.routes |= {f"{BASE}/{name}": reply for name, reply in routes.items()}
+    result = scrape(tmp_path, *old(server), "--show", "the show")
+    check_pictures(tmp_path, {f"Show/{number}.JPG": (number, "JPEG") for number in range(1, 6)})
+    assert set(server.count()) == {f"{BASE}/{name}" for name in routes}
+    assert result.returncode == 0, result.stderr
 
 
 def test_a_server_that_misbehaves(server, tmp_path):
@@ -966,6 +1033,23 @@ def test_encodings(declared, data, title):
     assert pages.read_page(body, "http://x/").title == title
 
 
+@pytest.mark.parametrize(
+    ("srcset", "addresses"),
+    [
+        ("a.jpg 300w, b.jpg 900w", ["b.jpg", "a.jpg"]),
+        ("a.jpg 300w,b.jpg 900w", ["b.jpg", "a.jpg"]),
+        ("a.jpg, b.jpg 2x", ["a.jpg", "b.jpg"]),
+        (" a,b.jpg 1x , c.jpg 2.5x,", ["a,b.jpg", "c.jpg"]),
+        ("a.jpg\n1000w 20h,\tb.jpg 2w", ["a.jpg", "b.jpg"]),
+        (",", []),
+    ],
+)
+def test_sets_of_sources(srcset, addresses):
+    body = f"<div class=entry-content><picture><source srcset='{srcset}'><img src='data:x'>"
+    page = pages.read_page(body.encode(), "http://x/y/")
+    assert page.pictures == [[f"http://x/y/{each}" for each in addresses]] * bool(addresses)
+
+
 def test_hostile_pages_are_no_errors():
     chance = random.Random(3)
     pieces = [
@@ -973,6 +1057,8 @@ def test_hostile_pages_are_no_errors():
         b"<a href='../x.htm'>", b"<a href='http://[::1'>", b"<li><ul>", b"\0", b"\xff", b"<!--",
         b"<img src=x.jpg srcset=', ,'>", b"<base href='javascript:'>", b"&#0;&#xd800;",
         b"<![CDATA[",
+        b"<frame src='?'>", b"<meta http-equiv=refresh content='0;url=//['>", b"<map name=a>",
+        b"<img usemap='#a'>", b"<area href>", b"<option value='./'>", b"<picture><source srcset=a>",
         b"<?xml encoding='x'?>", b"<input type=radio value=a.jpg>", b"<p class=mahqbody>",
         b"<div class=entry-content>", b"<h2>", b"<br>", b"mobile suit", b"<svg><title>",
     ]  # fmt: skip

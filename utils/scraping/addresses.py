@@ -5,6 +5,13 @@ from __future__ import annotations
 import re
 from urllib.parse import urldefrag, urljoin, urlsplit, urlunsplit
 
+# Pages have many suffixes, or none; these are other files.
+NO_PAGE = re.compile(
+    r"\.(jpe?g?|gif|png|webp|bmp|avif|tiff?|ico|svg|psd|pdf|docx?|xlsx?|pptx?|rtf|txt|zip|rar|7z|gz|tar"
+    r"|exe|mp[34]|m4[av]|ogg|wav|wma|wmv|avi|mov|mpe?g|flv|swf|rm|ram|midi?|css|js|json|xml|rss)$",
+    re.IGNORECASE,
+)
+
 
 def host_of(address: str) -> str:
     """``host`` or ``host:port`` in lower case; the usual ports are left out, and 80 for https too.
@@ -61,7 +68,14 @@ def last_part(address: str) -> str:
 
 def is_index(address: str) -> bool:
     """Whether the address is that of a folder or of its index page."""
-    return bool(re.search(r"/(index\.html?)?$", urlsplit(address).path, re.IGNORECASE))
+    parts = urlsplit(address)
+    found = re.search(r"/((index|default)\.\w+)?$", parts.path, re.IGNORECASE)
+    return bool(found) and not (found[1] and parts.query)
+
+
+def may_be_page(address: str) -> bool:
+    """Whether the name in an address is not that of a file of another kind."""
+    return not NO_PAGE.search(urlsplit(address).path)
 
 
 def joined(base: str, href: str) -> str:

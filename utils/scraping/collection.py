@@ -40,7 +40,7 @@ class Collection:
 
     Args:
         folder: is made if it is not there.
-        limits: on sizes. What has failed under others is asked for again.
+        limits: on sizes and years. What has failed under others is asked for again.
 
     Raises:
         UserError: the folder cannot be used, or another run is using it.
@@ -140,7 +140,9 @@ class Collection:
         """
         entry, good = self.journal.entries.get(request), self.journal.good.get(request)
         have = stored(good) if good else None
-        if have is not None and entry is good and (unchanging or good.round == self.journal.round):
+        # Round 0 is that of `ask_again`.
+        is_fresh = good and (good.round == self.journal.round or (unchanging and good.round))
+        if have is not None and entry is good and is_fresh:
             return have
         failed = entry if entry and entry.status != 200 else None
         try:
@@ -205,9 +207,11 @@ class Collection:
     def has(self, request: str, unchanging: bool = False) -> bool:
         """Whether this would not be asked for: there is an answer of this round."""
         entry, good = self.journal.entries.get(request), self.journal.good.get(request)
-        if entry is None or (entry is good and unchanging):
-            return entry is not None
-        return entry.round == self.journal.round
+        if entry is None:
+            return False
+        return entry.round == self.journal.round or bool(
+            unchanging and entry is good and entry.round
+        )
 
     def ask_again(self, request: str) -> None:
         """What came was of no use, so that it is not to count as the answer of this round."""

@@ -31,7 +31,10 @@ class Collector:
     def __init__(self, options: Options, say: Callable[[str], None]) -> None:
         self.options = options
         self.say = say
-        limits = f"{options.max_page_mb:g}/{options.max_picture_mb:g} MB"
+        limits = (
+            f"{options.max_page_mb:g}/{options.max_picture_mb:g} MB, "
+            f"{options.captures_from} to {options.captures_to}"
+        )
         self.collection = Collection(Path(options.output), limits)
         self.manifest = Manifest(self.collection, options.source)
         self.source = SOURCES[options.source](options, self.collection, say, self.fail)

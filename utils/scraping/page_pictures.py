@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 PICTURE_SUFFIX = re.compile(r"\.(jpe?g|jpe|gif|png|webp|bmp|avif|tiff?)$", re.IGNORECASE)
 # The size that WordPress adds to the names of reduced copies.
 SIZED = re.compile(r"-\d{2,4}x\d{2,4}(?=\.\w{3,4}$)")
+# An address of a srcset and its width; densities (2x) are in the order of pages.
+CANDIDATE = re.compile(r"([^\s,](?:\S*[^\s,])?)(?:\s+(?:(\d+)w|[^,\s])[^,]*)?")
+# Where scripts find the picture that they put in the place of src.
+LAZY = (
+    "data-large-file", "data-orig-file", "data-src", "data-lazy-src", "data-original", "src",
+)  # fmt: skip
 # What stands between the text and the edges of a page.
 DECORATION = re.compile(r"(^|/)(spacer|blank|pixel|clear|trans|dot|bullet|logo|header)[^/]*$", re.I)
 
@@ -21,8 +27,8 @@ DECORATION = re.compile(r"(^|/)(spacer|blank|pixel|clear|trans|dot|bullet|logo|h
 def old_pictures(roots: list[Tag], base: str) -> list[str]:
     """The first picture that is no decoration, then those that radio buttons name."""
     pictures = []
-    for image in (image for root in roots for image in root.find_all("img", src=True)):
-        address = joined(base, str(image["src"]))
+    for image in (image for root in roots for image in root.find_all("img")):
+        address = next(iter(_sources(image, base)), "")
         path = urlsplit(address).path
         if address and "/picts/" not in path and not DECORATION.search(path):
             pictures.append(address)
@@ -50,20 +56,30 @@ def wordpress_pictures(soup: BeautifulSoup, content: Tag, base: str) -> list[lis
     return pictures + [[each] for each in old_pictures([content], base)[1:]]
 
 
-def _full_size_first(image: Tag, base: str) -> list[str]:
-    """Where the picture may be in full size, the likeliest first."""
+def _sources(image: Tag, base: str) -> list[str]:
+    """The addresses that an image gives, the largest first; lazy ones before those in their place.
+
+    Those of a <picture> count where the image itself has none.
+    """
     known: list[tuple[int, str]] = []
     for attribute in ("data-srcset", "data-lazy-srcset", "srcset"):
-        for entry in str(image.get(attribute, "")).split(", "):
-            parts = entry.split()
-            if parts:
-                width = parts[1][:-1] if len(parts) > 1 and parts[1].endswith("w") else ""
-                known.append((int(width[:6]) if width.isdecimal() else 0, parts[0].rstrip(",")))
+        for address, width in CANDIDATE.findall(str(image.get(attribute, ""))):
+            known.append((int(width[:6] or 0), address))
     known.sort(key=lambda entry: -entry[0])
-    for attribute in ("data-large-file", "data-orig-file", "data-src", "data-lazy-src", "src"):
+    for attribute in LAZY:
         known.append((0, str(image.get(attribute, "")).strip()))
     addresses = [joined(base, each) for _, each in known if each and not each.startswith("data:")]
     addresses = [each for each in addresses if each]
+    picture = image.find_parent("picture") if image.name == "img" and not addresses else None
+    if picture:
+        for source in picture.find_all("source"):
+            addresses += _sources(source, base)
+    return addresses
+
+
+def _full_size_first(image: Tag, base: str) -> list[str]:
+    """Where the picture may be in full size, the likeliest first."""
+    addresses = _sources(image, base)
     if not addresses:
         return []
     full = [each for each in addresses if not SIZED.search(each)]

@@ -6,18 +6,17 @@ Lenient, because pages written by hand over fifteen years keep to no rule.
 from __future__ import annotations
 
 import codecs
-import itertools
 import re
 import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin
 
 from utils.scraping.addresses import joined
+from utils.scraping.page_links import Link, elsewhere, links_in, maps_of, one_line, text_of
 from utils.scraping.page_pictures import old_pictures, wordpress_pictures
 
 if TYPE_CHECKING:
-    from bs4 import BeautifulSoup, PageElement, Tag
+    from bs4 import BeautifulSoup, Tag
 
 LABELLED_LINE = re.compile(r"(unit type|model number|code name) ?: ?(.+)", re.IGNORECASE)
 BLOCKS = re.compile(
@@ -31,7 +30,6 @@ ENCODINGS = re.compile(
 )
 ENCODINGS_THAT_MEAN_WINDOWS = ("iso8859-1", "ascii", "cp1252")
 MAX_VALUE = 1000  # characters of a value that are read
-MAX_NODES = 100  # tags and texts in a heading, a label or a link
 # Beyond all pages that people write, even those who never close a tag.
 MAX_DEPTH = 1000
 MAX_TAGS = 100_000
@@ -40,15 +38,6 @@ EXPECTED = (
     "a cell <td class='shadow-horizontal'> (old layout) or a WordPress page, with links to other "
     "pages or with 'Label: value' lines, 'Unit type:' among them"
 )
-
-
-@dataclass(frozen=True)
-class Link:
-    """A link of a page: where to, what it says, and the menu or heading it stands under."""
-
-    address: str
-    text: str
-    group: str = ""
 
 
 @dataclass
@@ -64,6 +53,7 @@ class Page:
         pictures: main picture first; each a list of addresses to try, the best first.
         links: in the content of the page.
         menu_links: outside of it.
+        elsewhere: where its content is instead: in frames, or where it sends browsers to.
         found: what there is instead, for a message.
     """
 
@@ -75,18 +65,27 @@ class Page:
     pictures: list[list[str]] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
     menu_links: list[Link] = field(default_factory=list)
+    elsewhere: list[str] = field(default_factory=list)
     found: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is on it but where its content is instead."""
+        return not self.fields and all(link.address in self.elsewhere for link in self.links)
+
+    def add(self, other: Page) -> None:
+        """Take what a frame says, or the page that this one sends browsers to."""
+        if not self.fields:
+            self.layout, self.title = other.layout or self.layout, other.title or self.title
+        self.fields = other.fields | self.fields
+        self.pictures += other.pictures
+        self.links += other.links
+        self.menu_links += other.menu_links
 
     def value(self, *labels: str) -> str:
         """The value of the first of these labels that the page has; letter case is no matter."""
         known = {label.casefold(): value for label, value in reversed(self.fields.items())}
         return next((known[label] for label in labels if label in known), "")
-
-
-def one_line(text: str) -> str:
-    """The text with every run of white space, non-breaking spaces included, as one space."""
-    text = text.encode("utf-8", "replace").decode()  # JSON can hold halves of characters
-    return " ".join(text.replace("\u200b", "").split())
 
 
 def is_accepted(unit_type: str, accepted: tuple[str, ...]) -> bool:
@@ -164,7 +163,8 @@ def _read(text: str, address: str) -> Page:
     if _is_tangled(soup):
         return Page(found="tags in tags in tags without end")
     base_tag = soup.find("base", href=True)
-    base = urljoin(address, str(base_tag["href"])) if base_tag else address
+    # One that is broken, or leads to somebody's disk, counts for nothing.
+    base = (joined(address, str(base_tag["href"])) if base_tag else "") or address
     for tag in soup(["script", "style", "template"]):
         tag.decompose()
 
@@ -182,11 +182,11 @@ def _read(text: str, address: str) -> Page:
     for root in roots:
         for label, value in _fields(root).items():
             page.fields.setdefault(label, value)
-    links = [_links(root, base) for root in roots]
+    links = [links_in(root, base) for root in (*roots, *maps_of(soup, roots))]
     page.links = list(dict.fromkeys(link for some in links for link in some))
     if page.layout == "wordpress":
         inside = {link.address for link in page.links}
-        page.menu_links = [link for link in _links(soup, base) if link.address not in inside]
+        page.menu_links = [link for link in links_in(soup, base) if link.address not in inside]
         page.pictures = wordpress_pictures(soup, roots[0], base)
     else:
         page.pictures = [[picture] for picture in old_pictures(roots, base)]
@@ -194,6 +194,7 @@ def _read(text: str, address: str) -> Page:
     if page.layout == "unknown" and not page.value("unit type"):
         page.layout = ""
     page.headline = one_line(soup.title.get_text())[:300] if soup.title else ""
+    page.elsewhere = elsewhere(soup, base)
     named = f"a page titled {page.headline[:80]!r}" if page.headline else "a page without title"
     page.found = f"{named} with {len(page.links)} links and {len(page.fields)} labels"
     return page
@@ -229,8 +230,8 @@ def _title(soup: BeautifulSoup, roots: list[Tag]) -> str:
         heading = root.select_one(".mahqtitle, .entry-title") or (
             root.select_one("h1") if root is soup else None
         )
-        if heading and _text(heading):
-            return _text(heading)
+        if heading and text_of(heading):
+            return text_of(heading)
     return ""
 
 
@@ -283,49 +284,10 @@ def _labels(root: Tag) -> dict[int, str]:
 
     labels = {}
     for tag in root.find_all(["strong", "b", "th", "dt"]):
-        text = _text(tag)
+        text = text_of(tag)
         following = tag.next_sibling
         colon_after = isinstance(following, NavigableString) and following.lstrip().startswith(":")
         in_table = tag.name in ("th", "dt") and bool(text)
         if 1 < len(text) <= 60 and (text.endswith(":") or colon_after or in_table):
             labels[id(tag)] = text.rstrip(": ")
     return labels
-
-
-def _links(root: Tag, base: str) -> list[Link]:
-    links = []
-    heading = ""
-    for tag in root.find_all(["a", "h2", "h3", "h4"]):
-        if tag.name != "a":
-            heading = _text(tag)
-        elif tag.has_attr("href"):
-            address = joined(base, str(tag["href"]))
-            if address:
-                links.append(Link(address, _text(tag), _group(tag, heading)))
-    return links
-
-
-def _group(anchor: Tag, heading: str) -> str:
-    """What a link stands under: the entry of the outer menu, or the heading before its list."""
-    items = [tag for tag in itertools.islice(anchor.parents, MAX_DEPTH) if tag.name == "li"]
-    if len(items) < 2:
-        return heading if items else ""
-    own = [
-        child
-        for child in itertools.islice(items[-1].children, 20)
-        if getattr(child, "name", "") not in ("ul", "ol")
-    ]
-    return one_line(" ".join(map(_text, own)))
-
-
-def _text(node: PageElement) -> str:
-    """The text of a small part of a page, and no more than the beginning of a large one.
-
-    Tags that nobody closes stand in each other, and all their texts together have no end.
-    """
-    from bs4 import NavigableString, Tag
-
-    if not isinstance(node, Tag):
-        return str(node) if type(node) is NavigableString else ""
-    inside = itertools.islice(node.descendants, MAX_NODES)
-    return one_line(" ".join(str(each) for each in inside if type(each) is NavigableString))

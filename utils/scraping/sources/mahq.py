@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from utils.common.errors import RunError
-from utils.scraping.addresses import folder_of, is_index, is_on, last_part
+from utils.scraping.addresses import folder_of, is_index, is_on, last_part, may_be_page
 from utils.scraping.names import folder_name
 from utils.scraping.pages import Page
 from utils.scraping.sources.source import Source, Suit, is_new
 from utils.scraping.transport import FetchError
+
+# Of WordPress itself.
+NOT_FLAT = ("/wp-", "/feed", "/category", "/tag", "/author", "/xmlrpc.", "/index.")
 
 
 @dataclass
@@ -122,8 +125,11 @@ class Mahq(Source):
         address = self.canonical(address)
         path, folder = urlsplit(address).path, urlsplit(folder_of(self.index)).path
         inside = path.casefold().startswith(folder.casefold()) and "/../" not in path
-        is_page = path.casefold().endswith((".htm", ".html", "/"))
-        return address if inside and is_page and address != self.canonical(self.index) else ""
+        return (
+            address
+            if inside and may_be_page(address) and address != self.canonical(self.index)
+            else ""
+        )
 
     def _is_flat(self, address: str) -> bool:
         """Whether this is the address of a page of the WordPress layout: /designation/."""
@@ -131,8 +137,9 @@ class Mahq(Source):
         return (
             is_on(address, self.own_hosts)
             and not parts.query
-            and bool(re.fullmatch(r"/[^/.]+/?", parts.path))
-            and not parts.path.startswith(("/wp-", "/feed", "/category", "/tag", "/author"))
+            and bool(re.fullmatch(r"/[^/]+/?", parts.path))
+            and may_be_page(address)
+            and not parts.path.startswith(NOT_FLAT)
             and self.canonical(address).rstrip("/") != self.canonical(self.index).rstrip("/")
         )
 

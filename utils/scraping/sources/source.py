@@ -21,6 +21,8 @@ from utils.scraping.transport import FetchError
 from utils.scraping.web import Session
 
 MB = 2**20
+MAX_WAY = 2  # pages that lead to another one, one after the other
+MAX_FRAMES = 6
 
 
 class Options(Protocol):
@@ -137,8 +139,12 @@ class Source(ABC):
         parts, index = urlsplit(address), urlsplit(self.index)
         return urlunsplit((index.scheme, index.netloc, parts.path, parts.query, ""))
 
-    def fetch_page(self, address: str) -> Page:
+    def fetch_page(self, address: str, way: tuple[str, ...] = ()) -> Page:
         """Read a page, from the store or from the network.
+
+        Args:
+            address: its own.
+            way: the pages that are nothing but frames, or send browsers on, and led here.
 
         Raises:
             FetchError: there is none, or it makes no sense.
@@ -151,8 +157,19 @@ class Source(ABC):
                 raise
             self.fail(address, "page", error, kept=True)
             entry, body = error.kept
+        if not body.strip():
+            self.collection.ask_again(request)
+            raise FetchError("an empty page", final=False)
         page = pages.read_page(body, self.own_address(entry, address), entry.content_type)
-        if not page.layout or not (page.links or page.menu_links or page.fields):
+        if page.is_empty and len(way) < MAX_WAY:
+            ours = [each for each in page.elsewhere if is_on(each, self.own_hosts)]
+            for inner in map(self.canonical, ours[:MAX_FRAMES]):
+                try:
+                    page.add(self.fetch_page(inner, (*way, address)))
+                except FetchError as error:
+                    self.fail(inner, "page", error, page_url=address)
+        makes_sense = page.layout and (page.links or page.menu_links or page.fields)
+        if not makes_sense and not way:
             path = self.collection.save_unrecognised(address, body)
             raise FetchError(
                 f"layout not recognised: expected {pages.EXPECTED}; found {page.found}; saved as "
