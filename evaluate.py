@@ -32,7 +32,7 @@ from tqdm import tqdm
 
 from utils.common import grids
 from utils.common.commandline import parse
-from utils.common.errors import UserError, one_line_errors, or_warning
+from utils.common.errors import RunError, UserError, one_line_errors, or_warning
 from utils.common.fields import Seed
 from utils.data.dataset import Dataset
 from utils.data.opening import open_dataset
@@ -155,6 +155,9 @@ def main() -> None:
         drawn = open_run(options.run, options).images / outputs.NEAREST
         if drawn.exists() and not options.data:
             print(f"generated images beside the nearest training pictures: {drawn}")
+    sys.stdout.flush()
+    if problem := getattr(sys.stdout, "problem", ""):  # here, what is printed is the work
+        raise RunError(f"standard output: {problem}; the scores are lost")
 
 
 def evaluate(run: str, options: Options) -> Evaluation:

@@ -20,7 +20,6 @@ import os
 # Before NumPy is imported: its threads would compete with the processes for the cores.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -318,18 +317,11 @@ def main() -> None:
     """Prepare a data set as the command line says."""
     options = parse(Options, "prepare_dataset.py", __doc__ or "")
     options.check()
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)
     try:
         prepare(options)
     except KeyboardInterrupt:
         print("prepare_dataset.py: stopped; nothing was written", file=sys.stderr)
         raise SystemExit(130) from None
-    except BrokenPipeError:
-        raise
     except OSError as error:
         raise RunError(f"{options.output}: cannot be written: {error}") from error
     except MemoryError as error:

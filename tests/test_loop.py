@@ -280,7 +280,7 @@ def test_health_is_of_the_time_since_the_row_before(tmp_path, monkeypatch):
         for table in (answers, health):
             table.resume(-1)
         check = HealthCheck(trainer, folders, writer, record, answers, health)
-        check.check({}, said.append)
+        check.check({})
         writer.flush()
         for step, d_real in ((2, 0.25), (4, 0.75), (6, 0.9)):
             record.add(step, {"d_real": d_real, "g_gradient_first": 2.0})
@@ -294,7 +294,9 @@ def test_health_is_of_the_time_since_the_row_before(tmp_path, monkeypatch):
         monkeypatch.setattr(
             health, "alarms", lambda: [dataclasses.replace(over, over=4), over, alarm]
         )
-        check.check({"kid": 3.0, "likeness": 0.6, "likeness_reals": 0.2}, said.append)
+        check.check({"kid": 3.0, "likeness": 0.6, "likeness_reals": 0.2})
+        writer.flush()
+        check.tell(said.append)
     first, second = read_rows(folders.health)
     assert (first["step"], first["change"], first["d_real"]) == ("0", "nan", "nan")
     sizes = [kernel_size(trainer.method.generator), kernel_size(trainer.method.examiner)]
@@ -325,8 +327,11 @@ def test_best_networks_without_a_score_are_not_written_over(tmp_path, capsys):
 # Stopping ---------------------------------------------------------------------------------------
 
 
-def test_only_a_second_ctrl_c_stops_at_once():
+def test_only_a_second_ctrl_c_stops_at_once(monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
+    with StopRequest() as stop:
+        signal.raise_signal(signal.SIGHUP)  # the terminal was closed
+        assert stop.requested == "SIGHUP"
     with StopRequest() as stop:
         assert stop.requested == ""
         for _ in range(2):
@@ -335,3 +340,6 @@ def test_only_a_second_ctrl_c_stops_at_once():
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGTERM) == before
+    monkeypatch.setattr(signal, "getsignal", {signal.SIGHUP: signal.SIG_IGN}.get)
+    with StopRequest():
+        assert signal.signal(signal.SIGHUP, signal.SIG_DFL) == signal.SIG_DFL  # nohup: it stays

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import csv
+import errno
+import io
 import math
 import os
+import signal
+import subprocess
 import sys
 import time
 
@@ -13,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.conftest import REPOSITORY
 from utils.common.errors import RunError, UserError, one_line_errors
 from utils.common.files import FolderLock, atomic_path, remove_leftovers
 from utils.models.recipes import noisy_labels, smooth_labels
@@ -170,6 +175,109 @@ def test_a_disks_errors_name_the_file(tmp_path, capsys, monkeypatch):
     assert stop.value.code == 1
     place = tmp_path / "file" / "folder"
     assert capsys.readouterr().err == f"sample.py: error: {place}: Not a directory\n"
+
+
+class Broken(io.TextIOBase):
+    """A stream that cannot be written, from its third line on."""
+
+    lines: list[str]
+
+    def __init__(self, number: int) -> None:
+        self.number, self.lines, self.tries = number, [], 0
+
+    def write(self, text: str) -> int:
+        self.tries += 1
+        if self.number and len(self.lines) == 2:
+            raise OSError(self.number, os.strerror(self.number))
+        self.lines.append(text)
+        return len(text)
+
+
+@pytest.mark.parametrize(
+    "number", [errno.EPIPE, errno.EIO, errno.EBADF, errno.ENOSPC, errno.EDQUOT, errno.EAGAIN]
+)
+def test_printing_never_ends_work(number, monkeypatch):
+    output, errors = Broken(number), Broken(0)
+    monkeypatch.setattr(sys, "stdout", output)
+    monkeypatch.setattr(sys, "stderr", errors)
+    done = []
+
+    @one_line_errors
+    def main() -> None:
+        for line in "abcd":
+            sys.stdout.write(line)
+            sys.stdout.flush()
+        sys.stdout.writelines(["e", "f"])
+        done.append(1)
+
+    main()
+    assert done == [1]
+    assert output.lines == ["a", "b"]
+    is_gone = number in (errno.EPIPE, errno.EIO, errno.EBADF)
+    # Where there is somebody to read it, what comes later may find room.
+    assert output.tries == (3 if is_gone else 6)
+    expected = "" if is_gone else f"standard output: {os.strerror(number)}; the work goes on\n"
+    assert "".join(errors.lines) == expected
+
+
+LISTENED_TO = """
+import logging, sys, warnings
+from tqdm import tqdm
+from utils.common.errors import one_line_errors
+
+@one_line_errors
+def main():
+    print("first", flush=True)
+    for _ in tqdm(range(3), mininterval=0):
+        sys.stdin.read(1)  # the reader is gone by now
+        print("x" * 9999)
+        warnings.warn("y")
+        logging.warning("z")
+        tqdm.write("w", file=sys.stderr)
+    open("done", "w").close()
+
+main()
+"""
+
+
+@pytest.mark.parametrize("outlet", ["pipe", "terminal", "full", "closed"])
+def test_a_process_outlives_whoever_listens(tmp_path, outlet):
+    reader, writer = os.pipe() if outlet != "terminal" else os.openpty()
+    if outlet == "full":
+        os.close(writer)
+        writer = os.open("/dev/full", os.O_WRONLY)
+    script = [sys.executable, "-c", LISTENED_TO]
+    process = subprocess.Popen(
+        ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *script] if outlet == "closed" else script,
+        cwd=tmp_path, stdin=subprocess.PIPE, stdout=writer, stderr=writer,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+    )  # fmt: skip
+    os.close(writer)
+    if outlet in ("pipe", "terminal"):
+        assert os.read(reader, 5) == b"first"
+    os.close(reader)
+    process.communicate(b"123", timeout=600)
+    assert process.returncode == 0
+    assert (tmp_path / "done").exists()
+
+
+@pytest.mark.parametrize("kind", ["SIGTERM", "SIGHUP"])
+def test_a_signal_to_stop_is_one_line_however_often_it_comes(capsys, monkeypatch, kind):
+    monkeypatch.setattr(sys, "argv", ["sample.py"])
+    before = signal.getsignal(signal.Signals[kind])
+
+    @one_line_errors
+    def main() -> None:
+        try:
+            signal.raise_signal(signal.Signals[kind])
+        finally:
+            signal.raise_signal(signal.Signals[kind])  # while it clears up
+
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == "sample.py: stopped\n"
+    assert signal.getsignal(signal.Signals[kind]) == before
 
 
 def test_ctrl_c_before_the_training_is_one_line(capsys, monkeypatch):

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -36,7 +36,8 @@ def quiet_start() -> Iterator[None]:
             raise
         except BaseException:
             held_back.seek(0)
-            os.write(standard_error, held_back.read())
+            with suppress(OSError):  # nobody may listen
+                os.write(standard_error, held_back.read())
             raise
         finally:
             os.dup2(standard_error, 2)

@@ -5,30 +5,16 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
+from utils.common.streams import make_streams_last, open_closed_streams
 
-def _open_standard_streams() -> None:
-    """Let what is printed go nowhere where the person has closed a stream, ``>&-``.
-
-    Otherwise the next file that is opened gets its number, and a library's message.
-    """
-    for number, name in ((1, "stdout"), (2, "stderr")):
-        try:
-            os.fstat(number)
-        except OSError:
-            opened = os.open(os.devnull, os.O_RDWR)
-            if opened != number:
-                os.dup2(opened, number)
-                os.close(opened)
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - until the process ends
-
-
-_open_standard_streams()
+open_closed_streams()
 
 
 def printable(text: str) -> str:
@@ -50,24 +36,51 @@ class RunError(Exception):
     """
 
 
+def stop_signals() -> tuple[signal.Signals, ...]:
+    """Signals that ask to stop as Ctrl-C does: SIGTERM, and SIGHUP of a terminal that is closed.
+
+    Without those that are ignored: ``nohup`` starts a process with SIGHUP ignored.
+    """
+    found = (getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP"))  # Windows lacks one
+    return tuple(each for each in found if each and signal.getsignal(each) != signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Let them raise KeyboardInterrupt, once: a terminal that is closed sends several."""
+    is_main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in stop_signals()} if is_main else {}
+
+    def stop(*_: object) -> None:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def one_line_errors(main: Callable[[], None]) -> Callable[[], None]:
-    """Wrap a script's ``main`` so that both errors, a disk's and Ctrl-C print one line."""
+    """Wrap a script's ``main`` so that both errors, a disk's and Ctrl-C print one line.
+
+    What cannot be printed goes nowhere, and the work goes on.
+    """
 
     @functools.wraps(main)
     def wrapped() -> None:
-        for stream in (sys.stdout, sys.stderr):
-            if hasattr(stream, "reconfigure"):
-                stream.reconfigure(errors="replace")  # what a terminal cannot show
+        make_streams_last()
         try:
-            main()
+            with _stopped_by_signals():
+                main()
         except UserError as error:
             _end(f"error: {error}", 2)
         except RunError as error:
             _end(f"error: {error}", 1)
-        except BrokenPipeError:
-            # What the output was piped into has ended, e.g. head; Python would say so once more.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise SystemExit(1) from None
         except MemoryError as error:
             _end(f"error: not enough memory: {error}", 1)
         except OSError as error:

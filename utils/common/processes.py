@@ -151,8 +151,10 @@ def _light_start() -> Iterator[None]:
 
 
 def _leave_interrupts_to_parent() -> None:
-    """Leave Ctrl-C to the parent process, which ends its workers; end if that is killed."""
+    """Leave Ctrl-C and SIGHUP to the parent process, which ends its workers; end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGHUP"):  # Windows has none
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

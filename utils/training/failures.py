@@ -34,8 +34,6 @@ def explained_end(h: RunOptions, saved: Checkpoints) -> Iterator[None]:
     """Turn a failed write, of whatever file of the run, and a second Ctrl-C into one line."""
     try:
         yield
-    except BrokenPipeError:  # the reader of the output has gone: no matter of the disk
-        raise
     except OSError as error:
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         raise RunError(

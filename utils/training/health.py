@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -44,14 +45,10 @@ class HealthCheck:
         """
         self._trainer, self._folders, self._writer = trainer, folders, writer
         self._record, self._answers, self._health = record, answers, health
+        self._untold: deque[str] = deque()
 
-    def check(self, scores: Mapping[str, float], say: Callable[[str], None]) -> None:
-        """Have a row made.
-
-        Args:
-            scores: of this step, if it was scored.
-            say: gets a sentence for each alarm that is raised, or over.
-        """
+    def check(self, scores: Mapping[str, float]) -> None:
+        """Have a row made for this step, with its scores if it was scored."""
         step = self._trainer.progress.step
         sizes = map(kernel_size, trained_networks(self._trainer.method.networks).values())
         columns = ("generator_weights", "judge_weights")
@@ -61,11 +58,17 @@ class HealthCheck:
             self._health.add(step, self._measured(step, known))
             for alarm in self._health.alarms():
                 if alarm.step == step:
-                    say(f"ALARM at {alarm.sentence()}.")
+                    self._untold.append(f"ALARM at {alarm.sentence()}.")
                 elif alarm.over == step:
-                    say(f"step {step}: {alarm.name}, said at step {alarm.step}, is over.")
+                    over = f"step {step}: {alarm.name}, said at step {alarm.step}, is over."
+                    self._untold.append(over)
 
         self._writer.submit(note)
+
+    def tell(self, say: Callable[[str], None]) -> None:
+        """Say, in the thread that calls, which alarms were raised, or are over, since last time."""
+        while self._untold:
+            say(self._untold.popleft())
 
     def _measured(self, step: int, known: Mapping[str, float]) -> dict[str, float]:
         before = self._health.rows[-1][0] if self._health.rows else 0

@@ -114,7 +114,7 @@ class Loop:
         )
 
     def train(self) -> None:
-        """Train until the epochs or steps are done, or until Ctrl-C or SIGTERM.
+        """Train until the epochs or steps are done, or until Ctrl-C, SIGTERM or SIGHUP.
 
         Raises:
             UserError: there is nothing left to do.
@@ -142,6 +142,7 @@ class Loop:
                 # The curves show how it came about.
                 with contextlib.suppress(OSError, ValueError):
                     self.writer.flush()
+                    self.health_check.tell(bar.say)
                     self.report.at_the_end()
                 raise
             self.report.at_the_end()
@@ -175,7 +176,7 @@ class Loop:
         if not step:
             self.samples.draw()
             self.saving.save(self.config)
-            self.health_check.check({}, bar.say)
+            self.health_check.check({})
             self.writer.submit(self.report.page)
 
     def _make_steps(self, last: int | None, stop: StopRequest, bar: ProgressBar) -> None:
@@ -204,9 +205,11 @@ class Loop:
                 self.samples.draw()
                 self.writer.submit(self.report.now_and_then)
             if step % h.score_interval == 0:
-                self.health_check.check(scores, bar.say)
+                self.health_check.check(scores)
             if saves:
                 self.saving.save(self.config)
+            # A terminal that is stopped, or a full pipe, keeps nothing from the disk.
+            self.health_check.tell(bar.say)
         bar.set_description("saving")
         self._fetch(bar)
         progress.seconds = time.monotonic() - started
@@ -216,6 +219,7 @@ class Loop:
         if progress.step not in self.saving.checkpoints.steps():
             self.saving.save(self.config)
         self.writer.flush()
+        self.health_check.tell(bar.say)
         bar.set_description("")
 
     def _fetch(self, bar: ProgressBar) -> None:

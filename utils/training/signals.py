@@ -1,4 +1,4 @@
-"""What Ctrl-C does, and SIGTERM.
+"""What Ctrl-C does, SIGTERM, and SIGHUP of a terminal that is closed (unless `nohup` ignores it).
 
 Before the training, it ends the process with one line (`common.errors`), and without one while
 Keras is being imported. During the training:
@@ -6,9 +6,9 @@ Keras is being imported. During the training:
 1. The first one only notes its name in `StopRequest.requested`. The loop (`loop.py`) looks there
    after every step. It then draws a last sample, saves a checkpoint, draws curves, film and page,
    and ends with exit code 0.
-2. A second Ctrl-C, or one after a SIGTERM, raises KeyboardInterrupt wherever the main thread is.
-   The writer's thread (`writer.py`) has a second to finish the file under way and drops those that
-   wait. The process ends with exit code 1 and a line that says which checkpoint is intact
+2. A second Ctrl-C, or one after another signal, raises KeyboardInterrupt wherever the main thread
+   is. The writer's thread (`writer.py`) has a second to finish the file under way and drops those
+   that wait. The process ends with exit code 1 and a line that says which checkpoint is intact
    (`failures.explained_end`).
 """
 
@@ -17,9 +17,11 @@ from __future__ import annotations
 import signal
 import threading
 
+from utils.common.errors import stop_signals
+
 
 class StopRequest:
-    """While the block runs, Ctrl-C and SIGTERM set ``requested``; a second Ctrl-C stops at once.
+    """While the block runs, a signal's name becomes ``requested``; a second Ctrl-C stops at once.
 
     Python hands signals to its main thread only: in another one, nothing is requested.
     """
@@ -34,7 +36,7 @@ class StopRequest:
 
     def __enter__(self) -> StopRequest:
         is_main = threading.current_thread() is threading.main_thread()
-        numbers = (signal.SIGINT, signal.SIGTERM) if is_main else ()
+        numbers = (signal.SIGINT, *stop_signals()) if is_main else ()
         self._previous = {number: signal.signal(number, self._handle) for number in numbers}
         return self
 
