@@ -172,10 +172,10 @@ def prepare(options: Options) -> None:
         UserError: bad input, or nothing left of it.
         OSError: the disk is full or cannot be written.
     """
-    output = checked_output(options.output, options.sources, options.review)
     exclude = Overrides("--exclude", options.exclude)
     include = Overrides("--include", options.include)
     sources = [open_source(source, options.image_column) for source in options.sources]
+    output = checked_output(options.output, options.sources, sources, options.review)
     thresholds, least_side = options.thresholds(), options.min_side or options.size // 2
 
     with scratch_folder(output) as folder, closing(Heap(folder / "details")) as heap:
@@ -211,7 +211,9 @@ def prepare(options: Options) -> None:
         written = write(options, output, folder, report, kept, squares, heap)
     print("\n".join(report.summary()))
     if not len(kept):
-        said = f"{written[0]} says why of each" if written else f"{output.name} stays as it was"
+        said = f"{written[0]} says why" if written else f"{output.name} stays as it was"
+        if not pictures:
+            raise UserError(f"no picture in {', '.join(options.sources)}; {EXPECTED}; {said}")
         raise UserError(f"no picture is left; {said}")
     print(f"\n{printable(str(output))} and {printable(', '.join(written[:-1]))}")
 

@@ -332,10 +332,12 @@ def test_open_folder(tmp_path, capsys):
     assert found.source == str(tmp_path / "pictures")
     assert found.made_by == "5 pictures of a folder, padded to squares and resized to 64 px"
     errors = capsys.readouterr().err
-    assert f"{tmp_path}/pictures/broken.png: left out: empty file\n" in errors
-    assert "text.jpg: left out: a text file" in errors
-    assert "evil?[31m.gif: left out" in errors
-    assert errors.count("left out") == 3
+    assert errors.splitlines()[-4:] == [
+        "4 left out: a text file (evil?[31m.gif, text.jpg, README.txt and 1 more)",
+        "2 left out: hidden (.cache, .hidden.png)",
+        "1 left out: an empty file (broken.png)",
+        "1 left out: a link to a folder that is read already, or around it (sub/loop)",
+    ]
     assert "\x1b[31m" not in errors
     write_dataset(tmp_path / "a.h5", found.images, found.names)
     assert open_dataset(str(tmp_path / "pictures"), image_size=32).image_size == 32
@@ -364,8 +366,34 @@ def test_many_unreadable_pictures_are_counted(tmp_path, capsys):
     with pytest.raises(UserError, match=problem):
         open_dataset(str(tmp_path))
     errors = capsys.readouterr().err
-    assert errors.count("left out: empty file") == 10
-    assert errors.endswith("and 4 more\n")
+    assert errors.endswith("15 left out: an empty file (00.png, 01.png, 02.png and 12 more)\n")
+
+
+def test_small_pictures_and_banners_are_left_out_and_links_followed(tmp_path, capsys):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name, size in {"a": (22, 5), "b": (21, 21), "c": (400, 79)}.items():
+        Image.new("RGB", size).save(folder / f"{name}.png")
+    (tmp_path / "elsewhere").mkdir()
+    Image.new("RGB", (40, 40)).save(tmp_path / "elsewhere" / "d.PNG")
+    os.symlink(tmp_path / "elsewhere", tmp_path / "elsewhere" / "loop")
+    os.symlink(tmp_path / "elsewhere", folder / "first")
+    os.symlink(tmp_path / "elsewhere", folder / "second")
+    os.symlink(tmp_path, folder / "third")
+    (folder / "shard.parquet").write_bytes(b"PAR1")
+    assert open_dataset(str(folder)).names == ["a.png", "first/d.PNG"]
+    assert capsys.readouterr().err.splitlines()[-4:] == [
+        "3 left out: a link to a folder that is read already, or around it "
+        "(second, third, first/loop)",
+        "1 left out: 21 x 21 pixels, too small for 64 (b.png)",
+        "1 left out: 400 x 79 pixels, too narrow (c.png)",
+        "1 left out: a parquet file (shard.parquet)",
+    ]
+    for name in ("a.png", "first"):
+        (folder / name).unlink()
+    (folder / "second").unlink()
+    with pytest.raises(UserError, match=r"among 4 files; prepare_dataset\.py reads the archives"):
+        open_dataset(str(folder))
 
 
 def test_folder_larger_than_memory_is_refused(tmp_path, monkeypatch):

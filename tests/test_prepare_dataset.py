@@ -189,7 +189,9 @@ def test_framings(tmp_path):
     rows = {}
     for fit in ("pad", "crop", "figure"):
         prepare(tmp_path, "in", "--output", f"{fit}.h5", "--fit", fit, "--size", 64)
-        image, _ = read_dataset(tmp_path / f"{fit}.h5").images
+        found = verdicts(tmp_path, fit)
+        assert found == {"a.png": "kept", "long.png": "kept" if fit == "crop" else "too narrow"}
+        image = read_dataset(tmp_path / f"{fit}.h5").images[0]
         assert image[0, 0].tolist() == [230, 230, 230]
         red = image[..., 1] < 100
         rows[fit] = (*np.flatnonzero(red.any(1))[[0, -1]], *np.flatnonzero(red.any(0))[[0, -1]])

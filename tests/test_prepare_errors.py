@@ -44,7 +44,7 @@ def robots(tmp_path):
         (["robots", "--output", "x.h5", "--orientt"], "--orientt: no such option; did you mean"),
         (["robots", "--output", "robots/x.h5"], "--output robots/x.h5: lies in the source robots"),
         (["robots/00.png", "--output", "x.h5"], "robots/00.png: a picture; expected a folder"),
-        (["empty", "--output", "x.h5"], "empty: no picture among 0 files; expected a folder"),
+        (["empty", "--output", "x.h5"], "no picture in empty; expected a folder"),
         (["robots", "--output", "x.h5", "--min-side", "500"], "no picture is left"),
         (["robots", "--output", "x.h5", "--exclude", "nothing"], "--exclude nothing: no such file"),
     ],

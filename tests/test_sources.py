@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
 import io
 import json
+import re
+import uuid
+import warnings
 import zipfile
 
 import numpy as np
@@ -85,47 +90,111 @@ def test_nasty_pictures_end_as_a_picture_or_a_line(tmp_path):
         " ".join(name.split()): expected or "kept" for name, (_, expected) in files.items()
     }
     report = report_of(tmp_path)
-    assert report["sources"][0]["other_files"] == 1
-    assert "23 pictures in nasty (folder), and 1 other files" in result.stdout
+    loop = "a link to a folder that is read already, or around it"
+    assert report["sources"][0]["left_out"] == {
+        "a text file": {"count": 1, "names": ["readme.txt"]},
+        loop: {"count": 1, "names": ["loop"]},
+    }
+    for line in (
+        "    23 pictures in nasty (folder)",
+        f"           1 left out: {loop} (loop)",
+        "    -7 unreadable",
+        "           1 a web page (HTML) instead of the file (text.jpg)",
+    ):
+        assert line in result.stdout.splitlines()
+    assert "cut short, as after a broken download (cut.jpg, cut.png" in result.stdout
     dataset = read_dataset(tmp_path / "set.h5")
     assert dataset.images.shape == (13, 64, 64, 3)
     alpha = dataset.images[dataset.names.index("alpha.png")]
     assert (alpha[0, 0] == 255).all()  # the colour hidden under it is black
 
 
-def test_a_zip_with_names_that_lead_out_and_a_bomb(tmp_path, drawn):
-    data = [encode(Image.fromarray(image), "PNG") for image in drawn[:6]]
+def test_a_zip_of_odd_names_keeps_every_picture(tmp_path, drawn):
+    """Nothing is written under these names, so that they only need to be made safe."""
+    data = [encode(Image.fromarray(image), "PNG") for image in drawn]
+    names = {
+        "good/a.png": "good/a.png",
+        "../../outside.png": "outside.png",
+        "/etc/absolute.PNG": "etc/absolute.PNG",
+        "C:\\windows.png": "windows.png",
+        ".": "robots-000004",
+        "sub\\.png": "sub/.png",
+    }
+    with zipfile.ZipFile(tmp_path / "robots.zip", "w") as archive:
+        for name, each in zip(names, data, strict=True):
+            archive.writestr(name, each)
+    prepare(tmp_path, "robots.zip", "--output", "set.h5", "--size", 64)
+    dataset = read_dataset(tmp_path / "set.h5")
+    order = [dataset.names.index(name) for name in names.values()]
+    np.testing.assert_array_equal(dataset.images[order], drawn)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "robots.zip", "set.h5", "set.report.json",
+    }  # fmt: skip
+    assert not (tmp_path.parent.parent / "outside.png").exists()
+
+
+def test_a_zip_with_members_of_one_name_and_japanese_ones(tmp_path, drawn):
+    data = [encode(Image.fromarray(image), "PNG") for image in drawn]
+    with zipfile.ZipFile(tmp_path / "robots.zip", "w") as archive:
+        for name, each in zip(("a.png", "SO-NOU.png", "a.png", "a.png"), data, strict=False):
+            with warnings.catch_warnings(action="ignore"):
+                archive.writestr(name, each)
+    raw = (tmp_path / "robots.zip").read_bytes()
+    japanese = "ソ能表.png".encode("cp932")  # each of the letters ends in the byte of a backslash
+    assert len(japanese) == len("SO-NOU.png")
+    assert japanese[1] == ord("\\")
+    (tmp_path / "robots.zip").write_bytes(raw.replace(b"SO-NOU.png", japanese))
+    prepare(tmp_path, "robots.zip", "--output", "set.h5", "--size", 64)
+    dataset = read_dataset(tmp_path / "set.h5")
+    assert dataset.names == ["a.png", "a.png (2)", "a.png (3)", "ソ能表.png"]
+    np.testing.assert_array_equal(dataset.images, drawn[[0, 2, 3, 1]])
+
+
+def test_a_zip_with_what_cannot_be_read(tmp_path, drawn):
+    data = [encode(Image.fromarray(image), "PNG") for image in drawn]
     with zipfile.ZipFile(tmp_path / "robots.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("good/b.png", data[1])
-        archive.writestr("good/a.png", data[0])
-        archive.writestr("../../outside.png", data[2])
-        archive.writestr("/etc/absolute.png", data[3])
-        archive.writestr("C:\\windows.png", data[4])
         archive.writestr("bomb.png", b"\0" * 40 * 2**20)
-        archive.writestr(".", data[2])
+        archive.writestr("inner.zip", b"PK\3\4")
         archive.writestr("notes.txt", "no picture")
         archive.writestr("__MACOSX/good/._a.png", b"resource fork")
-        archive.writestr("__MACOSX/b.png", data[1])
-        archive.writestr("damaged.png", data[5])
-    archive = (tmp_path / "robots.zip").read_bytes()
-    at = archive.index(data[5][40:80]) if data[5][40:80] in archive else archive.index(b"damaged")
-    broken = bytearray(archive)
-    broken[at + 60 : at + 90] = b"x" * 30
-    (tmp_path / "robots.zip").write_bytes(bytes(broken))
-    prepare(tmp_path, "robots.zip", "--output", "set.h5", "--size", 64)
-    pictures = {p["file"]: p for p in report_of(tmp_path)["pictures"]}
-    assert [f for f, p in pictures.items() if p["verdict"] == "kept"] == [
-        "good/a.png",
-        "good/b.png",
+        archive.writestr(".hidden/a.png", data[1])
+        archive.writestr("damaged.png", data[2], zipfile.ZIP_STORED)
+        for name, method in (("locked", 8), ("odd", 14)):
+            archive.writestr(f"{name}.png", data[3], method)
+            archive.writestr(f"{name} without suffix", data[3], method)
+        link = zipfile.ZipInfo("link.png")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "a.png")
+    broken = bytearray((tmp_path / "robots.zip").read_bytes())
+    at = broken.index(data[2]) + 40
+    broken[at : at + 9] = b"x" * 9
+    for name in (b"locked.png", b"locked without"):
+        broken[broken.rindex(name) - 38] |= 1  # the flags of a central entry, 46 bytes long
+        broken[broken.index(name) - 24] |= 1
+    for name in (b"odd.png", b"odd without"):
+        broken[broken.rindex(name) - 36] = broken[broken.index(name) - 22] = 9
+    (tmp_path / "robots.zip").write_bytes(broken)
+    result = prepare(tmp_path, "robots.zip", "--output", "set.h5", "--size", 64, code=2)
+    assert result.stderr.endswith("error: no picture is left; set.report.json says why\n")
+    encrypted = "encrypted; unpack it with its password and name the folder"
+    odd = "compressed by deflate64, which Python's zipfile does not read; pack it with deflate"
+    assert re.sub("from [0-9,]+", "from little", result.stdout).splitlines() == [
+        "     4 pictures in robots.zip (zip)",
+        "           1 left out: a zip archive (inner.zip)",
+        "           1 left out: a text file (notes.txt)",
+        "           1 left out: metadata of macOS (__MACOSX/good/._a.png)",
+        "           1 left out: hidden (.hidden/a.png)",
+        f"           1 left out: {encrypted} (locked without suffix)",
+        f"           1 left out: {odd} (odd without suffix)",
+        "           1 left out: a link (link.png)",
+        "    -4 unreadable",
+        "           1 unpacks from little to 41,943,040 bytes: a zip bomb (bomb.png)",
+        "           1 damaged in the archive: Bad CRC-32 for file 'damaged.png' (damaged.png)",
+        f"           1 {encrypted} (locked.png)",
+        f"           1 {odd} (odd.png)",
+        "     0 pictures kept",
     ]
-    for name in ("../../outside.png", "/etc/absolute.png", "."):
-        assert "leads out of the archive" in pictures[name]["reason"]
-    assert "zip bomb" in pictures["bomb.png"]["reason"]
-    assert "damaged" in pictures["damaged.png"]["reason"]
-    assert len(pictures) == 8
-    written = {path.name for path in tmp_path.iterdir()}
-    assert written == {"robots.zip", "set.h5", "set.report.json"}
-    assert not (tmp_path.parent.parent / "outside.png").exists()
+    assert len(report_of(tmp_path)["pictures"]) == 4
 
 
 def parquet(path, pictures, **columns):
@@ -136,22 +205,78 @@ def parquet(path, pictures, **columns):
     pyarrow.parquet.write_table(pa.table({"image": files, **columns}), path)
 
 
-def test_a_parquet_file(tmp_path, drawn):
+def test_a_parquet_file_and_its_columns(tmp_path, drawn):
+    pa = pytest.importorskip("pyarrow")
     data = [encode(Image.fromarray(image), "PNG") for image in drawn[:3]]
-    texts = ["a red robot", "a blue robot", None, "nothing", "no picture"]
+    day = datetime.date(2020, 1, 2)
+    identity = uuid.UUID(int=7)
     parquet(
         tmp_path / "captioned.parquet",
         [*data, None, b"junk"],
-        text=texts,
+        text=["a red robot", "a blue robot", None, "nothing", "no picture"],
         label=range(5),
+        price=[decimal.Decimal("1.50")] * 5,
+        day=[day] * 5,
+        moment=pa.array([1_577_934_240_123_456_789] * 5, pa.timestamp("ns")),
+        known=pa.array(['{"a": 1}'] * 5, pa.json_()),
+        identity=pa.array([identity.bytes] * 5, pa.uuid()),
+        tags=[["red", "tall"], [], None, None, None],
+        maker=[{"name": "x", "place": {"year": 79}}] * 5,
+        **{"file": ["theirs"] * 5, "a.dot": [1.5] * 5},
         masks=[b"1"] * 5,
+        crops=[[b"1"]] * 5,
     )
-    prepare(tmp_path, "captioned.parquet", "--output", "set.h5", "--size", 64)
+    result = prepare(tmp_path, "captioned.parquet", "--output", "set.h5", "--size", 64)
     assert list(verdicts(tmp_path).values()) == ["kept"] * 3 + ["unreadable"] * 2
     dataset = read_dataset(tmp_path / "set.h5")
     assert dataset.names == ["0.png", "1.png", "2.png"]
     assert dataset.attributes["text"].tolist() == ["a red robot", "a blue robot", ""]
+    assert dataset.attributes["tags"].tolist() == ["red; tall", "", ""]
     assert dataset.attributes["label"].tolist() == [0, 1, 2]
+    first = {name: column.tolist()[0] for name, column in dataset.attributes.items()}
+    expected = {
+        "price": 1.5, "day": "2020-01-02", "moment": "2020-01-02 03:04:00.123456789",
+        "known": '{"a": 1}', "identity": str(identity), "maker_name": "x",
+        "maker_place": "year: 79", "file": "0.png", "file_2": "theirs", "a_dot": 1.5,
+    }  # fmt: skip
+    assert {name: first.get(name) for name in expected} == expected
+    assert "left out: a column of binary (masks)" in result.stdout
+    assert "left out: a column of list<element: binary> (crops)" in result.stdout
+    assert "a row without the bytes of its picture, only its place: 3.png" in result.stdout
+
+
+def test_tables_in_a_folder_and_lists_of_pictures(tmp_path, drawn):
+    """As a published data set is cloned: shards, one of them a pointer, and what is no picture."""
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet
+
+    data = [encode(Image.fromarray(image), "PNG") for image in drawn]
+    (tmp_path / "clone" / "data").mkdir(parents=True)
+    parquet(tmp_path / "clone/data/0.parquet", data[:2])
+    lists = pa.table({"images": [[{"bytes": data[2], "path": None}] * 2, [], None], "n": [7, 8, 9]})
+    pyarrow.parquet.write_table(lists, tmp_path / "clone/data/1.parquet")
+    (tmp_path / "clone/data/2.parquet").write_text("version https://git-lfs.github.com/spec/v1\n")
+    pyarrow.parquet.write_table(pa.table({"n": [1]}), tmp_path / "clone/data/3.parquet")
+    with zipfile.ZipFile(tmp_path / "clone/more.zip", "w") as archive:
+        archive.writestr("a.png", data[4])
+    with zipfile.ZipFile(tmp_path / "clone/paper.docx", "w") as archive:
+        archive.writestr("b.png", data[5])
+    result = prepare(tmp_path, "clone", "--output", "set.h5", "--size", 64)
+    assert verdicts(tmp_path) == {
+        "data/0.parquet/0.png": "kept",
+        "data/0.parquet/1.png": "kept",
+        "data/1.parquet/1-000000-0": "kept",
+        "data/1.parquet/1-000000-1": "exact duplicate",
+        "data/1.parquet/1-000002": "unreadable",
+        "more.zip/a.png": "kept",
+    }
+    for reason in (
+        'a Git LFS pointer instead of the file; run "git lfs pull" (data/2.parquet)',
+        "a zip archive (paper.docx)",
+        "expected one column of picture files (bytes, or a struct with a field 'bytes'), found "
+        "n (int64) (data/3.parquet)",
+    ):
+        assert f"           1 left out: {reason}" in result.stdout.splitlines()
 
 
 def test_parquet_files_of_lies(tmp_path, drawn):

@@ -58,25 +58,12 @@ class UnreadablePicture(Exception):  # noqa: N818 - it names what was found, lik
     """Not a picture that can be read; the message is the reason in one line, without path."""
 
 
-def looks_like_picture(path: Path) -> bool:
-    """Whether the suffix of a file, or else its first bytes, are those of a picture.
-
-    Raises:
-        OSError: the file cannot be opened.
-    """
-    if path.suffix.lower() in SUFFIXES:
-        return True
-    if not stat.S_ISREG(path.stat().st_mode):  # opening a named pipe would block
-        return False
-    with open(path, "rb") as file:
-        return is_picture_signature(file.read(12))
-
-
 def is_picture_signature(head: bytes) -> bool:
     """Whether the first 12 bytes of a file are those of a common format."""
     is_webp = head.startswith(b"RIFF") and head.endswith(b"WEBP")
     is_avif = head[4:] in (b"ftypavif", b"ftypavis")
-    return is_webp or is_avif or head.startswith(SIGNATURES)
+    is_bmp = head.startswith(b"BM") and head[6:10] == bytes(4)
+    return is_webp or is_avif or is_bmp or head.startswith(SIGNATURES)
 
 
 def read_picture(
@@ -98,7 +85,7 @@ def read_picture(
     """
     data = source if isinstance(source, bytes) else read_file(Path(source))
     if not data:
-        raise UnreadablePicture("empty file")
+        raise UnreadablePicture("an empty file")
     if len(data) > MAX_FILE_BYTES:
         raise UnreadablePicture(f"more than {MAX_FILE_BYTES // 2**20} MB")
     try:
@@ -206,6 +193,11 @@ def _composite(image: Image.Image, background: Colour) -> Image.Image:
     rgba = image.convert("RGBA")
     below = Image.new("RGBA", rgba.size, (*background, 255))
     return Image.alpha_composite(below, rgba).convert("RGB")
+
+
+def is_elongated(width: int, height: int) -> bool:
+    """Whether a picture is a banner, which becomes a line in a square: over 5 times as long."""
+    return max(width, height) > 5 * min(width, height)
 
 
 def background_colour(image: Image.Image) -> Colour:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +16,13 @@ from tqdm import tqdm
 
 from utils.common import pictures
 from utils.common.errors import UserError, printable
+from utils.common.kinds import HEAD_BYTES, kind_of
 from utils.common.processes import cores
 from utils.data import DEFAULT_IMAGE_SIZE
 from utils.data.dataset import Dataset, check_memory
+
+LEAST_SHARE = 3  # pictures that would have to be enlarged more than so many times are left out
+READ_BY_PREPARING = (".parquet", ".zip")
 
 
 class Folder:
@@ -31,7 +37,8 @@ class Folder:
     ) -> Dataset:
         """Its readable pictures in memory, padded to squares; prints which ones are not."""
         folder, size = Path(os.path.expanduser(data)), image_size or DEFAULT_IMAGE_SIZE
-        found, paths, problems = find_pictures(folder)
+        found = find_pictures(folder)
+        paths = found.paths
         shown = f"--data {printable(data)}"
         number = len(paths) if limit is None else min(limit, len(paths))
         check_memory(number, size, shown, ", or prepare an .h5 file, which is read as it is needed")
@@ -39,11 +46,21 @@ class Folder:
         if number < len(paths):
             order = np.random.default_rng(seed).permutation(len(paths))
         squares, unreadable = _read_squares(paths, order, number, size, printable(data))
-        _report([*problems, *unreadable])
+        left_out = [
+            (path.relative_to(folder).as_posix(), reason)
+            for path, reason in (*found.problems, *unreadable, *found.others)
+        ]
+        for reason, names in by_reason(left_out).items():
+            line = f"{len(names):,} left out: {reason} ({first_of(names)})"
+            print(printable(line), file=sys.stderr)
         if not squares:
             raise UserError(
-                f"{shown}: found no readable picture among {found} files; expected a folder of "
-                "PNG, JPEG, WebP, GIF or other pictures"
+                f"{shown}: found no readable picture among {len(left_out)} files; "
+                + (
+                    "prepare_dataset.py reads the archives in it"
+                    if any(name.lower().endswith(READ_BY_PREPARING) for name, _ in left_out)
+                    else "expected a folder of PNG, JPEG, WebP, GIF or other pictures"
+                )
             )
         chosen = sorted(squares)
         count = len(chosen)
@@ -84,42 +101,115 @@ def _read_squares(
     return squares, unreadable
 
 
-def find_pictures(folder: Path) -> tuple[int, list[Path], list[tuple[Path, str]]]:
-    """How many files a folder holds, which promise to be pictures, and which cannot be looked at.
+@dataclass
+class Found:
+    """What a folder and those in it hold."""
 
-    Hidden files and folders are skipped, and links to folders, which may lead round in circles.
+    paths: list[Path] = field(default_factory=list)
+    """Files that promise to be pictures."""
+    problems: list[tuple[Path, str]] = field(default_factory=list)
+    """What cannot be looked at, and why."""
+    others: list[tuple[Path, str]] = field(default_factory=list)
+    """What is left out, and what it is."""
+    folders: set[tuple[int, int]] = field(default_factory=set)
+    """Device and number of each folder read."""
+
+
+def find_pictures(folder: Path) -> Found:
+    """What there is in a folder, in a fixed order.
+
+    Links to folders are followed after all else, unless they lead to what is read already or round
+    in circles.
     """
-    found = 0
-    paths: list[Path] = []
-    problems: list[tuple[Path, str]] = []
+    found = Found()
+    around = {identity(each) for each in folder.resolve().parents}
+    waiting = [folder]
 
     def note(error: OSError) -> None:
-        problems.append((Path(error.filename), error.strerror or "cannot be opened"))
+        found.problems.append((Path(error.filename), error.strerror or "cannot be opened"))
 
-    for parent, folders, files in os.walk(folder, onerror=note):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if name.startswith("."):
+    def is_new(path: Path) -> bool:
+        if path.name.startswith("."):
+            found.others.append((path, "hidden"))
+        elif path.is_symlink():
+            waiting.append(path)
+        else:
+            return identity(path) not in found.folders
+        return False
+
+    for top in waiting:  # to which the links are added
+        try:
+            if identity(top) in found.folders | around:
+                found.others.append((top, "a link to a folder that is read already, or around it"))
                 continue
-            found += 1
-            try:
-                if pictures.looks_like_picture(Path(parent, name)):
-                    paths.append(Path(parent, name))
-            except OSError as error:
-                note(error)
-    return found, paths, problems
+        except OSError as error:
+            note(error)
+            continue
+        for parent, folders, files in os.walk(top, onerror=note):
+            found.folders.add(identity(Path(parent)))
+            folders[:] = [name for name in sorted(folders) if is_new(Path(parent, name))]
+            for path in (Path(parent, name) for name in sorted(files)):
+                try:
+                    kind = "hidden" if path.name.startswith(".") else _other_kind(path)
+                except OSError as error:
+                    note(error)
+                    continue
+                if kind:
+                    found.others.append((path, kind))
+                else:
+                    found.paths.append(path)
+    return found
+
+
+def identity(folder: Path) -> tuple[int, int]:
+    """Device and number of a folder, the same by whatever path one comes."""
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def _other_kind(path: Path) -> str:
+    """What a file is that promises no picture; empty if it does, by its suffix or first bytes."""
+    if path.suffix.lower() in pictures.SUFFIXES:
+        return ""
+    if not stat.S_ISREG(path.stat().st_mode):  # opening a named pipe would block
+        return "no regular file"
+    with open(path, "rb") as file:
+        return other_kind(file.read(HEAD_BYTES))
+
+
+def other_kind(head: bytes) -> str:
+    """What a file is that begins with no picture's bytes; empty if it does."""
+    return "" if pictures.is_picture_signature(head[:12]) else kind_of(head) or "no picture"
+
+
+def by_reason(left_out: Iterable[tuple[str, str]], most: int = 10) -> dict[str, list[str]]:
+    """The names of each reason, the commonest first, of names that have a reason each.
+
+    Of more reasons than ``most``, the rest goes as ``other reasons``.
+    """
+    names: dict[str, list[str]] = {}
+    for name, reason in left_out:
+        names.setdefault(reason, []).append(name)
+    ordered = sorted(names, key=lambda reason: -len(names[reason]))
+    for reason in ordered[most:]:
+        names.setdefault("other reasons", []).extend(names.pop(reason))
+    return {reason: names[reason] for reason in (*ordered[:most], *list(names)[most:])}
+
+
+def first_of(names: Sequence[str], shown: int = 3) -> str:
+    """The first names: "a, b, c and 4 more"."""
+    more = f" and {len(names) - shown:,} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
 
 
 def _read_square(path: Path, size: int) -> np.ndarray | str:
     """The picture, uint8 (size, size, 3), or the reason why there is none."""
     try:
-        return np.asarray(pictures.fit_square(pictures.read_picture(path), size))
+        image = pictures.read_picture(path)
     except pictures.UnreadablePicture as error:
         return str(error)
-
-
-def _report(problems: Sequence[tuple[Path, str]], shown: int = 10) -> None:
-    for path, reason in problems[:shown]:
-        print(printable(f"{path}: left out: {reason}"), file=sys.stderr)
-    if len(problems) > shown:
-        print(f"and {len(problems) - shown} more", file=sys.stderr)
+    if max(image.size) * LEAST_SHARE < size:
+        return f"{image.width} x {image.height} pixels, too small for {size}"
+    if pictures.is_elongated(*image.size):
+        return f"{image.width} x {image.height} pixels, too narrow"
+    return np.asarray(pictures.fit_square(image, size))

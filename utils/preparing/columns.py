@@ -27,24 +27,27 @@ def columns(
         otherwise of strings, empty where nothing is known.
     """
     names = [pictures[number].examined.name for number in kept]
-    labels: Counter[str] = Counter()
-    for number in kept:
-        labels.update(list(dict.fromkeys(map(_label, heap.get(pictures[number].details)[1]))))
     ours: dict[str, list[Any]] = {
         "file": [pictures[number].examined.file for number in kept],
         "sha256": [pictures[number].examined.sha256.hex() for number in kept],
     }
     if sources > 1:
         ours["source"] = [pictures[number].examined.source for number in kept]
+
+    def known(number: int) -> dict[str, Any]:
+        attributes = heap.get(pictures[number].details)[1]
+        return {_label(label, (*ours, "mirrored")): value for label, value in attributes.items()}
+
+    labels: Counter[str] = Counter()
+    for number in kept:
+        labels.update(list(known(number)))
     # The most common ones; their order is that of the first picture that has them.
     common = {label for label, _ in labels.most_common(MAX_ATTRIBUTES)}
-    table: dict[str, list[Any]] = {
-        label: [] for label in labels if label in common and label not in (*ours, "mirrored", "")
-    }
+    table: dict[str, list[Any]] = {label: [] for label in labels if label in common}
     for number in kept:
-        known = {_label(k): v for k, v in heap.get(pictures[number].details)[1].items()}
+        values = known(number)
         for label, column in table.items():
-            column.append(known.get(label))
+            column.append(values.get(label))
     longest = min(MAX_TEXT, MAX_COLUMN_BYTES // (8 * len(kept)))
     names = [name[: longest - len(MIRRORED)] for name in names]
     attributes = {label: _array(column, longest) for label, column in (ours | table).items()}
@@ -56,8 +59,9 @@ def columns(
     return names, attributes | {"mirrored": mirrored}
 
 
-def _label(label: str) -> str:
-    return re.sub(r"\W+", "_", label.lower()).strip("_")
+def _label(label: str, taken: tuple[str, ...]) -> str:
+    word = re.sub(r"\W+", "_", label.lower()).strip("_") or "unnamed"
+    return f"{word}_2" if word in taken else word
 
 
 def _array(column: list[Any], longest: int) -> np.ndarray:

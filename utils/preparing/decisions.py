@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from utils.common.errors import UserError
+from utils.common.pictures import is_elongated
 from utils.preparing.duplicates import NearDuplicates
 from utils.preparing.examine import Examined
 from utils.preparing.filters import Thresholds, rejection
@@ -62,12 +63,16 @@ def decide(
         if (decision, by) == ("included", "name"):
             in_person.add(number)
         rejected = rejection(examined.measures, thresholds)
-        if examined.side < least_side:
+        sides = f"{examined.width} x {examined.height} pixels"
+        if max(examined.framed) < least_side:
             picture.rejected_by = "too small"
             picture.reason = (
-                f"{examined.width} x {examined.height} pixels, --size would be made of "
-                f"{examined.side}, expected {least_side} or more"
+                f"{sides}, --size would be made of {max(examined.framed)}, expected {least_side} "
+                "or more"
             )
+        elif is_elongated(*examined.framed):
+            picture.rejected_by = "too narrow"
+            picture.reason = f"{sides}, a line in a square; expected at most 5 times as long"
         elif rejected:
             picture.rejected_by, picture.reason = rejected
 

@@ -75,8 +75,8 @@ class Examined:
     """A digest of the upright 8-bit pixels: equal for equal pictures in different files."""
     width: int = 0
     height: int = 0
-    side: int = 0
-    """How many of its pixels become the ``size`` pixels of the square."""
+    framed: tuple[int, int] = (0, 0)
+    """Width and height in pixels of the part that becomes the square."""
     measures: Measures | None = None
     hashes: bytes = b""
     thumbnail: bytes = b""
@@ -111,8 +111,8 @@ def examine(task: Task) -> Examined:
 
     background = background_colour(image)
     image, scale = _reduce(image, instructions.size)
-    square, side = _frame(image, background, instructions)
-    examined.side = round(side * scale)
+    square, sides = _frame(image, background, instructions)
+    examined.framed = round(sides[0] * scale), round(sides[1] * scale)
     examined.measures = measure(image, background)
     instructions.squares.write(index, np.asarray(square))
     if instructions.descriptors:
@@ -142,8 +142,8 @@ def _reduce(image: Image.Image, size: int) -> tuple[Image.Image, float]:
 
 def _frame(
     image: Image.Image, background: Colour, instructions: Instructions
-) -> tuple[Image.Image, int]:
-    """The square, and how many pixels of the picture its side is made of."""
+) -> tuple[Image.Image, tuple[int, int]]:
+    """The square, and width and height of the part of the picture that it is made of."""
     box, inner = (0, 0, *image.size), instructions.size
     if instructions.fit == "crop":
         side = min(image.size)
@@ -153,7 +153,7 @@ def _frame(
         box = figure_box(image, background)
         inner = max(1, round(instructions.size * (1 - 2 * instructions.margin)))
     square = place(image, box, instructions.size, inner, background, instructions.resampling)
-    return square, max(box[2] - box[0], box[3] - box[1])
+    return square, (box[2] - box[0], box[3] - box[1])
 
 
 def _thumbnail(square: Image.Image) -> bytes:

@@ -54,8 +54,8 @@ _FILTERS = {
 }  # fmt: skip
 
 FILTER_NAMES = (
-    "unreadable", "too small", "exact duplicate", *dict.fromkeys(f[0] for f in _FILTERS.values()),
-    "near duplicate", "excluded",
+    "unreadable", "too small", "too narrow", "exact duplicate",
+    *dict.fromkeys(name for name, _, _ in _FILTERS.values()), "near duplicate", "excluded",
 )  # fmt: skip
 
 

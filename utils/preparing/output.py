@@ -11,11 +11,14 @@ from typing import Any
 import h5py
 
 from utils.common.errors import UserError, printable
+from utils.preparing.sources.entries import Source
 
 MADE_BY = "prepare_dataset.py"
 
 
-def checked_output(output: str, sources: Sequence[str], review: bool) -> Path:
+def checked_output(
+    output: str, names: Sequence[str], sources: Sequence[Source], review: bool
+) -> Path:
     """Where the data set goes.
 
     A set that is there already may be replaced by one of the same sources, or of these and more:
@@ -23,6 +26,7 @@ def checked_output(output: str, sources: Sequence[str], review: bool) -> Path:
 
     Args:
         output: as on the command line.
+        names: those of the sources, as well.
         sources: where its pictures come from.
         review: whether there will be a page to look through.
 
@@ -31,12 +35,12 @@ def checked_output(output: str, sources: Sequence[str], review: bool) -> Path:
     """
     path = Path(os.path.expanduser(output))
     shown = f"--output {printable(output)}"
-    for source in sources:
-        folder = Path(os.path.expanduser(source))
-        if path.exists() and folder.exists() and path.samefile(folder):
-            raise UserError(f"{shown}: is the source itself; expected another name")
-        if folder.is_dir() and folder.resolve() in path.resolve().parents:
-            raise lies_in_source(output, source)
+    for name, source in zip(names, sources, strict=True):
+        if source.holds(path):
+            raise UserError(
+                f"{shown}: lies in the source {printable(name)}; expected a place outside, so that "
+                "a second run finds the same pictures"
+            )
     files = [report_path(path), *(review_paths(path) if review else ())]
     for other in files:
         if other.is_dir():
@@ -57,20 +61,12 @@ def checked_output(output: str, sources: Sequence[str], review: bool) -> Path:
             "another name"
         )
     known = options.get("sources", [])
-    if path.exists() and not (known and _places(known) <= _places(sources)):
+    if path.exists() and not (known and _places(known) <= _places(names)):
         origin = f"prepared from {printable(', '.join(known))}" if known else "its report is gone"
         raise UserError(
             f"{shown}: exists, {origin}; expected another name, or that file removed first"
         )
     return path
-
-
-def lies_in_source(output: str, source: str) -> UserError:
-    """The error of an output that the next run would find among its pictures."""
-    return UserError(
-        f"--output {printable(output)}: lies in the source {printable(source)}; expected a place "
-        "outside, so that a second run finds the same pictures"
-    )
 
 
 def report_path(output: Path) -> Path:
@@ -83,9 +79,9 @@ def review_paths(output: Path) -> tuple[Path, Path]:
     return output.with_suffix(".review.html"), output.with_suffix(".review.png")
 
 
-def _places(sources: Sequence[str]) -> set[Path]:
+def _places(names: Sequence[str]) -> set[Path]:
     # As a report has them, which is UTF-8 whatever the names of folders are.
-    names = [source.encode("utf-8", "replace").decode() for source in sources]
+    names = [name.encode("utf-8", "replace").decode() for name in names]
     return {Path(os.path.expanduser(name)).resolve() for name in names}
 
 

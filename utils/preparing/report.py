@@ -15,6 +15,7 @@ from typing import Any
 
 from utils.common.commandline import option_name
 from utils.common.errors import printable
+from utils.data.folders import by_reason, first_of
 from utils.preparing.decisions import Picture
 from utils.preparing.filters import FILTER_NAMES, Thresholds
 from utils.preparing.orientation import Orientation
@@ -24,6 +25,7 @@ from utils.preparing.scratch import Heap
 from utils.preparing.sources.entries import Source
 
 REPORT_VERSION = 1
+LISTED = 100  # reasons for leaving files out that the report lists, and names of each
 PACKAGES = ("Pillow", "numpy", "h5py", "ImageHash", "pyarrow")
 
 
@@ -74,13 +76,15 @@ class Report:
         """Lines to read: how many came, how many go, and why."""
         lines = []
         for source, path in zip(self.sources, self.options["sources"], strict=True):
-            other = f", and {source.other_files} other files" if source.other_files else ""
-            lines.append(f"{len(source):6} pictures in {printable(path)} ({source.kind}){other}")
+            lines.append(f"{len(source):6} pictures in {printable(path)} ({source.kind})")
+            lines += _of_reasons(source.left_out, "left out: ")
         if len(self.sources) != 1:
             lines.append(f"{len(self.pictures):6} pictures in all")
         for name in FILTER_NAMES:
             if self.rejected[name]:
                 lines.append(f"{-self.rejected[name]:6} {name}")
+            if name == "unreadable" or not self.kept:
+                lines += _of_reasons(self._reasons(name))
         overruled = sum(p.decision == "included" and bool(p.rejected_by) for p in self.pictures)
         included = f", {overruled} of them against a filter" if overruled else ""
         lines.append(f"{self.kept:6} pictures kept{included}")
@@ -101,6 +105,15 @@ class Report:
                 lines.append(f"       and {len(overrides.unused) - 10} more such lines")
         return lines
 
+    def _reasons(self, name: str) -> list[tuple[str, str]]:
+        """The files that a filter rejects, and why; only the first where every reason differs."""
+        found = [
+            (picture.examined.file, picture.reason)
+            for picture in self.pictures
+            if picture.rejected_by == name and not picture.kept
+        ]
+        return found if name == "unreadable" else found[:1]
+
     def write(self, path: Path, heap: Heap) -> None:
         """Write the report, a line for each picture."""
         command = ["python", MADE_BY, *self.options["sources"], *self._words()]
@@ -116,7 +129,10 @@ class Report:
             "versions": {"python": platform.python_version()} | _versions(PACKAGES),
             "sources": [
                 {"source": path, "kind": source.kind, "pictures": len(source),
-                 "other_files": source.other_files}
+                 "left_out": {
+                    reason: {"count": len(names), "names": names[:LISTED]}
+                    for reason, names in by_reason(source.left_out, LISTED).items()
+                 }}
                 for source, path in zip(self.sources, self.options["sources"], strict=True)
             ],
             "found": len(self.pictures),
@@ -164,6 +180,14 @@ class Report:
         if attributes:
             line["attributes"] = attributes
         return line
+
+
+def _of_reasons(of_files: Iterable[tuple[str, str]], before: str = "") -> list[str]:
+    """Lines to read: of each reason, how many files and the first of them."""
+    return [
+        f"{len(names):12} {before}{reason} ({first_of(names)})"
+        for reason, names in by_reason(of_files).items()
+    ]
 
 
 def _versions(packages: Iterable[str]) -> dict[str, str]:

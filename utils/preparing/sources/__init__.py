@@ -11,6 +11,7 @@ import stat
 from pathlib import Path
 
 from utils.common.errors import UserError, printable
+from utils.common.kinds import HEAD_BYTES, kind_of
 from utils.common.pictures import is_picture_signature
 from utils.preparing.sources.archive import Zip
 from utils.preparing.sources.entries import EXPECTED, Source
@@ -35,7 +36,7 @@ def open_source(source: str, image_column: str = "") -> Source:
         mode, head = path.stat().st_mode, b""
         if stat.S_ISREG(mode):
             with open(path, "rb") as file:
-                head = file.read(12)
+                head = file.read(HEAD_BYTES)
         elif not stat.S_ISDIR(mode):
             raise UserError(f"{shown}: neither a file nor a folder; {EXPECTED}")
         for kind in KINDS:
@@ -46,8 +47,8 @@ def open_source(source: str, image_column: str = "") -> Source:
         raise UserError(f"{shown}: {reason.lower()}; {EXPECTED}") from error
     if head.startswith(b"\x89HDF"):
         found = "an HDF5 file, prepared already: train with --data on it"
-    elif is_picture_signature(head):
+    elif is_picture_signature(head[:12]):
         found = "a picture"
     else:
-        found = "of another kind" if head else "an empty file"
+        found = kind_of(head) or "of another kind"
     raise UserError(f"{shown}: {found}; {EXPECTED}")

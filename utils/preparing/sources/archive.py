@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import functools
+import re
+import stat
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from utils.common.errors import UserError, printable
-from utils.common.pictures import (
-    MAX_FILE_BYTES,
-    SUFFIXES,
-    UnreadablePicture,
-    is_picture_signature,
-)
-from utils.preparing.sources.entries import (
-    BOMB_BYTES,
-    BOMB_RATIO,
-    EXPECTED,
-    MAX_ENTRIES,
-    Entry,
-    text,
-    unreadable,
-)
+from utils.common.kinds import HEAD_BYTES
+from utils.common.pictures import MAX_FILE_BYTES, SUFFIXES, UnreadablePicture
+from utils.data.folders import other_kind
+from utils.preparing.sources.entries import BOMB_BYTES, BOMB_RATIO, MAX_ENTRIES, Entry, text
+
+ENCRYPTED = "encrypted; unpack it with its password and name the folder"
 
 
 class Zip:
@@ -36,24 +30,25 @@ class Zip:
             archive = _archive(self.path)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, MemoryError) as error:
             reason = printable(" ".join(str(error).split()))
+            if reason == "File is not a zip file":
+                reason = "it has no end, as after a broken download"
             raise UserError(f"{shown}: a damaged zip archive: {reason}") from error
         members = archive.infolist()
         if len(members) > MAX_ENTRIES:
             raise UserError(f"{shown}: {len(members):,} files, more than {MAX_ENTRIES:,}")
-        self.members: list[str] = []
-        self.other_files = 0
-        for member in members:
-            parts = PurePosixPath(member.filename.replace("\\", "/")).parts
-            if member.is_dir() or any(p.startswith(".") and p != ".." for p in parts):
+        self.members: list[tuple[str, int]] = []
+        """The name of each picture, and its number in the archive."""
+        self.left_out: list[tuple[str, str]] = []
+        for number, name in enumerate(_names(members)):
+            member = members[number]
+            if name.endswith("/") or (name.endswith("\\") and not member.file_size):
                 continue
-            if "__MACOSX" in parts:
-                continue
-            if _promises_picture(archive, member):
-                self.members.append(member.filename)
+            safe = _safe_name(name) or f"{path.stem}-{number:06d}"
+            reason = _left_out_as(archive, member, safe)
+            if reason:
+                self.left_out.append((safe, reason))
             else:
-                self.other_files += 1
-        if not self.members:
-            raise UserError(f"{shown}: no picture among {self.other_files} files; {EXPECTED}")
+                self.members.append((safe, number))
         self.members.sort()
 
     @staticmethod
@@ -61,29 +56,64 @@ class Zip:
         """By its signature."""
         return head.startswith((b"PK\x03\x04", b"PK\x05\x06"))
 
+    def holds(self, path: Path) -> bool:
+        """Whether it is this very file."""
+        return path.exists() and path.samefile(self.path)
+
     def __len__(self) -> int:
         return len(self.members)
 
     def entries(self) -> Iterator[Entry]:
-        """The pictures by name."""
-        for member in self.members:
-            name = text(member)
-            parts = PurePosixPath(member.replace("\\", "/")).parts
-            if not parts or ".." in parts or parts[0] == "/" or parts[0].endswith(":"):
-                read = unreadable("its name leads out of the archive")
-            else:
-                read = functools.partial(_read_member, self.path, member)
-            yield Entry(name=name, file=name, read=read)
+        """The pictures by name; of several members of one name, the second is ``name (2)``."""
+        count: Counter[str] = Counter()
+        for name, number in self.members:
+            count[name] += 1
+            file = f"{name} ({count[name]})" if count[name] > 1 else name
+            read = functools.partial(_read_member, self.path, number)
+            yield Entry(name=file, file=file, read=read)
 
 
-def _promises_picture(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
-    if PurePosixPath(member.filename).suffix.lower() in SUFFIXES:
-        return True
+def _names(members: list[zipfile.ZipInfo]) -> list[str]:
+    """The names, decoded as what their bytes are where the archive does not say: zipfile does not
+    try. Japanese ones hold bytes that would pass for a backslash."""
+    names = [member.orig_filename for member in members]
+    unmarked = [number for number, member in enumerate(members) if not member.flag_bits & 0x800]
+    for encoding in ("utf-8", "cp932"):
+        try:
+            decoded = [names[number].encode("cp437").decode(encoding) for number in unmarked]
+        except UnicodeError:
+            continue
+        if encoding == "utf-8" or re.search("[\u3040-\u30ff]", "".join(decoded)):
+            for number, name in zip(unmarked, decoded, strict=True):
+                names[number] = name
+            break
+    return names
+
+
+def _safe_name(name: str) -> str:
+    """The name as a path inside the archive: no root, no drive, no way up."""
+    parts = [re.sub("^[A-Za-z]:", "", part) for part in name.replace("\\", "/").split("/")]
+    return text("/".join(part for part in parts if part not in ("", ".", "..")))
+
+
+def _left_out_as(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> str:
+    """Why a member is no picture; empty if it promises to be one."""
+    parts = PurePosixPath(name).parts
+    if "__MACOSX" in parts:
+        return "metadata of macOS"
+    if stat.S_ISLNK(member.external_attr >> 16):
+        return "a link"
+    *folders, last = parts
+    is_only_suffix = last.lower() in SUFFIXES  # what is left of ".png" in an unknown alphabet
+    if any(each.startswith(".") for each in folders) or (last[0] == "." and not is_only_suffix):
+        return "hidden"
+    if last.lower().endswith(SUFFIXES):
+        return ""
     try:
         with archive.open(member) as file:
-            return is_picture_signature(file.read(12))
-    except Exception:  # damaged, encrypted or of an unknown compression: nothing promises a picture
-        return False
+            return other_kind(file.read(HEAD_BYTES))
+    except Exception as error:
+        return _damage(member, error)
 
 
 @functools.lru_cache(maxsize=4)
@@ -92,10 +122,11 @@ def _archive(path: Path) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
-def _read_member(path: Path, name: str) -> bytes:
+def _read_member(path: Path, number: int) -> bytes:
+    member = None
     try:
         archive = _archive(path)
-        member = archive.getinfo(name)
+        member = archive.infolist()[number]
         bomb = BOMB_BYTES < member.file_size > BOMB_RATIO * member.compress_size
         if bomb or member.file_size > MAX_FILE_BYTES:
             raise UnreadablePicture(
@@ -108,6 +139,15 @@ def _read_member(path: Path, name: str) -> bytes:
     except UnreadablePicture:
         raise
     except Exception as error:
-        # BadZipFile, zlib.error, RuntimeError (encrypted), NotImplementedError, EOFError, ...
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UnreadablePicture(f"damaged in the archive: {printable(reason)[:200]}") from error
+        raise UnreadablePicture(_damage(member, error)) from error
+
+
+def _damage(member: zipfile.ZipInfo | None, error: Exception) -> str:
+    # BadZipFile, zlib.error, RuntimeError (encrypted), NotImplementedError, EOFError, ...
+    if member is not None and member.flag_bits & 1:
+        return ENCRYPTED
+    if member is not None and isinstance(error, NotImplementedError):
+        method = zipfile.compressor_names.get(member.compress_type, member.compress_type)
+        return f"compressed by {method}, which Python's zipfile does not read; pack it with deflate"
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return f"damaged in the archive: {printable(reason)[:200]}"

@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
@@ -45,8 +46,8 @@ class Source(Protocol):
 
     kind: str
     """In a word: folder, zip or parquet."""
-    other_files: int
-    """How many of its files are no pictures."""
+    left_out: list[tuple[str, str]]
+    """What it holds and does not give: names, each with a reason."""
 
     def __init__(self, path: Path, shown: str, image_column: str) -> None:
         """List the pictures.
@@ -57,15 +58,18 @@ class Source(Protocol):
             image_column: of a table; others ignore it.
 
         Raises:
-            UserError: damaged, or without pictures.
+            UserError: damaged, or a table without a column of pictures.
         """
 
     @staticmethod
     def recognises(path: Path, head: bytes) -> bool:
         """Whether a file that begins with ``head`` (12 bytes), or a folder, is of this kind."""
 
+    def holds(self, path: Path) -> bool:
+        """Whether a file at this path would be, or be in, the source."""
+
     def __len__(self) -> int:
-        """How many pictures there are."""
+        """How many pictures there are; of lists, the rows until all `entries` are read."""
 
     def entries(self) -> Iterator[Entry]:
         """The pictures, always in the same order."""
@@ -82,9 +86,24 @@ def _raise_unreadable(reason: str) -> NoReturn:
 
 def text(value: object, depth: int = 0) -> str:
     """A value of a manifest or table as one short printable line."""
+    if isinstance(value, dict):
+        value = [f"{text(key)}: {text(each, depth + 1)}" for key, each in [*value.items()][:21]]
     if isinstance(value, (list, tuple)):
-        value = "; ".join(text(each, depth + 1) for each in value[:20]) if depth < 3 else "…"
+        more = ("…",) * (len(value) > 20)
+        words = (text(each, depth + 1) for each in value[:20])
+        value = "; ".join((*words, *more)) if depth < 3 else "…"
     return printable(" ".join(str(value)[: 4 * MAX_TEXT].split()))[:MAX_TEXT]
+
+
+def scalar(value: object) -> Attribute:
+    """A value as a number where it is one that nothing is lost of, otherwise as text."""
+    if isinstance(value, Decimal) and value.is_finite() and Decimal(repr(float(value))) == value:
+        return float(value)
+    if (type(value) is float and math.isfinite(value)) or (
+        type(value) is int and abs(value) < 2**63
+    ):
+        return value
+    return text(value)
 
 
 def attributes_of(pairs: dict[str, Any]) -> dict[str, Attribute]:
@@ -96,15 +115,10 @@ def attributes_of(pairs: dict[str, Any]) -> dict[str, Attribute]:
         if isinstance(value, dict):
             attributes |= attributes_of(
                 {
-                    f"{label} {key}": each
+                    f"{label} {key}": text(each) if isinstance(each, dict) else each
                     for key, each in value.items()
-                    if not isinstance(each, dict)
                 }
             )
-        elif (type(value) is float and math.isfinite(value)) or (
-            type(value) is int and abs(value) < 2**63
-        ):
-            attributes[text(label)[:MAX_LABEL]] = value
         else:
-            attributes[text(label)[:MAX_LABEL]] = text(value)
+            attributes[text(label)[:MAX_LABEL]] = scalar(value)
     return attributes

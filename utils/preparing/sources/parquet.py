@@ -12,7 +12,6 @@ from utils.common.errors import UserError, printable
 from utils.preparing.sources.entries import (
     BOMB_BYTES,
     BOMB_RATIO,
-    EXPECTED,
     MAX_ATTRIBUTES,
     MAX_ENTRIES,
     Entry,
@@ -22,6 +21,7 @@ from utils.preparing.sources.entries import (
 )
 
 MAX_GROUP_BYTES = 4 * 2**30
+USUAL = ("image", "img", "picture", "photo")
 MAX_ROW_BYTES = 32 * 2**20  # some rows wait for a process to take them
 
 
@@ -29,15 +29,14 @@ class Parquet:
     """A table with a column of picture files."""
 
     kind = "parquet"
-    other_files = 0
 
     def __init__(self, path: Path, shown: str, image_column: str = "") -> None:
         self.path, self.shown = path, shown
         with _damage_in_one_line(shown):
             file = self._open()
-            self.count = file.metadata.num_rows
-            if self.count > MAX_ENTRIES:
-                raise UserError(f"{shown}: {self.count:,} rows, more than {MAX_ENTRIES:,}")
+            self.count = self.rows = file.metadata.num_rows
+            if self.rows > MAX_ENTRIES:
+                raise UserError(f"{shown}: {self.rows:,} rows, more than {MAX_ENTRIES:,}")
             for group in range(file.metadata.num_row_groups):
                 size = file.metadata.row_group(group).total_byte_size
                 if size > MAX_GROUP_BYTES or BOMB_BYTES < size > BOMB_RATIO * path.stat().st_size:
@@ -47,48 +46,64 @@ class Parquet:
                     )
             schema = file.schema_arrow
         self.image_column = _find_image_column(schema, image_column, shown)
-        others = [
-            each.name
-            for each in schema
-            if each.name != self.image_column and "." not in each.name and _is_scalar(each.type)
-        ]
-        self.columns = [self.image_column, *others[:MAX_ATTRIBUTES]]
-        if not self.count:
-            raise UserError(f"{shown}: a parquet file without rows; {EXPECTED}")
+        self.columns = [self.image_column]
+        self.left_out: list[tuple[str, str]] = []
+        for each in schema:
+            if each.name == self.image_column:
+                continue
+            reason = f"a column of {_plain(each.type)}" if _has_bytes(each.type) else ""
+            if schema.names.count(each.name) > 1:
+                reason = "a column of several of one name"
+            if len(self.columns) > MAX_ATTRIBUTES:
+                reason = f"a column after the first {MAX_ATTRIBUTES}"
+            if reason:
+                self.left_out.append((text(each.name), reason))
+            else:
+                self.columns.append(each.name)
 
     @staticmethod
     def recognises(path: Path, head: bytes) -> bool:
         """By its signature."""
         return head.startswith(b"PAR1")
 
+    def holds(self, path: Path) -> bool:
+        """Whether it is this very file."""
+        return path.exists() and path.samefile(self.path)
+
     def __len__(self) -> int:
         return self.count
 
     def entries(self) -> Iterator[Entry]:
         """The rows in order."""
-        row = 0
+        row = given = 0
         with _damage_in_one_line(self.shown):
             # One row at a time: a few bytes of a dictionary can stand for a large value many times.
             batches = self._open().iter_batches(1, columns=self.columns, use_threads=False)
             for batch in batches:
-                for values in batch.to_pylist():
-                    yield self._entry(row, values)
-                    row += 1
-        if row != self.count:
-            raise UserError(f"{self.shown}: found {row} rows where it promises {self.count}")
+                value, *others = (_as_python(batch.column(name)[0]) for name in self.columns)
+                known = dict(zip(self.columns[1:], others, strict=True))
+                pictures = value if isinstance(value, list) else [value]
+                for number, picture in enumerate(pictures):
+                    place = f"{row:06d}" + f"-{number}" * isinstance(value, list)
+                    yield self._entry(place, picture, known)
+                row += 1
+                given += len(pictures)
+        if row != self.rows:
+            raise UserError(f"{self.shown}: found {row} rows where it promises {self.rows}")
+        self.count = given
 
-    def _entry(self, row: int, values: dict[str, Any]) -> Entry:
-        value = values.pop(self.image_column)
+    def _entry(self, place: str, value: Any, values: dict[str, Any]) -> Entry:
         found, data = "", value
         if isinstance(value, dict):
             found, data = text(value.get("path") or ""), value.get("bytes")
         if not isinstance(data, bytes):
-            read = unreadable("a row without picture")
+            elsewhere = f", only its place: {found}" if found else ""
+            read = unreadable(f"a row without the bytes of its picture{elsewhere}")
         elif len(data) > MAX_ROW_BYTES:
             read = unreadable(f"more than {MAX_ROW_BYTES // 2**20} MB")
         else:
             read = functools.partial(bytes, data)
-        file = found or f"{self.path.stem}-{row:06d}"
+        file = found or f"{self.path.stem}-{place}"
         return Entry(name=file, file=file, read=read, attributes=attributes_of(values))
 
     def _open(self) -> Any:
@@ -114,32 +129,57 @@ def _damage_in_one_line(shown: str) -> Iterator[None]:
 
 
 def _find_image_column(schema: Any, asked_for: str, shown: str) -> str:
-    names = [each.name for each in schema if _holds_files(each.type)]
-    listed = ", ".join(map(text, names)) or "none"
+    """The column of pictures; where no column has one a row, that of lists of them."""
+    single = [each.name for each in schema if _holds_files(each.type)]
+    lists = [
+        each.name for each in schema if _is_list(each.type) and _holds_files(each.type.value_type)
+    ]
     if asked_for:
-        if asked_for not in names:
+        if asked_for not in single + lists:
             raise UserError(
                 f"--image-column {printable(asked_for)}: {shown} has no such column of picture "
-                f"files; found {listed}"
+                f"files; found {_listed(single + lists)}"
             )
         return asked_for
-    usual = [name for name in names if name.lower() in ("image", "img", "picture")]
+    names = single or lists
+    usual = [name for name in names if name.lower().removesuffix("s") in USUAL]
     if len(usual) == 1 or len(names) == 1:
         return (usual or names)[0]
+    columns = [f"{each.name} ({_plain(each.type)})" for each in schema]
     raise UserError(
         f"{shown}: expected one column of picture files (bytes, or a struct with a field "
-        f"'bytes'), found {listed}" + ("; choose with --image-column" if names else "")
+        "'bytes'), found "
+        + (f"{_listed(names)}; choose with --image-column" if names else _listed(columns))
     )
 
 
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(map(text, names[:10])) + more or "none"
+
+
+def _as_python(value: Any) -> Any:
+    """A value of a table; a time that Python has no type for, as text."""
+    try:
+        return value.as_py()
+    except ValueError:
+        return value.cast("string").as_py()
+
+
 def _plain(kind: Any) -> str:
-    """The name of a type; of a dictionary, that of its values."""
+    """The name of a type; of a dictionary, that of its values, and of an extension, its own."""
     name = str(kind)
-    return str(kind.value_type) if name.startswith("dictionary<") else name
+    if name.startswith("dictionary<"):
+        return _plain(kind.value_type)
+    return name.removeprefix("extension<").removesuffix(">") if "extension<" in name else name
 
 
 def _is_binary(kind: Any) -> bool:
     return _plain(kind) in ("binary", "large_binary", "binary_view")
+
+
+def _is_list(kind: Any) -> bool:
+    return str(kind).startswith(("list<", "large_list<", "fixed_size_list<", "list_view<"))
 
 
 def _holds_files(kind: Any) -> bool:
@@ -149,8 +189,7 @@ def _holds_files(kind: Any) -> bool:
     return _is_binary(kind)
 
 
-def _is_scalar(kind: Any) -> bool:
-    name = _plain(kind)
-    return name in ("string", "large_string", "string_view", "bool", "double") or name.startswith(
-        ("int", "uint", "float", "halffloat", "timestamp", "date")
-    )
+def _has_bytes(kind: Any) -> bool:
+    """Whether a type has bytes in it, which are neither text nor number; a UUID has none."""
+    name = str(kind)
+    return not name.startswith("extension<") and "binary" in name
