@@ -1,13 +1,12 @@
 import contextlib
-import io
 import struct
 import warnings
-import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.picture_bytes import chunk, encode, png
 from utils.common.pictures import (
     UnreadablePicture,
     background_colour,
@@ -19,24 +18,6 @@ from utils.common.pictures import (
 RED, GREEN, BLUE, WHITE, BLACK = (
     (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0),
 )  # fmt: skip
-
-
-def encode(image: Image.Image, suffix: str, **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format=suffix, **options)
-    return buffer.getvalue()
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    body = kind + data
-    return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
-
-
-def png(width, height, bits, colour_type, rows: bytes, *extra: bytes) -> bytes:
-    """A PNG by hand, for what Pillow reads but does not write."""
-    header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
-    parts = chunk(b"IHDR", header), *extra, chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 def pixels(data: bytes, **options) -> list[tuple[int, int, int]]:
@@ -86,24 +67,6 @@ def test_transparent_colour_of_png_depths_that_pillow_rescales():
     assert pixels(png(2, 1, 16, 2, row, key(0x1234, 0, 0))) == [WHITE, RED]
 
 
-def test_wide_greys_are_scaled_and_not_clipped():
-    wide = Image.fromarray(np.array([[0, 257, 32896, 65535]], np.uint16))
-    expected = [BLACK, (1, 1, 1), (128, 128, 128), WHITE]
-    assert pixels(encode(wide, "PNG")) == expected
-    assert pixels(encode(wide, "TIFF")) == expected
-    assert pixels(b"P5 4 1 65535\n" + struct.pack(">4H", 0, 257, 32896, 65535)) == expected
-    key = chunk(b"tRNS", struct.pack(">H", 257))
-    row = b"\0" + struct.pack(">3H", 0, 257, 65535)
-    assert pixels(png(3, 1, 16, 0, row, key)) == [BLACK, WHITE, WHITE]
-
-    floats = np.array([[0, 0.5, 1, np.nan, -3]], np.float32)
-    expected = [BLACK, (128,) * 3, WHITE, BLACK, BLACK]
-    assert pixels(encode(Image.fromarray(floats), "TIFF")) == expected
-    assert pixels(encode(Image.fromarray(floats * 255), "TIFF")) == expected
-    huge = Image.fromarray(np.array([[0, 500_000, 1_000_000]], np.int32))
-    assert pixels(encode(huge, "TIFF")) == [BLACK, (128,) * 3, WHITE]
-
-
 def test_cmyk_is_converted():
     red = encode(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG", quality=100)
     assert np.abs(np.array(pixels(red)) - RED).max() <= 3
@@ -136,6 +99,46 @@ def test_first_frame_of_an_animation(suffix):
     options = {"lossless": True} if suffix == "WEBP" else {}
     data = encode(first, suffix, save_all=True, append_images=[second], **options)
     assert set(pixels(data)) == {RED}
+
+
+def small_gif(*, greys: bool = False) -> bytes:
+    """A canvas of 4 x 4 whose first frame is one red (or dark) pixel at (2, 1)."""
+    palette = bytes((0, 0, 0, 1, 1, 1)) if greys else bytes((9, 9, 9, *RED))
+    frame = struct.pack("<4HB", 2, 1, 1, 1, 0) + b"\2\2\x4c\1\0"
+    return b"GIF89a" + struct.pack("<2H3B", 4, 4, 0x80, 0, 0) + palette + b"," + frame + b";"
+
+
+def small_apng() -> bytes:
+    frame = chunk(b"fcTL", struct.pack(">5I2H2B", 0, 1, 1, 2, 1, 1, 10, 0, 0))
+    animation = chunk(b"acTL", struct.pack(">2I", 2, 0))
+    return png(4, 4, 8, 2, b"\0" + bytes(RED), animation, frame)
+
+
+def small_webp(flags: int) -> bytes:
+    frame = bytes((1, 0, 0, 0)) + bytes(11) + b"\0"
+    frame += encode(Image.new("RGB", (1, 1), RED), "WEBP", lossless=True)[12:]
+    head = struct.pack("<4sIB3x", b"VP8X", 10, flags) + bytes((3, 0, 0, 3, 0, 0))
+    animation = struct.pack("<4sI6x", b"ANIM", 6) + struct.pack("<4sI", b"ANMF", len(frame)) + frame
+    return (
+        struct.pack("<4sI4s", b"RIFF", 4 + len(head) + len(animation), b"WEBP") + head + animation
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "place", "colour"),
+    [
+        (small_gif(), (2, 1), RED),
+        (small_gif(greys=True), (2, 1), (1, 1, 1)),
+        (small_apng(), (2, 1), RED),
+        (small_webp(0x02), (2, 0), RED),
+        (small_webp(0x12), (2, 0), RED),
+    ],
+    ids=["GIF", "GIF of greys", "APNG", "WebP", "WebP with alpha"],
+)
+def test_around_a_small_first_frame_is_the_background(data, place, colour):
+    picture = read_picture(data, background=BLUE)
+    assert picture.getpixel(place) == colour
+    assert sorted(picture.getcolors()) == [(1, colour), (15, BLUE)]
 
 
 def test_format_comes_from_the_bytes_and_a_path_will_do(tmp_path):

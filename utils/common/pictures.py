@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import stat
 import warnings
 from pathlib import Path
@@ -10,7 +11,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from utils.common.colours import to_srgb
+from utils.common.depths import eight_bits, transparent_sample
 from utils.common.kinds import why_unreadable
+from utils.common.metadata import orientation, separate
 
 Colour = tuple[int, int, int]
 
@@ -54,6 +58,10 @@ MAX_PIXELS = 64_000_000
 """The default limit on a picture."""
 
 
+# Pillow logs errors of pictures, which Python prints where nobody listens.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+
 class UnreadablePicture(Exception):  # noqa: N818 - it names what was found, like KeyboardInterrupt
     """Not a picture that can be read; the message is the reason in one line, without path."""
 
@@ -71,9 +79,10 @@ def read_picture(
 ) -> Image.Image:
     """A picture as 8-bit RGB.
 
-    The bytes decide the format, not the suffix. The EXIF orientation is applied, transparency is
-    composited on ``background``, 16-bit and floating point greys are scaled to 8 bits, CMYK is
-    converted, and an animation gives its first frame.
+    The bytes decide the format, not the suffix. Colours are converted to sRGB, wide greys are
+    scaled to 8 bits, what is transparent or outside a small first frame becomes ``background``,
+    the EXIF orientation is applied, and an animation gives its first frame. Other metadata counts
+    for nothing, whether it is long or broken. The result's ``format`` is the file's.
 
     Args:
         source: a path, or the bytes of the file.
@@ -127,72 +136,39 @@ def _reason(error: Exception, data: bytes) -> str:
 def _decode(data: bytes, background: Colour, max_pixels: int) -> Image.Image:
     Image.init()
     formats = [name for name in FORMATS if name in Image.OPEN]  # not every Pillow has AVIF
+    data, said = separate(data)
     with Image.open(io.BytesIO(data), formats=formats) as image:
         if image.width * image.height > max_pixels:
             raise UnreadablePicture(
                 f"{image.width} x {image.height} pixels, more than {max_pixels:,}"
             )
-        raw_mode = image.tile[0].args if image.format == "PNG" and image.tile else None
+        tile = image.tile[0] if image.format in ("PNG", "GIF") and image.tile else None
         image.load()
-        if raw_mode is not None and "transparency" in image.info:
-            image.info["transparency"] = _transparent_sample(image.info["transparency"], raw_mode)
-        return _composite(_eight_bits(_upright(image)), background)
+        said = {**image.info, **said}
+        if tile and image.format == "PNG" and "transparency" in image.info:
+            image.info["transparency"] = transparent_sample(image.info["transparency"], tile[3])
+        colours, alpha = _split(eight_bits(image, said))
+        colours = to_srgb(colours, said)
+        if tile and tile[1] != (0, 0, *image.size):
+            # The first frame is smaller than the canvas.
+            shown = Image.new("L", image.size)
+            shown.paste(alpha.crop(tile[1]) if alpha else 255, tile[1])
+            alpha = shown
+        picture = Image.new("RGB", colours.size, background)
+        picture.paste(colours, mask=alpha)
+        method = ORIENTATIONS.get(orientation(said)) if image.format != "TIFF" else None
+        picture = picture if method is None else picture.transpose(method)
+        picture.format = image.format
+        return picture
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """The picture with its EXIF orientation applied.
-
-    ``ImageOps.exif_transpose`` also rewrites the EXIF and fails if any other part of it is broken,
-    which is common and does not matter here.
-    """
-    try:
-        method = ORIENTATIONS.get(image.getexif().get(0x0112))
-    except Exception:
-        method = None
-    return image if method is None else image.transpose(method)
-
-
-def _transparent_sample(sample: object, raw_mode: object) -> object:
-    """The transparent colour of a PNG in the range of the decoded pixels.
-
-    Pillow gives the number in the file, but scales 2- and 4-bit greys to 8 bits and cuts 16-bit
-    colours to 8.
-    """
-    if isinstance(sample, int) and raw_mode in ("L;2", "L;4"):
-        return sample * {"L;2": 85, "L;4": 17}[raw_mode]
-    if isinstance(sample, tuple) and raw_mode == "RGB;16B":
-        return tuple(channel >> 8 for channel in sample)
-    return sample
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """The picture with 8 bits a channel, scaled; Pillow would clip wider ones to white."""
-    if image.mode != "F" and not image.mode.startswith("I"):
-        return image
-    values = np.asarray(image)
-    transparent = image.info.get("transparency")
-    opaque = values != transparent if isinstance(transparent, int) else None
-    values = np.nan_to_num(values.astype(np.float32))
-    white = 65535.0
-    if not image.mode.startswith("I;16"):
-        # The white of wide integers and floats is unknown: take the smallest usual range.
-        peak = float(values.max())
-        ranges = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)
-        white = next((top for top in ranges if peak <= top), peak)
-    grey = Image.fromarray(np.rint(np.clip(values / white, 0, 1) * 255).astype(np.uint8))
-    if opaque is not None:
-        grey.putalpha(Image.fromarray(np.where(opaque, np.uint8(255), np.uint8(0))))
-    return grey
-
-
-def _composite(image: Image.Image, background: Colour) -> Image.Image:
+def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """The colours and the alpha of an 8-bit picture, None where there is none."""
     if not image.has_transparency_data:
-        return image.convert("RGB")
-    if image.mode == "La":
-        image = image.convert("LA")
-    rgba = image.convert("RGBA")
-    below = Image.new("RGBA", rgba.size, (*background, 255))
-    return Image.alpha_composite(below, rgba).convert("RGB")
+        return image, None
+    is_grey = image.mode in ("1", "L", "LA", "La")
+    image = image.convert("LA" if is_grey else "RGBA")
+    return image.convert("L" if is_grey else "RGB"), image.getchannel("A")
 
 
 def is_elongated(width: int, height: int) -> bool:

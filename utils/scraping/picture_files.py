@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -118,8 +117,6 @@ def inspect_picture(data: bytes) -> tuple[int, int, str]:
     Raises:
         FetchError: these bytes are no picture, a broken one or too large a one (final).
     """
-    from PIL import Image
-
     from utils.common import pictures
 
     start = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -127,9 +124,7 @@ def inspect_picture(data: bytes) -> tuple[int, int, str]:
         raise FetchError("a page of HTML, not a picture", final=True)
     try:
         picture = pictures.read_picture(data)
-        formats = [name for name in pictures.FORMATS if name in Image.OPEN]  # known by now
-        with Image.open(io.BytesIO(data), formats=formats) as image:
-            return picture.width, picture.height, str(image.format)
+        return picture.width, picture.height, str(picture.format)
     except pictures.UnreadablePicture as error:
         raise FetchError(str(error), final=True) from error
 
