@@ -14,6 +14,7 @@ the same command asks what has changed. The pictures belong to their owners.
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from dataclasses import dataclass
@@ -103,7 +104,8 @@ class Options(Manners):
                 host_of(address)
             except ValueError:
                 raise UserError(
-                    f"{option} {address}: must be an address that starts with http:// or https://"
+                    f"{option} {address}: must be an address that starts with http:// or https://, "
+                    "without a user name"
                 ) from None
         if not any(phrase.strip() for phrase in self.unit_types):
             raise UserError("--unit-types: must name at least one")
@@ -111,7 +113,8 @@ class Options(Manners):
             raise UserError(f"--user-agent {self.user_agent!r}: must be plain ASCII, not empty")
         if not self.output.strip():
             raise UserError("--output: must name a folder")
-        if Path(self.output).exists() and not Path(self.output).is_dir():
+        folder = Path(os.path.expanduser(self.output))
+        if folder.exists() and not folder.is_dir():
             raise UserError(f"--output {self.output}: is a file, must be a folder")
 
 
@@ -213,7 +216,7 @@ def account(collector: Collector) -> str:
 
 
 def conclude(collector: Collector) -> int:
-    """Print the last line and return the exit code: 1 if anything is missing."""
+    """Print the last line and return the exit code: 1 if anything is missing, or nothing kept."""
     folder = collector.collection.folder
     if collector.pages_read and not collector.unit_types_seen:
         raise RunError(
@@ -222,6 +225,10 @@ def conclude(collector: Collector) -> int:
             "utils/scraping/pages.py"
         )
     missing = collector.manifest.missing()
+    if not missing and not collector.manifest.kept:
+        rejected = folder / "rejected.jsonl"
+        print(f"{folder}: {account(collector)}; nothing is kept, see {rejected}")
+        return 1
     if not missing:
         print(f"{folder}: {account(collector)}; nothing is missing")
         return 0

@@ -551,7 +551,10 @@ WIKI_KEPT = {
 
 
 class WikiDouble:
-    """A MediaWiki API that hands out members in pieces: texts and pictures come apart."""
+    """A MediaWiki API that hands out members in pieces: texts and pictures come apart.
+
+    No picture is a free one.
+    """
 
     def __init__(self, server: FixtureServer) -> None:
         self.root = server.root
@@ -600,7 +603,7 @@ class WikiDouble:
             member: dict[str, object] = {"pageid": 100 + number, "ns": 0, "title": title}
             if texts:
                 member["revisions"] = [{"slots": {"main": {"content": text}}}]
-            elif image:
+            elif image and question.get("pilicense") == "any":
                 source = f"{self.root}/gundam/images/{image}/revision/latest?cb=2020"
                 member["original"] = {"source": source, "width": 64, "height": 64}
             batch.append(member)

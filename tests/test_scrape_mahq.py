@@ -350,6 +350,8 @@ def test_limit_and_show(site, tmp_path):
     result = scrape(tmp_path, *old(site), "--show", "wings")
     assert result.returncode == 2
     assert result.stderr.splitlines()[-1].endswith("; did you mean wing?")
+    result = scrape(tmp_path, *old(site), "--show", "mobil suit gundam")
+    assert result.stderr.splitlines()[-1].endswith("; did you mean 'mobile suit gundam'?")
     assert set(site.count().values()) == {1}
 
 
@@ -514,6 +516,48 @@ def test_what_is_odd_in_an_answer_of_a_wiki_is_left_alone(server, tmp_path):
         scrape(tmp_path, *arguments)
     (failed,) = lines(tmp_path, "failed.jsonl")
     assert failed["final"]
+
+
+@pytest.mark.parametrize(
+    "warnings",
+    [
+        {"query": {"warnings": "Unrecognized value for parameter 'prop': pageimages."}},
+        {"query": {"*": "Unrecognized value for parameter 'prop': pageimages."}},
+        [{"module": "query", "text": "Unrecognized value for parameter 'prop': pageimages."}],
+    ],
+)
+def test_what_a_wiki_warns_of_is_said(server, tmp_path, warnings):
+    """Said once; and where nothing is kept, "nothing is missing" would be no answer."""
+    answer = {"warnings": warnings, "query": {"pages": [{"pageid": 1, "title": "X"}]}}
+    server.fallback = lambda path: Reply(json.dumps(answer).encode())
+    api = f"{server.root}/api.php"
+    result = scrape(tmp_path, "--source", "wiki", "--index-url", api, *QUICK)
+    warning = f"{api} warns: Unrecognized value for parameter 'prop': pageimages."
+    assert result.stderr.splitlines().count(warning) == 1
+    assert result.returncode == 1
+    assert result.stdout.splitlines()[-1] == (
+        "data/mahq: 0 pictures kept, 1 refused, 0 failed, 4 requests; nothing is kept, see "
+        "data/mahq/rejected.jsonl"
+    )
+
+
+@pytest.mark.parametrize("code", ["maxlag", "ratelimited", "readonly", "internal_api_error_X"])
+def test_errors_of_a_wiki_that_pass(server, tmp_path, code):
+    """They come with status 200."""
+    double, errors = WikiDouble(server), [1, 2]
+    error = json.dumps({"error": {"code": code, "info": "Waiting."}}).encode()
+    server.fallback = lambda path: (
+        Reply(error, validators=False) if "api" in path and errors and errors.pop()
+        else double.answer(path)
+    )  # fmt: skip
+    api = f"{server.root}/api.php"
+    arguments = ["--source", "wiki", "--index-url", api, *QUICK]
+    assert scrape(tmp_path, *arguments, "--retries", "0").stderr.splitlines()[-1] == (
+        f"scrape_mahq.py: error: {api}: {api} answers {code} "
+        "(0 pictures kept, 0 refused, 0 failed, 2 requests so far)"
+    )
+    assert scrape(tmp_path, *arguments).returncode == 0
+    check_pictures(tmp_path, WIKI_KEPT)
 
 
 @pytest.mark.parametrize("status", [402, 403])
@@ -745,6 +789,27 @@ def test_ctrl_c(site, lives, tmp_path):
     assert all(json.loads(line) for line in journal.read_text().splitlines())
 
 
+@pytest.mark.parametrize("name", ["manifest.jsonl", "rejected.jsonl", ".scrape/journal.jsonl"])
+@pytest.mark.parametrize("damage", [b'{"file": "a.jpg", "sho\n', b'{"title": "\xff"}\n', b"[1]\n"])
+def test_a_damaged_line_is_named_and_nothing_is_lost(collected, tmp_path, name, damage):
+    path = tmp_path / "data/mahq" / name
+    first, *rest = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([first, damage, *rest]))
+    before = {each: each.read_bytes() for each in tmp_path.rglob("*.jsonl")}
+    result = scrape(tmp_path, *old(collected))
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert f"data/mahq/{name}: line 2 is damaged: found {damage.decode(errors='replace')!r}" in line
+    needs = " with 'file'" if name == "manifest.jsonl" else ""
+    assert f"expected a JSON object{needs}; mend or delete the line; nothing has been" in line
+    assert not collected.count()
+    assert before == {each: each.read_bytes() for each in tmp_path.rglob("*.jsonl")}
+    # Followed, it works; and a file that a person's editor has ended otherwise is read.
+    path.write_bytes(b"\n".join([first.strip(), *(line.strip() for line in rest)]))
+    scrape(tmp_path, *old(collected))
+    check_pictures(tmp_path, OLD_KEPT)
+
+
 def test_a_picture_that_a_person_changed_or_deleted(server, tmp_path):
     arguments = small_site(server, other=picture(2))
     scrape(tmp_path, *arguments)
@@ -791,7 +856,10 @@ def test_robots(server, tmp_path):
     server.requests.clear()
     result = scrape(tmp_path, "--output", "slow", *arguments)
     assert result.returncode == 1
-    assert "robots.txt asks for 3600 s between requests; expected at most 900" in result.stderr
+    assert (
+        "robots.txt asks for 3600 s between requests; expected at most 900 (--longest-pause)"
+        in result.stderr
+    )
     assert not server.count()
 
     server.routes["/robots.txt"] = Reply(status=503)

@@ -14,6 +14,7 @@ The journal is the truth: everything else can be made again from it and from the
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import hashlib
 import json
@@ -26,7 +27,7 @@ from urllib.parse import urlsplit
 
 from utils.common.errors import UserError
 from utils.common.files import FolderLock, atomic_path, remove_leftovers
-from utils.scraping.journal import Entry, Journal, disk
+from utils.scraping.journal import Entry, Journal, disk, read_objects
 from utils.scraping.names import UNRECOGNISED, plain_name
 from utils.scraping.picture_files import PictureFiles, inspect_picture
 from utils.scraping.transport import Answer, FetchError
@@ -221,19 +222,24 @@ class Collection:
 
     # Lists.
 
-    def read_lines(self, name: str) -> Iterator[dict[str, Any]]:
-        """The objects of a .jsonl file of the folder; what is damaged is left out."""
+    def read_lines(self, name: str, **needs: type) -> Iterator[dict[str, Any]]:
+        """The objects of a .jsonl file of the folder; a last line that was cut short is left out.
+
+        Args:
+            name: of the file.
+            needs: the types of what every object has.
+
+        Raises:
+            UserError: a line is damaged. Left out, it would be lost with the next writing.
+        """
+        path = self.folder / name
         try:
-            with open(self.folder / name, encoding="utf-8", errors="replace") as file:
-                for line in file:
-                    with suppress(ValueError):
-                        value = json.loads(line)
-                        if isinstance(value, dict):
-                            yield value
+            text = path.read_bytes().removeprefix(codecs.BOM_UTF8)
         except FileNotFoundError:
             return
         except OSError as error:
-            raise UserError(f"{self.folder / name}: {error.strerror or error}") from error
+            raise UserError(f"{path}: {error.strerror or error}") from error
+        yield from (value for _, value in read_objects(path, text.splitlines(True), needs))
 
     def write_lines(self, name: str, lines: list[dict[str, Any]]) -> None:
         """Write a .jsonl file of the folder, whole or not at all."""

@@ -10,12 +10,13 @@ import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from utils.common.errors import RunError
+from utils.common.errors import RunError, UserError
 
 
 @dataclass
@@ -59,6 +60,7 @@ class Journal:
 
     Raises:
         OSError: the file cannot be opened.
+        UserError: it is damaged, elsewhere than at its end.
     """
 
     def __init__(self, path: Path) -> None:
@@ -125,12 +127,11 @@ class Journal:
     def _replay(self) -> None:
         self._file.seek(0)
         end = 0
-        for line in self._file:
-            if not line.endswith(b"\n"):
-                break  # the machine stopped while it was written
-            end += len(line)
+        whole = (line for line in self._file if line.endswith(b"\n"))
+        for length, value in read_objects(self._path, whole):
+            end += length
             with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
-                self._apply(json.loads(line))
+                self._apply(value)
         self._file.truncate(end)
 
     def _apply(self, line: dict[str, Any]) -> None:
@@ -149,6 +150,44 @@ class Journal:
             self.good[request] = entry
             if entry.file:
                 self.pictures.append(entry)
+
+
+def read_objects(
+    path: Path, lines: Iterable[bytes], needs: Mapping[str, type] = MappingProxyType({})
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects in lines of JSON, each with the bytes that were read for it.
+
+    A last line that was cut short is left out.
+
+    Args:
+        path: for messages.
+        lines: with their ends.
+        needs: the types of what every object has.
+
+    Raises:
+        UserError: a line is damaged.
+    """
+    length = 0
+    for number, line in enumerate(lines, 1):
+        length += len(line)
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line.decode())
+        except (ValueError, RecursionError):
+            if not line.endswith(b"\n"):
+                return
+            value = None
+        found = value if isinstance(value, dict) else {}
+        lacking = [name for name, kind in needs.items() if not isinstance(found.get(name), kind)]
+        if lacking or not isinstance(value, dict):
+            raise UserError(
+                f"{path}: line {number} is damaged: found {line[:40].decode(errors='replace')!r}, "
+                f"expected a JSON object{f' with {lacking[0]!r}' if lacking else ''}; mend or "
+                "delete the line; nothing has been changed"
+            )
+        yield length, value
+        length = 0
 
 
 @contextlib.contextmanager

@@ -20,6 +20,9 @@ class Manifest:
     Args:
         collection: the folder that they are in.
         source: where this run collects.
+
+    Raises:
+        UserError: a list is damaged; it stays as it is.
     """
 
     def __init__(self, collection: Collection, source: str) -> None:
@@ -30,10 +33,8 @@ class Manifest:
         self.failures: list[dict[str, Any]] = []
         self._pictures = {
             line["file"]: line
-            for line in collection.read_lines("manifest.jsonl")
-            if isinstance(line.get("file"), str)
-            and isinstance(line.get("shows"), list)
-            and (collection.folder / line["file"]).exists()
+            for line in collection.read_lines("manifest.jsonl", file=str, shows=list)
+            if (collection.folder / line["file"]).exists()
         }
         self._rejected = {
             (str(line.get("page_url")), str(line.get("image_url"))): line

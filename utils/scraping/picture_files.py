@@ -119,9 +119,6 @@ def inspect_picture(data: bytes) -> tuple[int, int, str]:
     """
     from utils.common import pictures
 
-    start = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
-        raise FetchError("a page of HTML, not a picture", final=True)
     try:
         picture = pictures.read_picture(data)
         return picture.width, picture.height, str(picture.format)

@@ -165,7 +165,7 @@ def _session(user_agent: str) -> requests.Session:
 def _check_status(status: int, host: str, headers: dict[str, str]) -> None:
     """Raise FetchError for every status but 200, 304 and redirects."""
     if status in (429, 503):
-        raise FetchError(f"{host} answers {status}", False, status, _retry_after(headers))
+        raise FetchError(f"{host} answers {status}", False, status, retry_after(headers))
     if status >= 400:
         raise FetchError(f"HTTP {status}", status not in TRANSIENT_STATUS, status)
     if status not in (200, 304, *REDIRECT_STATUS):
@@ -173,7 +173,7 @@ def _check_status(status: int, host: str, headers: dict[str, str]) -> None:
         raise FetchError(f"HTTP {status}, not 200", final=status not in (202, 206), status=status)
 
 
-def _retry_after(headers: dict[str, str]) -> float:
+def retry_after(headers: dict[str, str]) -> float:
     """Seconds that Retry-After asks for, from a number or a date; 0 where there is none."""
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -186,13 +187,18 @@ class Source(ABC):
     def _ask(self, max_mb: float) -> Ask:
         return functools.partial(self.session.get, max_bytes=int(max_mb * MB), **self.checks())
 
-    def fetch_list(self, request: str, shown: str, pause: float = 0.0) -> bytes:
+    def fetch_list(self, request: str, shown: str, **how: Any) -> bytes:
         """What an API answers, or what it answered earlier where that is all there is.
+
+        Args:
+            request: the address.
+            shown: what messages call it.
+            how: further arguments of ``Session.get``.
 
         Raises:
             RunError: there is nothing.
         """
-        ask = functools.partial(self.session.get, max_bytes=64 * MB, pause=pause)
+        ask = functools.partial(self.session.get, max_bytes=64 * MB, **how)
         try:
             return self.collection.page(request, ask)[1]
         except FetchError as error:
@@ -223,7 +229,11 @@ class Source(ABC):
             if not slugs:
                 names = [*shows, *(title for titles in shows.values() for title in titles)]
                 close = difflib.get_close_matches(name, names, n=1)
-                hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(shows)}"
+                hint = (
+                    f"did you mean {shlex.quote(close[0])}?"
+                    if close
+                    else f"there are {', '.join(shows)}"
+                )
                 raise UserError(f"--show {asked}: not on {self.index}; {hint[:400]}")
             selected |= slugs
         return selected

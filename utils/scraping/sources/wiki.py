@@ -10,12 +10,15 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from utils.common.errors import RunError
-from utils.scraping.addresses import host_of
+from utils.scraping.addresses import host_of, joined
 from utils.scraping.names import folder_name
 from utils.scraping.pages import Page, one_line
 from utils.scraping.sources.source import Source, Suit, is_new
+from utils.scraping.transport import Answer, FetchError, retry_after
 from utils.scraping.web import Session
 
+# Errors that MediaWiki hands out for a while.
+PASSING = ("maxlag", "ratelimited", "readonly")
 PICTURE_HOSTS = ("static.wikia.nocookie.net", "vignette.wikia.nocookie.net")
 LABELS = {
     "unittype": "Unit type",
@@ -36,6 +39,7 @@ class Wiki(Source):
         hosts = {host_of(self.index)}
         if host_of(self.index).endswith(".fandom.com"):
             hosts |= set(PICTURE_HOSTS)
+        self._warned: set[str] = set()
         return Session(hosts, self.options, say=self.say)
 
     def picture_request(self, address: str) -> str:
@@ -48,7 +52,7 @@ class Wiki(Source):
         """The pages of every selected category."""
         slugs = {}
         for category in self.options.wiki_categories:
-            name = one_line(category.removeprefix("Category:"))
+            name = re.sub(r"^category: *", "", one_line(category), flags=re.IGNORECASE)
             slugs[folder_name(name.casefold().replace(" ", "-"))] = name
         selected = self.selected({slug: {name.casefold()} for slug, name in slugs.items()})
         found: dict[str, Suit] = {}
@@ -72,6 +76,7 @@ class Wiki(Source):
             "prop": "pageimages|revisions",
             "piprop": "original",
             "pilimit": "50",
+            "pilicense": "any",  # otherwise only free pictures count, which none of a show is
             "rvprop": "content",
             "rvslots": "main",
             "format": "json",
@@ -93,23 +98,37 @@ class Wiki(Source):
             seen.add(request)
 
     def _query(self, request: str) -> dict[str, Any]:
-        body = self.fetch_list(request, self.index)
+        body = self.fetch_list(request, self.index, check=self._is_ready)
         try:
             answer = json.loads(body)
             if "error" in answer:
                 self.collection.ask_again(request)
-                raise RunError(f"{self.index}: {str(answer['error'])[:300]}")
+                raise RunError(f"{self.index}: {'; '.join(_texts(answer['error']))[:300]}")
             if not all(isinstance(each, dict) for each in answer.get("query", {}).get("pages", [])):
                 raise TypeError
             if not isinstance(answer.get("continue", {}), dict):
                 raise TypeError
+            warnings = _texts(answer.get("warnings"))
         except (ValueError, TypeError, AttributeError, RecursionError):
             path = self.save_senseless(request, "wiki", body)
             raise RunError(
                 f"{self.index}: expected the answer of a MediaWiki API; found something else; "
                 f"saved as {path}"
             ) from None
+        for warning in warnings:
+            if warning not in self._warned:
+                self._warned.add(warning)
+                self.say(f"{self.index} warns: {warning[:300]}")
         return answer
+
+    def _is_ready(self, answer: Answer) -> None:
+        """Raise FetchError for an error, in an answer with status 200, that goes by."""
+        code = ""
+        with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+            code = str(json.loads(answer.body or b"")["error"]["code"])
+        if code in PASSING or code.startswith("internal_api_error"):
+            wait = retry_after(answer.headers)
+            raise FetchError(f"{self.index} answers {code[:80]}", final=False, wait=wait)
 
     def _page(self, member: dict[str, Any], category: str) -> tuple[Page, str]:
         """What the API says of a page, and the page's address."""
@@ -120,7 +139,7 @@ class Wiki(Source):
             fields = read_infobox(member["revisions"][0]["slots"]["main"]["content"])
         original = member.get("original")
         if isinstance(original, dict) and original.get("source"):
-            pictures = [[str(original["source"])]]
+            pictures = [[joined(self.index, str(original["source"]))]]
         fields = {LABELS.get(re.sub(r"[ _]", "", name.casefold()), name): value
                   for name, value in fields.items()}  # fmt: skip
         if "Unit type" not in fields:
@@ -130,6 +149,17 @@ class Wiki(Source):
         path = f"/wiki/{quote(title.replace(' ', '_'))}"
         address = urlunsplit((parts.scheme, parts.netloc, path, "", ""))
         return Page("wiki", title=title, fields=fields, pictures=pictures), address
+
+
+def _texts(message: object) -> list[str]:
+    """The sentences of an error or of warnings, in whichever of its formats a wiki puts them."""
+    if isinstance(message, str):
+        return [one_line(message)]
+    if isinstance(message, dict):
+        parts = [part for name, part in message.items() if name not in ("module", "docref")]
+    else:
+        parts = message if isinstance(message, list) else []
+    return [text for part in parts for text in _texts(part)]
 
 
 def read_infobox(wikitext: str) -> dict[str, str]:
