@@ -37,7 +37,6 @@ from utils.common.fields import Seed
 from utils.data.dataset import Dataset
 from utils.data.opening import open_dataset
 from utils.sampling import latents, runs
-from utils.scoring.distances import nearest
 from utils.scoring.registry import FeatureKind
 from utils.scoring.report import caution, draw_comparison, table
 from utils.scoring.scorer import Scorer
@@ -202,7 +201,7 @@ def evaluate(run: str, options: Options) -> Evaluation:
     if training is not None:
         path = opened.images / outputs.NEAREST
         with or_warning(path):
-            draw_nearest(path, shown, training, scorer)
+            draw_nearest(path, shown, scorer)
     return evaluation
 
 
@@ -245,17 +244,16 @@ def open_pictures(run: runs.Run, options: Options) -> tuple[Dataset, np.ndarray,
     return dataset, held_out, np.delete(np.arange(len(dataset)), held_out)
 
 
-def draw_nearest(path: Path, images: np.ndarray, training: np.ndarray, scorer: Scorer) -> None:
+def draw_nearest(path: Path, images: np.ndarray, scorer: Scorer) -> None:
     """Draw pairs of a generated image, left, and its nearest training picture: copies show at once.
 
     Three pairs a row: the nearest in the upper half, as many from the middle of the order below.
     """
-    network = scorer.networks[0]
-    found = nearest(network(images), network(training))
+    found = scorer.nearest_training(images)
     order = np.argsort(found.distances)
     middle, pairs = len(order) // 2, 15
     shown = np.concatenate([order[:pairs], order[middle : middle + pairs]])
-    drawn = np.stack([images[shown], training[found.indices[shown]]], axis=1)
+    drawn = np.stack([images[shown], scorer.training[found.indices[shown]]], axis=1)
     grids.save_png(path, grids.tile(drawn.reshape(-1, *images.shape[1:]), columns=6))
 
 

@@ -102,7 +102,7 @@ class Hyperparameters(ResidualOptions):
     """Columns of a sample grid."""
     checkpoint_interval: Count = 1000
     """Steps from one checkpoint to the next; there is also one at every stop."""
-    score: ScoreName = "f_score"
+    score: ScoreName = "kid"
     """What decides which networks are the best so far, in best/ (see docs/metrics.md)."""
     score_interval: Count = 1000
     """Steps from one score to the next."""

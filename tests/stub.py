@@ -17,6 +17,7 @@ from utils.backend.types import Tensor
 from utils.common.fields import Amount, Count, CountOrZero, Fixed, Several, Share
 from utils.models.augmentation import Augmentation
 from utils.models.average import AveragedNetwork
+from utils.scoring.registry import FeatureKind
 from utils.training.folders import Folders
 from utils.training.options import Augmentations, RunOptions, ScoreName
 from utils.training.run import run
@@ -42,7 +43,8 @@ class Hyperparameters(RunOptions):
     sample_rows: Fixed[Count] = 2
     sample_columns: Fixed[Count] = 3
     checkpoint_interval: Count = 1000
-    score: ScoreName = "f_score"
+    score: ScoreName = "kid"
+    features: FeatureKind = "random"
     score_interval: Count = 1000
     holdout: Fixed[Share] = 0.0
     precision: str = "float32"

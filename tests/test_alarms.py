@@ -18,9 +18,9 @@ from utils.watching.alarms import Health, find
 from utils.watching.rules import MEASURED, Limits
 
 HEALTHY = {
-    "alikeness": 0.05, "kid": 200.0, "closeness": 1.0, "overfitting": 0.1, "d_real": 0.8,
-    "d_fake": 0.2, "gradient_first": 2.0, "gradient_last": 3.0, "change": 8.0,
-    "generator_weights": 0.04, "judge_weights": 0.03,
+    "alikeness": 0.05, "kid": 200.0, "kid_spread": 10.0, "coverage": 0.6, "closeness": 1.0,
+    "overfitting": 0.1, "d_real": 0.8, "d_fake": 0.2, "gradient_first": 2.0,
+    "gradient_last": 3.0, "change": 8.0, "generator_weights": 0.04, "judge_weights": 0.03,
 }  # fmt: skip
 
 
@@ -107,7 +107,8 @@ def test_each_condition_raises_its_alarm_and_no_other(name):
     [
         {"alikeness": 0.24}, {"d_real": 0.99}, {"d_fake": 0.01}, {"d_real": 0.54, "d_fake": 0.5},
         {"gradient_first": 0.003}, {"gradient_last": 290.0}, {"change": 0.06}, {"closeness": 0.61},
-        {"overfitting": 0.69}, {"kid": 490.0},
+        {"overfitting": 0.69}, {"kid": 270.0}, {"kid": 490.0, "kid_spread": 60.0},
+        {"coverage": 0.31},
     ],
 )  # fmt: skip
 def test_within_the_limits_there_is_no_alarm(change):
@@ -139,17 +140,44 @@ def test_what_is_not_measured_raises_nothing():
 
 
 def test_scores_that_get_worse_name_the_best():
-    good = rows() + [
-        {"step": 1000 * n, **HEALTHY, "kid": 100.0 if n == 13 else 260.0} for n in range(13, 18)
-    ]
+    good = rows({"kid": 100.0, "kid_spread": 8.0}, *[{"kid": 160.0, "kid_spread": 6.0}] * 4)
+    # By five deviations of 10, which are those of the difference.
+    assert find(good, Limits(worse=6.0)) == []
     (alarm,) = find(good)
     assert alarm.name == "getting worse"
     assert (alarm.since, alarm.step) == (14_000, 17_000)
-    assert alarm.message == ("scores are getting worse: KID is 260, and was 100 at step 13000")
+    assert alarm.message == ("scores are getting worse: KID is 160 ± 6, and was 100 at step 13000")
     assert "best/" in alarm.advice
-    # KID of a good generator is around 0: only what is above 2.5 is worse.
-    assert find(rows({"kid": -3.0}, *[{"kid": 2.4}] * 5)) == []
-    assert len(find(rows({"kid": -3.0}, *[{"kid": 2.6}] * 5))) == 1
+
+
+def test_lost_modes_are_what_was_there_before():
+    (alarm,) = find(rows(*[{"coverage": 0.29}] * 4))
+    assert (alarm.name, alarm.since, alarm.step) == ("lost modes", 13_000, 16_000)
+    assert alarm.message == (
+        "the generator loses kinds of pictures: images are near 29% of the held-out ones, and were "
+        "near 60%"
+    )
+    # Where it never had them, it is the images that are bad.
+    bad = rows(*[{"coverage": 0.0}] * 5)
+    assert find([row | {"coverage": min(row["coverage"], 0.2)} for row in bad]) == []
+
+
+def test_scores_of_other_features_have_columns_of_their_own(tmp_path):
+    path = tmp_path / "health.csv"
+    for features, kid in (("random_64_aacde0d0", 1.0), ("imagenet_128_57934424", 200.0)):
+        health = Health(path, features=features)
+        health.resume(12_000)
+        for row in rows()[1:]:
+            health.add(row["step"] + 1000 * len(health.rows), row | {"kid": kid})
+    assert health.alarms() == []
+    header = path.read_text().splitlines()[0].split(",")
+    assert header[:3] == ["step", "alikeness", "kid_imagenet_128_57934424"]
+    assert (
+        header[-3:]
+        == [
+            f"{name}_random_64_aacde0d0" for name in ("kid", "kid_spread", "coverage", "closeness")
+        ][1:]
+    )
 
 
 def test_only_options_that_the_script_has_are_advised():
@@ -162,7 +190,7 @@ def test_only_options_that_the_script_has_are_advised():
     (alarm,) = find(runaway, discriminator="critic")
     assert alarm.message.startswith("the critic's weights run away: ")
     health = Health(None, ["--critic-learning-rate"], discriminator="critic")
-    health.rows = [[row[name] for name in health.columns] for row in runaway]
+    health.rows = [[row[name] for name in ("step", *MEASURED)] for row in runaway]
     assert health.alarms() == [replace(alarm, advice="Try a lower --critic-learning-rate")]
     for method, network in (
         (dcgan.Hyperparameters, "discriminator"),

@@ -44,6 +44,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
         result = run_script("dcgan.py", *arguments, folder=folder)
         assert result.returncode == 0, result.stderr
         assert "140 pictures and 60 held out" in result.stdout
+        assert "scores: imagenet_128_57934424 features of 60 pictures" in result.stdout
     for name in ("one", "two"):
         small = folder / "saved_models" / f"small-{name}"
         small.mkdir()
@@ -86,13 +87,16 @@ def refused(scored, monkeypatch, capsys) -> Callable[..., str]:
 
 def test_a_training_scores_itself_and_keeps_the_best(scored):
     rows = read_history(scored / "images" / "one")
-    scores = {int(row["step"]): float(row["f_score"]) for row in rows}
+    column = "kid_imagenet_128_57934424"
+    scores = {int(row["step"]): float(row[column]) for row in rows}
     assert [step for step, score in scores.items() if not math.isnan(score)] == [4, 8, 12]
     folder = scored / "saved_models" / "one" / "best"
     best = json.loads((folder / "score.json").read_text())
-    assert best.keys() == {"step", "f_score", "kid"}
-    assert best["f_score"] == pytest.approx(max(scores[step] for step in (4, 8, 12)), rel=1e-6)
-    assert scores[best["step"]] == pytest.approx(best["f_score"], rel=1e-6)
+    assert best.keys() == {"step", column}
+    assert best[column] == pytest.approx(min(scores[step] for step in (4, 8, 12)), rel=1e-6)
+    assert scores[best["step"]] == pytest.approx(best[column], rel=1e-6)
+    page = (scored / "images" / "one" / "index.html").read_text()
+    assert "imagenet_128_57934424 features of 60 pictures" in page
     for name in ("generator", "generator-current", "discriminator"):
         keras.models.load_model(folder / f"{name}.keras")
     assert not folder.with_name("best.new").exists()
@@ -101,7 +105,8 @@ def test_a_training_scores_itself_and_keeps_the_best(scored):
 
 def test_scores_of_a_resumed_run_are_exact(scored):
     whole, halves = (read_history(scored / "images" / name) for name in ("one", "two"))
-    assert [row["f_score"] for row in whole] == [row["f_score"] for row in halves]
+    column = "kid_imagenet_128_57934424"
+    assert [row[column] for row in whole] == [row[column] for row in halves]
     best = [
         (scored / "saved_models" / name / "best" / "score.json").read_text()
         for name in ("one", "two")
@@ -114,7 +119,7 @@ def test_the_table(scored):
     assert result.returncode == 0, result.stderr
     head, _, columns, *lines = result.stdout.splitlines()
     assert head == (
-        "run one: 60 generated images against as many real ones, imagenet-128-57934424 features; "
+        "run one: 60 generated images against as many real ones, imagenet_128_57934424 features; "
         "in brackets, steps"
     )
     assert lines.pop(-2) == (
@@ -148,7 +153,7 @@ def test_runs_side_by_side(monkeypatch, capsys, tmp_path):
     def evaluated(run: str, options: evaluate.Options) -> evaluate.Evaluation:
         floor = {"kid": float(len(run))}
         scores = {"last, averaged": {"kid": 9.0}}
-        features = f"random-{64 if run == 'large' else 32}-0123abcd"
+        features = f"random_{64 if run == 'large' else 32}_0123abcd"
         return evaluate.Evaluation(run, 60, floor, scores, {}, run[0], features, ["Small."])
 
     monkeypatch.chdir(tmp_path)
@@ -159,7 +164,7 @@ def test_runs_side_by_side(monkeypatch, capsys, tmp_path):
     printed = capsys.readouterr()
     assert printed.err.startswith("--compare: these runs are scored against different pictures, ")
     assert printed.out.splitlines() == [
-        "random-32-0123abcd features",
+        "random_32_0123abcd features",
         "",
         "     floor  one  other  floor of two  two",
         "kid      3    9      9             3    9  distance of the distributions, x 1000; less is "
@@ -176,7 +181,7 @@ def test_runs_side_by_side(monkeypatch, capsys, tmp_path):
     with pytest.raises(SystemExit):
         evaluate.main()
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "evaluate.py: error: --compare: scores of random-32-0123abcd and random-64-0123abcd do "
+        "evaluate.py: error: --compare: scores of random_32_0123abcd and random_64_0123abcd do "
         "not compare; expected runs of one image size, or --features imagenet"
     )
 

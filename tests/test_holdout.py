@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import blobs
+from tests.run_files import read_rows, read_state
 from tests.stub import Hyperparameters, Stub, train
 from utils.common.errors import UserError
 from utils.data import order
@@ -140,8 +141,8 @@ def test_other_pictures_are_scored_anew_and_what_was_best_is_kept(place, monkeyp
     assert reals.read_bytes() == are
     # What another score has chosen is not lost either.
     assert (
-        "--score swd: the best networks so far, of step 6, were chosen by another score, and stay "
-        "as saved_models/stub-1/best-before-7"
+        "--score swd: the best networks so far, of step 6, were chosen by another score or other "
+        "features, and stay as saved_models/stub-1/best-before-7"
     ) in resume("--score", "swd", "--steps", 9)
     folders = ("best-before-3", "best-before-7", "best")
     assert [best_step(models / name) for name in folders] == [3, 6, 9]
@@ -150,6 +151,49 @@ def test_other_pictures_are_scored_anew_and_what_was_best_is_kept(place, monkeyp
         (models / "checkpoints" / f"step_{step:07}.npz").unlink(missing_ok=True)
     assert "stay as saved_models/stub-1/best-before-7-2" in resume("--score", "kid", "--steps", 8)
     assert best_step(models / "best-before-7") == 6
+
+
+def test_a_run_with_scores_of_before_goes_on(place, monkeypatch, capsys):
+    monkeypatch.setattr(best_networks, "FEWEST_SCORED", 8)
+    write_dataset("a.h5", blobs(30), [""] * 30)
+    scored = ("--holdout", 0.3, "--score-interval", 3, "--data", "a.h5", "--history-interval", 3)
+    folders = train(*scored, "--steps", 3)
+    # As it was when scores had no features in their names.
+    config = json.loads(folders.config.read_text())
+    del config["scoring"], config["hyperparameters"]["features"]
+    config["hyperparameters"]["score"] = "f_score"
+    folders.config.write_text(json.dumps(config))
+    (folders.best / "score.json").write_text('{"step": 3, "f_score": 0.9, "kid": -50}')
+    for path in (folders.history, folders.health):
+        path.write_text(path.read_text().replace("kid_random_32_39cfc6a3", "kid"))
+    train("--resume", "stub-1", "--steps", 6)
+    assert (
+        "--score kid: the best networks so far, of step 3, were chosen by another score or other "
+        "features, and stay as saved_models/stub-1/best-before-3"
+    ) in capsys.readouterr().out
+    assert json.loads((folders.best / "score.json").read_text())["step"] == 6
+    for path in (folders.history, folders.health):
+        before, after = read_rows(path)[-2:]
+        names = ("kid", "kid_random_32_39cfc6a3")
+        assert [before[name] == "nan" for name in names] == [False, True]
+        assert [after[name] == "nan" for name in names] == [True, False]
+
+
+def test_scores_change_nothing_in_the_training(place, monkeypatch):
+    monkeypatch.setattr(best_networks, "FEWEST_SCORED", 8)
+    write_dataset("a.h5", blobs(30), [""] * 30)
+    runs = [
+        train("--holdout", 0.3, "--score-interval", 2, "--data", "a.h5", "--steps", 5, *score)
+        for score in (("--score", "none"), ("--features", "random"), ("--features", "imagenet"))
+    ]
+    first, *others = (
+        read_state(folders.models / "checkpoints" / "step_0000005.npz") for folders in runs
+    )
+    for name in {*first} - {"loop/last_score", "loop/scored_by"}:
+        for other in others:
+            np.testing.assert_array_equal(first[name], other[name], err_msg=name)
+    config = json.loads(runs[-1].config.read_text())
+    assert config["scoring"] == {"features": "imagenet_128_57934424", "pictures": 9}
 
 
 def test_a_resumed_run_keeps_its_own(place, data_file, capsys):

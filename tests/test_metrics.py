@@ -338,10 +338,6 @@ def test_a_new_metric_is_one_function(more_metrics) -> None:
 @pytest.mark.parametrize(
     ("score", "better", "worse"),
     [
-        ("f_score", {"f_score": 0.5, "kid": 9}, {"f_score": 0.4, "kid": 1}),
-        ("f_score", {"f_score": 0.0, "kid": 1}, {"f_score": 0.0, "kid": 9}),
-        ("f_score", {"f_score": 0.02, "kid": 1}, {"f_score": 0.09, "kid": 9}),  # both by chance
-        ("f_score", {"f_score": 0.11, "kid": 9}, {"f_score": 0.09, "kid": 1}),
         ("kid", {"kid": 1}, {"kid": 9}),
         ("kid", {"kid": -1}, {"kid": 0}),
         ("swd", {"swd": 1}, {"swd": 9}),
@@ -355,7 +351,7 @@ def test_a_better_network_ranks_higher(score, better, worse) -> None:
 
 
 def test_what_can_choose_the_best_networks() -> None:
-    assert set(registry.choices()) == {"f_score", "kid", "swd", "coverage"}
+    assert set(registry.choices()) == {"kid", "swd", "coverage"}
     assert registry.ranking("none") == registry.rank("none", {}) == ()
 
 
@@ -587,7 +583,7 @@ def test_inception_says_which_file_is_missing(inception_file) -> None:
         f"--features inception: {inception_file} is missing; nothing is downloaded here: "
         "get it from https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/"
         "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5 (88 MB) and put it there, or "
-        "take --features random"
+        "take --features imagenet"
     )
 
 

@@ -176,7 +176,7 @@ def test_it_scores_without_warnings(executed):
     assert "run dcgan-1: 52 generated images" in printed
     header = "floor  last, averaged (6)  last, current (6)"
     assert any(line.strip() == header for line in printed.splitlines())
-    for score in ("f_score", "kid", "swd", "likeness"):
+    for score in ("kid", "precision", "swd", "likeness"):
         assert any(line.startswith(score) for line in printed.splitlines()), score
     assert not [cell.source for cell in cells if "Warning" in cell.errors]
 

@@ -68,7 +68,7 @@ def test_the_defaults_are_of_their_types_and_in_their_ranges(script):
         ("generator_dropout", 1.0, "--generator-dropout 1.0: must be from 0 to 0.99"),
         ("discriminator_normalized", (1, 2, 3),
          "--discriminator-normalized 1 2 3: must be 2 values, such as (1, 1)"),
-        ("score", "fid", "--score fid: must be one of kid, f_score, coverage, swd, none"),
+        ("score", "fid", "--score fid: must be one of kid, coverage, swd, none"),
         ("image_size", 48, "--image-size 48: must be 32, 64, 128 or 256"),
     ],
 )  # fmt: skip

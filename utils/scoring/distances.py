@@ -162,10 +162,7 @@ def radii(features: np.ndarray, k: int = 5) -> np.ndarray:
 
 
 @metric(
-    Score(
-        "f_score", "precision and recall in one", "more",
-        chooses=True, chance=0.1, tie_break="kid",
-    ),
+    Score("f_score", "precision and recall in one", "more"),
     Score("precision", "share of images that look real", "more"),
     Score("recall", "share of reals that could be generated", "more"),
     Score("density", "how deep among the reals; 1 is right"),
@@ -188,8 +185,7 @@ def neighbour_scores(
       Improved Precision and Recall Metric, 2019, equations 1 and 2. Outliers, whose balls are
       large, raise both.
     * ``f_score``: the harmonic mean of these two, in [0, 1]; 1 is best. It is low where either is:
-      for the same good picture again and again, and for noise. Of all scores here it follows best
-      what one sees late in a training; early on it is 0 for good and bad alike.
+      for the same good picture again and again, and for noise.
     * ``density``: how many balls of reals a fake is in, over k; 0 at worst, 1 expected for a
       perfect generator, more where fakes crowd in dense regions. ``coverage``: share of the reals
       with a fake in their ball; 1 - 2 ** -k expected at best for equal large numbers (0.969 for

@@ -24,6 +24,7 @@ from utils.common.errors import UserError
 from utils.scoring.imagenet import ImageNetNetwork
 from utils.scoring.images import check_images, chunks
 from utils.scoring.registry import FeatureKind
+from utils.scoring.weights import read_weights
 
 # isort: split
 import keras
@@ -69,6 +70,11 @@ def feature_networks(kind: FeatureKind, image_size: int) -> Sequence[FeatureNetw
     raise UserError(f"--features {kind}: expected {', '.join(get_args(FeatureKind))}")
 
 
+def require_features(kind: FeatureKind) -> None:
+    """Raise UserError, before anything takes long, where the weights of such features are not."""
+    {"imagenet": read_weights, "random": lambda: None, "inception": inception_file}[kind]()
+
+
 class RandomNetwork:
     """A convolutional network with random weights that stay as they are.
 
@@ -104,7 +110,7 @@ class RandomNetwork:
             self.weights.append((kernel.astype(np.float32), bias.astype(np.float32)))
             channels = width
         digest = hashlib.sha256(b"".join(kernel.tobytes() for kernel, _ in self.weights))
-        self.name = f"random-{image_size}-{digest.hexdigest()[:8]}"
+        self.name = f"random_{image_size}_{digest.hexdigest()[:8]}"
         widths = [2 * len(bias) for _, bias in self.weights] + [16 * channels]
         self.groups = np.split(np.arange(sum(widths)), np.cumsum(widths)[:-1])
         self.centre = np.zeros(sum(widths), np.float32)
@@ -158,6 +164,21 @@ def _uniform(bits: np.random.PCG64, shape: tuple[int, ...]) -> np.ndarray:
     return ((raw >> np.uint64(11)).astype(np.float64) * 2.0**-52 - 1.0).reshape(shape)
 
 
+def inception_file() -> Path:
+    """Where Inception's weights are.
+
+    Raises:
+        UserError: they are not in Keras' cache.
+    """
+    path = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras", "models", INCEPTION_FILE)
+    if not path.is_file():
+        raise UserError(
+            f"--features inception: {path} is missing; nothing is downloaded here: get it from "
+            f"{INCEPTION_ADDRESS} (88 MB) and put it there, or take --features imagenet"
+        )
+    return path
+
+
 class InceptionNetwork:
     """Keras' InceptionV3 with ImageNet weights, up to its global average: 2,048 features.
 
@@ -172,16 +193,10 @@ class InceptionNetwork:
         Raises:
             UserError: the weights are not in Keras' cache, or damaged.
         """
-        folder = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-        path = folder / "models" / INCEPTION_FILE
-        if not path.is_file():
-            raise UserError(
-                f"--features inception: {path} is missing; nothing is downloaded here: get it from "
-                f"{INCEPTION_ADDRESS} (88 MB) and put it there, or take --features random"
-            )
+        path = inception_file()
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "sha256")
-        self.name = f"inception-299-{digest.hexdigest()[:8]}"
+        self.name = f"inception_299_{digest.hexdigest()[:8]}"
         try:
             self.network = keras.applications.InceptionV3(
                 include_top=False, weights=str(path), pooling="avg", input_shape=(299, 299, 3)

@@ -36,7 +36,7 @@ class ImageNetNetwork:
     those of pictures with stronger contrasts, which says nothing of what they show.
     """
 
-    name = f"imagenet-{INPUT_SIZE}-{SHA256[:8]}"
+    name = f"imagenet_{INPUT_SIZE}_{SHA256[:8]}"
 
     def __init__(self) -> None:
         """Load the weights.

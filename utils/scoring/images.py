@@ -73,7 +73,7 @@ def channels_first(images: np.ndarray, dtype: type = np.float64) -> np.ndarray:
 def filtered(images: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """A separable filter as two matrix products: (..., H, W) to (..., len(rows), len(columns))."""
     height, width = images.shape[-2:]
-    if max(height, width) < THREADED_SIDE:
+    if max(height, width, len(rows), len(columns)) < THREADED_SIDE:
         return rows @ images @ columns.T
     # NumPy multiplies image by image, and of large ones each would wake all threads for a moment:
     # at 256 px, one product of all images takes a twentieth of the time.

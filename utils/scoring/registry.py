@@ -43,8 +43,6 @@ class Score:
     """In tables where every column has its own."""
     chooses: bool = False
     """Whether ``--score`` can choose the best networks of a training by it."""
-    chance: float = float("-inf")
-    """Up to this value it is mostly chance, and counts as none (docs/metrics.md)."""
     tie_break: str = ""
     """The score that decides where this one is equal."""
 
@@ -128,7 +126,18 @@ def ranking(name: str) -> tuple[str, ...]:
 def rank(name: str, scores: Mapping[str, float]) -> tuple[float, ...]:
     """Scores as a tuple that is larger where they are better, by the named one first."""
     signs = {"more": 1.0, "less": -1.0}
-    return tuple(
-        signs[SCORES[each].better] * scores[each] if scores[each] > SCORES[each].chance else 0.0
-        for each in ranking(name)
-    )
+    return tuple(signs[SCORES[each].better] * scores[each] for each in ranking(name))
+
+
+def column(score: str, features: str) -> str:
+    """A score's name in files, ``kid_imagenet_128_57934424``: with other features it is another.
+
+    Args:
+        score: its name, or that of its spread.
+        features: `FeatureNetwork.name`; "" is none.
+    """
+    seen = {
+        each.name for metric in METRICS.values() if metric.sees_features for each in metric.scores
+    }
+    sees = score.removesuffix("_spread") in seen
+    return f"{score}_{features}" if sees and features else score

@@ -41,7 +41,7 @@ def table(columns: Mapping[str, Scores]) -> str:
     for name in names:
         if not name.endswith("_spread"):
             meaning = SCORES[name].sentence if name in SCORES else ""
-            lines.append([name, *(_cell(scores, name) for scores in columns.values()), meaning])
+            lines.append([name, *(cell(scores, name) for scores in columns.values()), meaning])
     widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
     return "\n".join(
         "  ".join(
@@ -52,8 +52,8 @@ def table(columns: Mapping[str, Scores]) -> str:
     )
 
 
-def _cell(scores: Scores, name: str) -> str:
-    """A score and its spread, three digits."""
+def cell(scores: Scores, name: str) -> str:
+    """A score and its spread, three digits; empty where it is not known."""
     found = [scores[each] for each in (name, f"{name}_spread") if each in scores]
     return " ± ".join(f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}" for value in found)
 

@@ -21,6 +21,8 @@ Options = TypeVar("Options", bound=RunOptions)
 
 RENAMED = {"augmentation_sureness": "augmentation_confidence"}
 """Names that options had in the configurations of older runs."""
+GONE = {"score": ("f_score",)}
+"""Values that options no longer have: the default takes their place."""
 BEFORE: dict[str, Any] = {
     "augmentation": (), "augmentation_probability": 1.0, "augmentation_target": 0.0,
     "color_strength": 1.0, "augmentation_confidence": 1.0,
@@ -148,6 +150,8 @@ def _from_config(hyperparameters: type[Options], config: dict[str, Any], run: st
     for name, value in config["hyperparameters"].items():
         name = RENAMED.get(name, name)
         value = tuple(value) if isinstance(value, list) else value
+        if value in GONE.get(name, ()):
+            continue
         if name not in known or mismatch(value, hints[name]):
             raise UserError(
                 f"--resume {run}: its config.json is damaged or from another version: "

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from utils.data.dataset import Dataset
-from utils.scoring.registry import metrics_of, rank, ranking
+from utils.scoring.registry import column, metrics_of, rank, ranking
+from utils.scoring.report import cell
 from utils.scoring.scorer import Scorer
 from utils.training.snapshots import Snapshot, read_best, save_best
 from utils.training.split import spread
@@ -22,38 +23,40 @@ import keras
 
 FEWEST_SCORED = 50
 """With fewer pictures held out, a score would be mostly chance."""
-MOST_SCORED = 500
-"""More would take longer and hardly change the order of two scores."""
-MOST_COMPARED = 2000
+MOST_SCORED = 200
+"""More would take longer and hardly change the order of two scores: docs/metrics.md."""
+MOST_COMPARED = 1000
 """Training pictures in which copies are looked for."""
 COMPARED_PAIRS = 150
 """Pairs of generated images that their likeness is measured on."""
-HEALTH = ("kid", "likeness", "closeness")
+HEALTH = ("kid", "coverage", "likeness", "closeness")
 """The scores that alarms read."""
 
 
 class BestNetworks:
     """The networks with the best ``--score`` so far, in ``best/``."""
 
-    def __init__(self, folder: Path, score: str, writer: BackgroundWriter) -> None:
+    def __init__(
+        self, folder: Path, score: str, writer: BackgroundWriter, features: str = ""
+    ) -> None:
         self._folder, self._score, self._writer = folder, score, writer
+        self._columns = {name: column(name, features) for name in ranking(score)}
         self.found: dict[str, float] = {}
         """Their step and their scores; empty where there are none."""
 
-    def is_beaten_by(self, scores: Mapping[str, float]) -> bool:
-        """Whether these scores are better than the best so far."""
-        return not self.found or rank(self._score, scores) > rank(self._score, self.found)
-
-    def replace(
+    def consider(
         self, step: int, scores: Mapping[str, float], networks: Mapping[str, keras.Model]
     ) -> None:
-        """Let the networks of a step take the place of the best so far."""
-        self.found = found = {"step": step} | {name: scores[name] for name in ranking(self._score)}
+        """Keep the networks of a step instead of the best so far, if their scores are better."""
+        if self.found and rank(self._score, scores) <= rank(self._score, self.found):
+            return
+        self.found = {"step": step} | {name: scores[name] for name in self._columns}
+        found = {self._columns.get(name, name): value for name, value in self.found.items()}
         snapshot = Snapshot(networks)
         self._writer.submit(lambda: save_best(self._folder, snapshot, found), snapshot.nbytes)
 
     def resume(self, step: int, pictures_since: int) -> None:
-        """Find the best networks so far; those of other pictures or of another score count no more.
+        """Find the best networks so far; those of other pictures or another score count no more.
 
         They stay in a folder of another name.
 
@@ -64,7 +67,9 @@ class BestNetworks:
         Raises:
             UserError: what is in the folder is damaged.
         """
-        self.found = read_best(self._folder, ranking(self._score))
+        names = {written: name for name, written in self._columns.items()}
+        known = read_best(self._folder, names)
+        self.found = {names.get(written, written): value for written, value in known.items()}
         found_at = read_best(self._folder, ()).get("step", math.inf)
         for leftover in ("new", "old"):  # of a kill in `save_best`
             shutil.rmtree(self._folder.with_suffix(f".{leftover}"), ignore_errors=True)
@@ -79,7 +84,7 @@ class BestNetworks:
             kept = self._set_aside(step)
             print(
                 f"--score {self._score}: the best networks so far, of step {found_at:.0f}, were "
-                f"chosen by another score, and stay as {kept}"
+                f"chosen by another score or other features, and stay as {kept}"
             )
 
     def _set_aside(self, step: int) -> Path:
@@ -96,40 +101,46 @@ class BestNetworks:
 class Scoring:
     """Scores samples of the averaged generator, always of the same latent vectors."""
 
-    def __init__(self, trainer: Trainer, held_out: Dataset | None, best: BestNetworks) -> None:
+    def __init__(self, trainer: Trainer, held_out: Dataset | None) -> None:
         """Choose what is compared with.
 
         Args:
             trainer: draws the samples.
             held_out: the pictures to score with; too few or None are not scored with.
-            best: takes better networks.
+
+        Raises:
+            UserError: the weights of the features are not there.
         """
-        self._trainer, self._best, h = trainer, best, trainer.h
-        self.column = ""
-        """The name of the score in ``history.csv``; empty where nothing is scored."""
+        self._trainer, h = trainer, trainer.h
+        self.column = self.features = ""
+        """The name of the score in ``history.csv``, and of the features that it sees; empty where
+        nothing is scored."""
+        self.pictures = 0
+        """How many are compared with."""
+        self.shown: dict[str, str] = {}
+        """The last score, for the progress bar."""
         if h.score == "none" or held_out is None or len(held_out) < FEWEST_SCORED:
             return
-        self.column = h.score
-        number = min(len(held_out), MOST_SCORED)
+        self.pictures = number = min(len(held_out), MOST_SCORED)
         compared = min(len(trainer.dataset), MOST_COMPARED)
         self._scorer = Scorer(
-            spread(held_out, number), spread(trainer.dataset, compared), "random",
+            spread(held_out, number), spread(trainer.dataset, compared), h.features,
             pairs=COMPARED_PAIRS,
         )  # fmt: skip
+        self.features = self._scorer.features
+        self.column = column(h.score, self.features)
         self._metrics = metrics_of((*HEALTH, *ranking(h.score)))
         self._latents = np.random.default_rng([h.seed, 2]).standard_normal(
             (number, h.latent_dim), dtype=np.float32
         )
 
     def score(self) -> tuple[np.ndarray, dict[str, float]]:
-        """Score the generator; if it is the best so far, keep the networks.
+        """Score the generator.
 
         Returns:
             The samples, uint8 (N, H, W, 3), and their scores.
         """
         images = self._trainer.sample(self._latents)
         scores = self._scorer.score(images, self._metrics)
-        if self._best.is_beaten_by(scores):
-            networks = self._trainer.method.networks
-            self._best.replace(self._trainer.progress.step, scores, networks)
+        self.shown = {self._trainer.h.score: cell(scores, self._trainer.h.score)}
         return images, scores

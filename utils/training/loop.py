@@ -18,6 +18,7 @@ import numpy as np
 from utils import backend
 from utils.common.commandline import option_names
 from utils.common.errors import RunError, UserError
+from utils.scoring.report import caution
 from utils.training.adapt import AugmentationControl
 from utils.training.best import FEWEST_SCORED, BestNetworks, Scoring
 from utils.training.config import write_json
@@ -79,8 +80,8 @@ class Loop:
         self.probe = RunProbe(trainer, split.held_out)
         self.samples = Samples(trainer, self.probe, self.drawing, self.answers, writer)
         self.control = AugmentationControl(trainer.method.augment, h, split.held_out is not None)
-        self.best = BestNetworks(folders.best, h.score, writer)
-        self.scoring = Scoring(trainer, split.held_out, self.best)
+        self.scoring = Scoring(trainer, split.held_out)
+        self.best = BestNetworks(folders.best, h.score, writer, self.scoring.features)
         self.record = Record(
             folders.history, writer, self.events, self.scoring.column, self.control.columns()
         )
@@ -99,12 +100,13 @@ class Loop:
             "method": h.METHOD,
             "hyperparameters": dataclasses.asdict(h) | {"resume": "", "dry_run": False},
             "data_set": split.origin | {"pictures_since": self.pictures_since},
+            "scoring": {"features": self.scoring.features, "pictures": self.scoring.pictures},
             "device": backend.describe_device(h.devices),
             "versions": {"keras": keras.__version__, "numpy": np.__version__},
         }
         self.health = Health(
             folders.health, option_names(type(h)), self.pictures_since,
-            discriminator_name(trainer.method.networks),
+            discriminator_name(trainer.method.networks), self.scoring.features,
         )  # fmt: skip
         self.health_check = HealthCheck(
             trainer, folders, writer, self.record, self.answers, self.health
@@ -235,13 +237,14 @@ class Loop:
         self.control.observe(rows)
         if rows:
             waited = self.trainer.waiting.shares()
-            bar.show(rows[-1], self.progress.images_per_step, waited)
+            bar.show(rows[-1], self.scoring.shown, self.progress.images_per_step, waited)
 
     def _score(self) -> dict[str, float]:
         """Score the averaged generator, and draw the best and the worst of its samples."""
         if self.scoring.column:
             images, scores = self.scoring.score()
-            self.record.last_score = scores[self.scoring.column]
+            self.record.last_score = scores[self.h.score]
+            self.best.consider(self.progress.step, scores, self.trainer.method.networks)
             images = images[:MOST_ASKED]
         else:
             images, scores = self.trainer.sample(self.probe.latents), {}
@@ -259,7 +262,11 @@ class Loop:
         ]
         if preset := h.PRESETS.get(h.preset):
             lines.append(f"preset {h.preset}: {preset.source}. Differs: {preset.differs}.")
-        if split.held_out and not self.scoring.column and h.score != "none":
+        if self.scoring.column:
+            scoring = self.scoring
+            lines.append(f"scores: {scoring.features} features of {scoring.pictures} pictures")
+            lines += caution(h.features, scoring.pictures)
+        elif split.held_out and h.score != "none":
             lines.append(
                 f"no scores, no best networks and fewer alarms: {len(split.held_out)} pictures are "
                 f"held out, expected {FEWEST_SCORED}; take more pictures or a larger --holdout"

@@ -30,7 +30,7 @@ from utils.common.fields import (
 from utils.common.grids import PADDING
 from utils.common.pictures import MAX_PIXELS
 from utils.data import IMAGE_SIZES
-from utils.scoring.registry import choices
+from utils.scoring.registry import FeatureKind, choices
 from utils.training.presets import Preset
 
 
@@ -67,6 +67,9 @@ class RunOptions:
     score: ScoreName
     score_interval: Count
 
+    features: FeatureKind = "imagenet"
+    """What scores see: shapes and objects (imagenet), colours and textures alone (random), or what
+    Keras' Inception does, whose weights have to be there."""
     steps: CountOrZero = 0
     """End when that many steps have been made in all; if given, epochs do not count."""
     limit: CountOrZero = 0

@@ -89,12 +89,17 @@ class ProgressBar(tqdm):
         self.write(text, file=sys.stdout)
 
     def show(
-        self, row: Mapping[str, float], images_per_step: int, waited: Mapping[str, float]
+        self,
+        row: Mapping[str, float],
+        scores: Mapping[str, str],
+        images_per_step: int,
+        waited: Mapping[str, float],
     ) -> None:
-        """Show the scalars of a step, and the shares of the time that the training waits."""
-        shown = {k: f"{value:.3f}" for k, value in row.items() if not is_for_history_only(k)}
+        """Show the scalars of a step, the last scores, and for what shares of the time it waits."""
         if self.disable:  # by TQDM_DISABLE
             return
+        shown = {k: f"{value:.3f}" for k, value in row.items() if not is_for_history_only(k)}
+        shown |= scores
         made = self.format_dict
         rate = made["rate"] or (self.n - self.initial) / max(made["elapsed"], 1e-9)
         shown["images/s"] = f"{rate * images_per_step:.0f}"

@@ -104,11 +104,15 @@ class Record:
         # NaN where a step, made before the run was resumed, had not this scalar.
         values = [[row.get(name, math.nan) for name in names] for row in self._pending]
         last_score = [] if math.isnan(self.last_score) else [self.last_score]
-        return {"pending": values, "pending_names": names, "last_score": last_score}
+        return {
+            "pending": values, "pending_names": names,
+            "last_score": last_score, "scored_by": [self._score],
+        }  # fmt: skip
 
     def resume(self, saved: Mapping[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.last_score = float(next(iter(saved.get("last_score", ())), math.nan))
+        if [str(name) for name in saved.get("scored_by", ())] == [self._score]:
+            self.last_score = float(next(iter(saved["last_score"]), math.nan))
         names = [str(name) for name in saved["pending_names"]]
         for values in saved["pending"]:
             row = dict(zip(names, map(float, values), strict=True))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from utils import backend  # before Keras: it keeps its start quiet
+from utils.scoring.features import require_features
 from utils.training.arguments import parse_command_line
 from utils.training.dry_run import dry_run
 from utils.training.failures import explained_memory
@@ -47,6 +48,8 @@ def run(
     check_folders(h)
     if h.tensorboard:
         require_tensorboard()
+    if h.score != "none" and h.holdout:
+        require_features(h.features)
     backend.seed_everything(h.seed, h.deterministic)
     # Only now: what makes a device deterministic is read when it is first looked for.
     if backend.has_accelerator():

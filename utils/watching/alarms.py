@@ -15,6 +15,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from utils.scoring.registry import column
 from utils.watching.rules import MEASURED, RULES, Limits, Row
 from utils.watching.table import Table
 
@@ -47,16 +48,19 @@ def with_past(rows: Sequence[Row]) -> list[dict[str, float]]:
         Copies with ``generator_drift`` and ``judge_drift`` (see `Limits.drift`; NaN where the first
         row is not of step 0) and the same as ``_distance``, without the steps; gradients divided by
         the median of all rows before as ``first_to_usual``, ``last_to_usual`` and the
-        ``largest_to_usual`` of them (NaN where there are none); ``best_kid`` at ``best_step`` up to
-        the row itself; ``different`` images, by their alikeness.
+        ``largest_to_usual`` of them (NaN where there are none); ``best_kid`` at ``best_step``, with
+        ``best_kid_spread``, and ``best_coverage`` up to the row itself; ``different`` images, by
+        their alikeness.
     """
     found = []
     usual: dict[str, list[float]] = {"first": [], "last": []}
-    best = {"best_kid": math.inf, "best_step": math.nan}
+    best = {"best_kid": math.inf, "best_kid_spread": math.nan, "best_step": math.nan}
+    best_coverage = 0.0
     for row in rows:
         if row["kid"] < best["best_kid"]:
-            best = {"best_kid": row["kid"], "best_step": row["step"]}
-        known = dict(row) | best
+            best = {f"best_{name}": row[name] for name in ("kid", "kid_spread", "step")}
+        best_coverage = max(best_coverage, row["coverage"])  # of NaN, the one so far
+        known = dict(row) | best | {"best_coverage": best_coverage}
         for network in ("generator", "judge"):
             size, start = (each[f"{network}_weights"] for each in (row, rows[0]))
             distance = math.nan
@@ -153,6 +157,7 @@ class Health(Table):
         options: Collection[str] | None = None,
         pictures_since: int = 0,
         discriminator: str = "discriminator",
+        features: str = "",
     ) -> None:
         """A table without rows; see `Table.read` and `Table.resume`.
 
@@ -162,8 +167,9 @@ class Health(Table):
             pictures_since: the step since which the run has its present pictures: scores up to it
                 do not compare with later ones.
             discriminator: see `find`.
+            features: that scores see; those of others have columns of their own and do not count.
         """
-        super().__init__(path, ["step", *MEASURED])
+        super().__init__(path, ["step", *(column(name, features) for name in MEASURED)])
         self.pictures_since = pictures_since
         self.options = options
         self.discriminator = discriminator
@@ -177,8 +183,9 @@ class Health(Table):
 
     def alarms(self, limits: Limits | None = None) -> list[Alarm]:
         """What `find` finds in the rows so far."""
-        rows = [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+        names = ["step", *MEASURED]
+        rows = [dict(zip(names, row, strict=False)) for row in self.rows]
         for row in rows:
             if row["step"] <= self.pictures_since:
-                row["kid"] = math.nan
+                row["kid"] = row["coverage"] = math.nan
         return find(rows, limits, self.options, self.discriminator)

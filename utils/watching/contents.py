@@ -122,11 +122,18 @@ def _facts(config: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("made by", origin.get("made_by")),
         ("pictures", _pictures(origin.get("pictures"), len(held_out), values)),
         ("fingerprint", (origin.get("fingerprint") or "")[:16]),
+        ("scores", _scored_by(config.get("scoring") or {})),
         ("device", config.get("device")),
         ("precision", values.get("precision")),
         ("versions", ", ".join(f"{k} {v}" for k, v in config.get("versions", {}).items())),
     ]
     return [(name, str(text)) for name, text in facts if text]
+
+
+def _scored_by(scoring: Mapping[str, Any]) -> str:
+    if not scoring.get("pictures"):
+        return ""
+    return f"{scoring['features']} features of {scoring['pictures']} pictures"
 
 
 def _pictures(count: int | None, held_out: int, values: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from utils.watching.alarms import Health
 from utils.watching.answers import KINDS, Answers
 from utils.watching.history import History
+from utils.watching.rules import MEASURED
 from utils.watching.table import thin
 
 DIGITS = 5
@@ -72,7 +73,7 @@ def health_plots(health: Health | None, clock: Clock) -> list[Plot]:
     names = {"generator_weights": "generator", "judge_weights": health.discriminator}
     plots = []
     for label, columns, is_logarithmic in HEALTH_PLOTS:
-        values = table[:, [health.columns.index(column) for column in columns]]
+        values = table[:, [1 + list(MEASURED).index(column) for column in columns]]
         known = np.isfinite(values).any(axis=1)
         if known.any():
             called = [names.get(column, column) for column in columns]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ Row = Mapping[str, float]
 MEASURED = {
     "alikeness": "how much more alike generated images are than reals: 0 as reals, 1 all the same",
     "kid": "distance of generated images to held-out reals",
+    "kid_spread": "its standard deviation, by the jackknife",
+    "coverage": "share of the held-out reals with a generated image nearby",
     "closeness": "distance of generated images to training images, divided by that of held-out "
     "reals",
     "overfitting": "how far held-out pictures are, in the discriminator's answers, on the way from "
@@ -56,10 +59,14 @@ class Limits:
     """Distance to training images, divided by that of held-out reals."""
     overfitting: float = 0.7
     """Of the way from training pictures to generated ones."""
-    worse: float = 2.5
-    """KID, divided by the best so far."""
+    worse: float = 5.0
+    """How far KID is above the best so far, in standard deviations of the difference."""
     worse_patience: int = 4
-    """Instead of ``patience``, for KID."""
+    """Instead of ``patience``, for KID and coverage."""
+    lost: float = 0.5
+    """Coverage, divided by the best so far."""
+    least_coverage: float = 0.2
+    """Below that, coverage is low because images are bad, whatever modes there are."""
 
 
 @dataclass(frozen=True)
@@ -185,13 +192,32 @@ RULES = (
     ),
     Rule(
         "getting worse",
-        lambda row, limits: row["kid"] > limits.worse * max(row["best_kid"], 1.0),
-        "scores are getting worse: KID is {kid:.0f}, and was {best_kid:.0f} at step "
-        "{best_step:.0f}",
+        lambda row, limits: (
+            row["kid"] - row["best_kid"]
+            > limits.worse * math.hypot(row["kid_spread"], row["best_kid_spread"])
+        ),
+        "scores are getting worse: KID is {kid:.0f} ± {kid_spread:.0f}, and was {best_kid:.0f} at "
+        "step {best_step:.0f}",
         (
             "the best networks, which are in best/",
             "--augmentation color translation --augmentation-probability 1",
             "lower learning rates",
+        ),
+        "worse_patience",
+    ),
+    Rule(
+        "lost modes",
+        lambda row, limits: (
+            row["best_coverage"] > limits.least_coverage
+            and row["coverage"] < limits.lost * row["best_coverage"]
+        ),
+        "the generator loses kinds of pictures: images are near {coverage:.0%} of the held-out "
+        "ones, and were near {best_coverage:.0%}",
+        (
+            "the best networks, which are in best/",
+            "--minibatch discrimination",
+            SLOWER_GENERATOR,
+            "a larger --batch-size",
         ),
         "worse_patience",
     ),
