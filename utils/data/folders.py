@@ -22,6 +22,7 @@ from utils.data import DEFAULT_IMAGE_SIZE
 from utils.data.dataset import Dataset, check_memory
 
 LEAST_SHARE = 3  # pictures that would have to be enlarged more than so many times are left out
+AGAIN = "a link to a folder that is read already, or around it"
 READ_BY_PREPARING = (".parquet", ".zip")
 
 
@@ -129,18 +130,23 @@ def find_pictures(folder: Path) -> Found:
         found.problems.append((Path(error.filename), error.strerror or "cannot be opened"))
 
     def is_new(path: Path) -> bool:
-        if path.name.startswith("."):
-            found.others.append((path, "hidden"))
-        elif path.is_symlink():
-            waiting.append(path)
-        else:
-            return identity(path) not in found.folders
+        try:
+            if path.name.startswith("."):
+                found.others.append((path, "hidden"))
+            elif path.is_symlink():
+                waiting.append(path)
+            elif identity(path) in found.folders:
+                found.others.append((path, AGAIN))
+            else:
+                return True
+        except OSError as error:
+            note(error)
         return False
 
     for top in waiting:  # to which the links are added
         try:
             if identity(top) in found.folders | around:
-                found.others.append((top, "a link to a folder that is read already, or around it"))
+                found.others.append((top, AGAIN))
                 continue
         except OSError as error:
             note(error)

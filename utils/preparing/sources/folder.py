@@ -23,7 +23,7 @@ NOT_ATTRIBUTES = ("file", "sha256", "width", "height", "format")
 
 
 # By suffix, so that a document, which is a zip archive as well, is none of pictures.
-KINDS = {(".zip", "a zip archive"): Zip, (".parquet", "a parquet file"): Parquet}
+INNER = {(".zip", "a zip archive"): Zip, (".parquet", "a parquet file"): Parquet}
 
 
 class Folder:
@@ -47,7 +47,7 @@ class Folder:
         self.inner: list[tuple[str, Zip | Parquet]] = []
         for other, kind in found.others:
             file = text(other.relative_to(path).as_posix())
-            opens = KINDS.get((other.suffix.lower(), kind))
+            opens = INNER.get((other.suffix.lower(), kind))
             if opens is None:
                 self.left_out += [(file, kind)] if file != MANIFEST else []
                 continue
