@@ -15,9 +15,11 @@ docs/metrics.md says what each score sees and which to trust for what.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +28,7 @@ from typing import Annotated
 from utils import backend  # before Keras: it keeps its start quiet
 
 # isort: split
+import keras
 import numpy as np
 import tyro
 from tqdm import tqdm
@@ -33,14 +36,15 @@ from tqdm import tqdm
 from utils.common import grids
 from utils.common.commandline import parse
 from utils.common.errors import RunError, UserError, one_line_errors, or_warning
-from utils.common.fields import Seed
+from utils.common.fields import FilePath, Seed
 from utils.data.dataset import Dataset
 from utils.data.opening import open_dataset
 from utils.sampling import latents, runs
+from utils.scoring.features import feature_networks
 from utils.scoring.registry import FeatureKind
 from utils.scoring.report import caution, draw_comparison, table
 from utils.scoring.scorer import Scorer
-from utils.training.arguments import check_run_name
+from utils.training.names import named_run
 from utils.training.options import RunOptions
 from utils.watching import outputs
 
@@ -54,11 +58,11 @@ MOST_TRAINING_IMAGES = 10_000
 class Options:
     """What to score, and with what."""
 
-    run: Annotated[str, tyro.conf.Positional] = ""
+    run: Annotated[FilePath, tyro.conf.Positional] = ""
     """The run to score."""
-    compare: tuple[str, ...] = ()
+    compare: tuple[FilePath, ...] = ()
     """Runs to score side by side, instead of one."""
-    data: str = ""
+    data: FilePath = ""
     """Another data set to score against than the run's own; all of it counts as held out."""
     features: FeatureKind = "imagenet"
     """What KID, precision, coverage and the search for copies see: shapes and objects (imagenet),
@@ -70,10 +74,31 @@ class Options:
     """Of the latent vectors, and of everything a score draws."""
     json: bool = False
     """Print JSON on standard output, and nothing else there."""
-    images_dir: str = RunOptions.images_dir
+    images_dir: FilePath = RunOptions.images_dir
     """Where pictures of runs are."""
-    models_dir: str = RunOptions.models_dir
+    models_dir: FilePath = RunOptions.models_dir
     """Where networks of runs are."""
+
+    def meant_by(self, words: list[str]) -> str:
+        """The option that further words were meant as."""
+        return shlex.join(["--compare", self.run, *self.compare, *words])
+
+
+@dataclasses.dataclass
+class Subject:
+    """A run that can be scored."""
+
+    run: runs.Run
+    generators: dict[str, keras.Model]
+    """By the names of `runs.GENERATORS`."""
+    chosen: np.ndarray
+    """Numbers of the real pictures to score against, ascending."""
+    trained_on: np.ndarray
+    """Numbers of the pictures that it was trained on."""
+    reals: str
+    """A hash of the real pictures."""
+    features: str
+    """Kind, input size and hash of the features."""
 
 
 @dataclasses.dataclass
@@ -106,32 +131,37 @@ class Evaluation:
 def main() -> None:
     """Score one run, or several side by side."""
     options = parse(Options, "evaluate.py", __doc__)
-    names = tuple(dict.fromkeys(options.compare)) or ((options.run,) if options.run else ())
-    if not names:
+    given = options.compare or ((options.run,) if options.run else ())
+    if not given:
         raise UserError("RUN: which run? Give its name, or --compare and several")
     if options.run and options.compare:
-        raise UserError(f"--compare: and {options.run} as well; name it among those to compare")
+        raise UserError(
+            f"--compare: and {options.run} as well; did you mean {options.meant_by([])}?"
+        )
     if options.images and options.images < FEWEST_IMAGES:
         raise UserError(
             f"--images {options.images}: expected at least {FEWEST_IMAGES}, or 0 for all held out"
         )
     backend.seed_everything(options.seed, deterministic=True)
-    for run in names:  # a wrong name is an error before the first run is scored
-        open_run(run, options)
-    evaluations = [evaluate(run, options) for run in names]
-    features = list(dict.fromkeys(each.features for each in evaluations))
+    opened.cache_clear()
+    places = options.images_dir, options.models_dir
+    names = dict.fromkeys(named_run("RUN", run, *places) for run in given)
+    # All are looked at before the first is scored, which takes long.
+    subjects = [look_at(name, options) for name in names]
+    features = list(dict.fromkeys(each.features for each in subjects))
     if len(features) > 1:
         raise UserError(
             f"--compare: scores of {' and '.join(features)} do not compare; expected runs of one "
             "image size, or --features imagenet"
         )
-    same_reals = len({each.reals for each in evaluations}) == 1
+    same_reals = len({each.reals for each in subjects}) == 1
     if not same_reals:
         print(
             "--compare: these runs are scored against different pictures, and what differs may be "
             "these; give --data, or runs of one data set",
             file=sys.stderr,
         )
+    evaluations = [evaluate(subject, options) for subject in subjects]
     chart = Path(options.images_dir, "comparison.png")
     if options.compare:
         with or_warning(chart):
@@ -151,7 +181,7 @@ def main() -> None:
             print(f"\nchart: {chart}")
     else:
         print_evaluation(evaluations[0])
-        drawn = open_run(options.run, options).images / outputs.NEAREST
+        drawn = subjects[0].run.images / outputs.NEAREST
         if drawn.exists() and not options.data:
             print(f"generated images beside the nearest training pictures: {drawn}")
     sys.stdout.flush()
@@ -159,60 +189,67 @@ def main() -> None:
         raise RunError(f"standard output: {problem}; the scores are lost")
 
 
-def evaluate(run: str, options: Options) -> Evaluation:
-    """Score the generators of a run, and draw ``nearest.png`` in its folder of pictures.
+def look_at(name: str, options: Options) -> Subject:
+    """Open a run and its pictures, without scoring anything.
 
     Raises:
-        UserError: there is no such run, its pictures have changed, or too few were held out.
+        UserError: there is no such run, its networks are damaged, its pictures have changed, or too
+            few were held out.
     """
-    opened = open_run(run, options)
-    dataset, held_out, trained_on = open_pictures(opened, options)
+    run = runs.open_run(name, options.images_dir, options.models_dir)
+    dataset, held_out, trained_on = open_pictures(run, options)
     number = min(len(held_out), options.images or MOST_IMAGES)
     if number < FEWEST_IMAGES:
         raise UserError(
-            f"{run}: {number} pictures to score against, expected at least {FEWEST_IMAGES}; give "
+            f"{name}: {number} pictures to score against, expected at least {FEWEST_IMAGES}; give "
             "--data with pictures that it was not trained on"
         )
+    files = {each: run.models / file for each, file in runs.GENERATORS.items()}
+    generators = {each: runs.load_network(path) for each, path in files.items() if path.exists()}
+    if not generators:
+        raise UserError(f"{name}: {run.models / 'generator.keras'} does not exist")
     chosen = np.random.default_rng(options.seed).permutation(held_out)
-    reals = dataset.take(np.sort(chosen[:number]))
+    chosen = np.sort(chosen[:number])
+    reals = hashlib.sha256(dataset.take(chosen)).hexdigest()[:16]
+    features = feature_networks(options.features, dataset.image_size)[0].name
+    return Subject(run, generators, chosen, trained_on, reals, features)
+
+
+def evaluate(subject: Subject, options: Options) -> Evaluation:
+    """Score the generators of a run, and draw ``nearest.png`` in its folder of pictures."""
+    run, number = subject.run, len(subject.chosen)
+    dataset, trained_on = open_pictures(run, options)[0], subject.trained_on
+    reals = dataset.take(subject.chosen)
     spread = np.linspace(0, len(trained_on) - 1, min(len(trained_on), MOST_TRAINING_IMAGES))
     training = dataset.take(trained_on[spread.astype(int)]) if len(trained_on) else None
     scorer = Scorer(reals, training, options.features, options.seed)
     has_floor = training is not None and len(training) >= number
     floor = scorer.floor() if has_floor else {}
-    digest = hashlib.sha256(reals).hexdigest()[:16]
     cautions = caution(options.features, number)
-    evaluation = Evaluation(run, number, floor, {}, {}, digest, scorer.features, cautions)
-    folder = opened.models
-    found = {
-        name: folder / file for name, file in runs.GENERATORS.items() if (folder / file).exists()
-    }
-    if not found:
-        raise UserError(f"{run}: {folder / 'generator.keras'} does not exist")
+    evaluation = Evaluation(
+        run.name, number, floor, {}, {}, subject.reals, subject.features, cautions
+    )
     shown = None
-    for name, path in tqdm(found.items(), desc=f"scoring {run}", unit="networks", leave=False):
-        generator = runs.load_network(path)
+    bar = tqdm(subject.generators.items(), f"scoring {run.name}", unit="networks", leave=False)
+    for name, generator in bar:
         # The same latent vectors for every generator.
         drawn = latents.draw(number, generator.input_shape[1], options.seed)
         generated = runs.generate(generator, drawn)
         shown = generated if shown is None else shown
         evaluation.scores[name] = scorer.score(generated)
-        evaluation.steps[name] = runs.trained_steps(folder, name)
+        evaluation.steps[name] = runs.trained_steps(run.models, name)
     if training is not None:
-        path = opened.images / outputs.NEAREST
+        path = run.images / outputs.NEAREST
         with or_warning(path):
             draw_nearest(path, shown, scorer)
     return evaluation
 
 
-def open_run(run: str, options: Options) -> runs.Run:
-    """Open a run by its name.
-
-    Raises:
-        UserError: there is none.
-    """
-    check_run_name("RUN", run)
-    return runs.open_run(run, options.images_dir, options.models_dir)
+@functools.lru_cache(maxsize=1)
+def opened(source: str, size: int | None, limit: int | None, seed: int) -> tuple[Dataset, str]:
+    """A data set and its fingerprint: runs that are compared mostly share one."""
+    dataset = open_dataset(source, size, limit, seed)
+    return dataset, dataset.fingerprint()
 
 
 def open_pictures(run: runs.Run, options: Options) -> tuple[Dataset, np.ndarray, np.ndarray]:
@@ -226,8 +263,8 @@ def open_pictures(run: runs.Run, options: Options) -> tuple[Dataset, np.ndarray,
     limit, seed = None, options.seed
     if not options.data:
         limit, seed = run.hyperparameter("limit") or None, run.hyperparameter("seed")
-    is_prepared = bool(options.data) and os.path.isfile(os.path.expanduser(source))
-    dataset = open_dataset(source, None if is_prepared else size, limit, seed)
+    is_prepared = bool(options.data) and os.path.isfile(source)
+    dataset, fingerprint = opened(source, None if is_prepared else size, limit, seed)
     if dataset.image_size != size:
         raise UserError(
             f"--data {source}: holds pictures of {dataset.image_size} px, expected {size} px as of "
@@ -235,7 +272,7 @@ def open_pictures(run: runs.Run, options: Options) -> tuple[Dataset, np.ndarray,
         )
     if options.data:
         return dataset, np.arange(len(dataset)), np.arange(0)
-    if dataset.fingerprint() != known.get("fingerprint"):
+    if fingerprint != known.get("fingerprint"):
         raise UserError(
             f"--data {source}: its pictures are no longer those of the run; bring them back, or "
             "give --data with others to score against"

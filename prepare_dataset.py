@@ -36,7 +36,7 @@ from tqdm import tqdm
 from tyro.conf import Positional
 
 from utils.common.errors import RunError, UserError, one_line_errors, printable
-from utils.common.fields import Between, Share
+from utils.common.fields import Between, FilePath, Share
 from utils.common.pictures import Colour
 from utils.common.processes import cores, ordered_map
 from utils.data.hdf5 import write_dataset
@@ -65,9 +65,9 @@ Pixels = Annotated[int, Between(1, 178_956_970)]  # Pillow takes more for a bomb
 class Options:
     """Each field is an option: ``min_side`` is ``--min-side``."""
 
-    sources: Positional[tuple[str, ...]] = ()
+    sources: Positional[tuple[FilePath, ...]] = ()
     """Folders, .zip archives and .parquet files of pictures."""
-    output: str = ""
+    output: FilePath = ""
     """The data set file to write, ending in .h5. The report goes into the same folder."""
     size: Literal[32, 64, 128, 256] = 128
     """Side of the squares in pixels."""
@@ -112,9 +112,9 @@ class Options:
     near_duplicates: Annotated[int, Between(0, 128)] | None = None
     """Near duplicates: in how many of 256 bits the perceptual hashes of two pictures, or of one and
     the mirror image of the other, differ at most for the smaller to be rejected; 8 with mecha."""
-    exclude: str = ""
+    exclude: FilePath = ""
     """A file of pictures to reject whatever the filters say: names or SHA-256, one a line."""
-    include: str = ""
+    include: FilePath = ""
     """A file of pictures to keep whatever the filters say: names or SHA-256, one a line."""
 
     # Reading.

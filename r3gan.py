@@ -29,7 +29,7 @@ from keras import layers, ops
 
 from utils.backend.types import PullBack, Tensor
 from utils.common.errors import one_line_errors
-from utils.common.fields import Amount, Between, Count, CountOrZero, Fixed, Several, Share
+from utils.common.fields import Amount, Between, Count, CountOrZero, FilePath, Fixed, Several, Share
 from utils.models import residual
 from utils.models.adversarial import Combined, frozen, update_scalars
 from utils.models.augmentation import Augmentation
@@ -48,7 +48,7 @@ class Hyperparameters(ResidualOptions):
     """What there is to turn; each field is an option. Further ones: utils/training/options.py."""
 
     # Data
-    data: str = "mechas"
+    data: FilePath = "mechas"
     """A built-in data set (mechas), a prepared .h5 file, or a folder of pictures."""
     image_size: Fixed[int] = 0
     """Side in pixels: 32, 64, 128 or 256; 0 takes the data set's own, 64 for mechas and folders."""

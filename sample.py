@@ -37,7 +37,7 @@ from PIL import Image
 from utils.common import films, grids
 from utils.common.commandline import parse
 from utils.common.errors import UserError, one_line_errors
-from utils.common.fields import Between, Seed, option_name
+from utils.common.fields import Between, FilePath, Seed, option_name
 from utils.common.files import files_by_step
 from utils.common.pictures import read_picture
 from utils.sampling import dimensions, favourites, latents, runs
@@ -50,7 +50,7 @@ from utils.watching.probe import best_and_worst
 class Options:
     """What to look at."""
 
-    run: Annotated[str, tyro.conf.Positional] = ""
+    run: Annotated[FilePath, tyro.conf.Positional] = ""
     """The run: its name, or the folder of its networks or pictures."""
 
     # The task, by default a grid of samples
@@ -95,11 +95,11 @@ class Options:
     """Frames of the GIF from one sample to the next (0 takes 15), or at most in --film (200)."""
 
     # Where
-    output: str = ""
+    output: FilePath = ""
     """Folder for the results, instead of the run's own."""
-    images_dir: str = RunOptions.images_dir
+    images_dir: FilePath = RunOptions.images_dir
     """Folder of the runs' pictures."""
-    models_dir: str = RunOptions.models_dir
+    models_dir: FilePath = RunOptions.models_dir
     """Folder of the runs' networks."""
 
 

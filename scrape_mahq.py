@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from utils.common.commandline import parse  # first: it says what is not install
 from tqdm import tqdm
 
 from utils.common.errors import RunError, UserError, one_line_errors, printable
-from utils.common.fields import Between, Count, CountOrZero
+from utils.common.fields import Between, Count, CountOrZero, FilePath
 from utils.scraping.addresses import host_of
 from utils.scraping.collector import SAVE_INTERVAL, Collector
 from utils.scraping.pages import EXPECTED, reason_to_refuse
@@ -62,7 +63,7 @@ class Options(Manners):
     """Take the further pictures of a suit as well."""
     limit: CountOrZero = 0
     """Stop when that many pictures are kept; 0 takes all."""
-    output: str = "data/mahq"
+    output: FilePath = "data/mahq"
     """Where pictures, manifest and journal go."""
     dry_run: bool = False
     """List what would be fetched. Reads (and keeps) the pages that list suits, nothing else."""
@@ -88,6 +89,10 @@ class Options(Manners):
         "Mobile Suits", "Mobile Fighters", "Transformable Mobile Armors",
     )  # fmt: skip
     """Categories of the wiki to collect. A page that names no unit type has its category's."""
+
+    def meant_by(self, words: list[str]) -> str:
+        """The option that words without one were meant as."""
+        return shlex.join(["--show", *words])
 
     def check(self) -> None:
         """Raise UserError for values that cannot be meant."""

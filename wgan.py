@@ -36,6 +36,7 @@ from utils.common.fields import (
     Count,
     CountOrZero,
     Dropout,
+    FilePath,
     Fixed,
     Momentum,
     Several,
@@ -56,7 +57,7 @@ class Hyperparameters(ConvolutionalOptions):
     """What there is to turn; each field is an option. Further ones: utils/training/options.py."""
 
     # Data
-    data: str = "mechas"
+    data: FilePath = "mechas"
     """A built-in data set (mechas), a prepared .h5 file, or a folder of pictures."""
     image_size: Fixed[int] = 0
     """Side in pixels: 32, 64, 128 or 256; 0 takes the data set's own, 64 for mechas and folders."""

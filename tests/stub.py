@@ -14,7 +14,7 @@ import keras
 from keras import layers, ops
 
 from utils.backend.types import Tensor
-from utils.common.fields import Amount, Count, CountOrZero, Fixed, Several, Share
+from utils.common.fields import Amount, Count, CountOrZero, FilePath, Fixed, Several, Share
 from utils.models.augmentation import Augmentation
 from utils.models.average import AveragedNetwork
 from utils.scoring.registry import FeatureKind
@@ -27,7 +27,7 @@ from utils.training.run import run
 class Hyperparameters(RunOptions):
     """The options that a script declares, small."""
 
-    data: str = "mechas"
+    data: FilePath = "mechas"
     image_size: Fixed[int] = 0
     mirror: bool = False
     epochs: CountOrZero = 2

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import dcgan
+import r3gan
 from tests.conftest import REPOSITORY, TINY, blobs, run_script
 from tests.run_files import assert_same_state
 from tests.stub import Stub, train
@@ -25,6 +26,8 @@ from utils import backend
 from utils.common.errors import RunError, UserError, one_line_errors
 from utils.data.hdf5 import write_dataset
 from utils.training import checkpoints
+from utils.training.failures import lower_learning_rates
+from utils.training.repeat import resume_command
 from utils.training.report import Report
 
 
@@ -164,10 +167,14 @@ def test_a_run_does_not_draw_into_what_it_learns_from(refused, tmp_path):
 
 
 def test_a_run_name_that_exists(refused, data_file, tmp_path):
-    (tmp_path / "saved_models" / "mine" / "best").mkdir(parents=True)
+    models = tmp_path / "saved_models" / "mine"
+    (models / "best").mkdir(parents=True)
+    taken = "--run-name mine: saved_models/mine exists already; choose another name"
+    assert refused("--data", data_file, "--run-name", "mine") == taken
+    config = {"method": "wgan", "hyperparameters": {}, "data_set": {}}
+    (models / "config.json").write_text(json.dumps(config))
     assert refused("--data", data_file, "--run-name", "mine") == (
-        "--run-name mine: saved_models/mine exists already; choose another name, or go on with "
-        "--resume mine"
+        f"{taken}, or go on with: python wgan.py --resume mine"
     )
 
 
@@ -210,6 +217,61 @@ def not_resumed(*arguments: object, error: type[Exception] = UserError) -> str:
     return str(refused.value)
 
 
+def told(line: str) -> list[str]:
+    """The options of the command that a line says the run goes on with."""
+    python, script, *options = shlex.split(line.rpartition("go on with: ")[2])
+    assert (python, script) == ("python", "stub.py")
+    return options
+
+
+def test_a_run_that_has_ended_goes_on_with_the_line_told(short_run, capsys):
+    """For as long again, whether it counts steps or epochs, and whoever says so."""
+    train(*told(not_resumed("saved_models/short/")))
+    assert "done at step 6" in capsys.readouterr().out
+    train("--resume", "images/short", "--epochs", 2)
+    line = capsys.readouterr().out
+    assert "done at step 10 (2.0 epochs)" in line
+    assert told(line) == ["--resume", "short", "--epochs", "4"]
+    train(*told(line))
+    assert "done at step 20 (4.0 epochs)" in capsys.readouterr().out
+    assert told(not_resumed("short", "--steps", 2)) == ["--resume", "short", "--steps", "40"]
+
+
+def test_a_run_is_named_by_its_folders_and_by_no_other(short_run, place):
+    Path("elsewhere").mkdir()
+    for name in (
+        "saved_models/../short",
+        "saved_models/..",
+        "elsewhere/short",
+        "~no such person/short",
+    ):
+        assert not_resumed(name) == (
+            f"--resume {name!r}: must be letters, digits, '.', '_' and '-', starting with a letter "
+            "or digit, or its folder in images or saved_models"
+        )
+    shutil.copytree("saved_models", "elsewhere/saved")
+    assert not_resumed("elsewhere/saved/short") == (
+        "--resume elsewhere/saved/short: not in saved_models; expected --resume short --models-dir "
+        "elsewhere/saved"
+    )
+    assert not_resumed("short", "--models-dir", "elsewhere/saved").startswith("--resume short: it")
+    assert not_resumed("") == "--resume '': is empty; expected the name of a run"
+    shutil.move("images", "pictures")
+    config = short_run / "config.json"
+    config.write_text(config.read_text().replace('"images"', '"pictures"'))
+    assert not_resumed(place / "pictures" / "short").startswith("--resume short: it has made its 3")
+
+
+@pytest.mark.parametrize("locked", ["images/short", "saved_models/short/checkpoints", "images"])
+def test_a_resumed_run_writes_in_its_own_folders_and_nowhere_else(short_run, monkeypatch, locked):
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != locked and access(path, mode))
+    if locked == "images":
+        train("--resume", "short", "--steps", 4)
+    else:
+        assert not_resumed("short", "--steps", 4) == f"--resume short: {locked} is not writable"
+
+
 def test_a_run_that_is_not_there(short_run):
     assert not_resumed("long") == (
         "--resume long: saved_models/long/config.json does not exist; there are short"
@@ -240,7 +302,8 @@ def test_resuming_with_other_networks(short_run):
 
 def test_resuming_what_is_done(short_run):
     assert not_resumed("short") == (
-        "--resume short: it has made its 3 steps (0.6 epochs); give more --epochs or --steps"
+        "--resume short: it has made its 3 steps (0.6 epochs); go on with: python stub.py --resume "
+        "short --steps 6"
     )
 
 
@@ -339,14 +402,27 @@ def test_a_loss_that_becomes_nan(short_run, monkeypatch):
         )
     assert message == (
         "d_loss became nan at step 4: lower --learning-rate; the checkpoint of step 3 is intact; "
-        "go on with: python stub.py --resume short --learning-rate ..."
+        "go on with: python stub.py --resume short --steps 60 --history-interval 1 "
+        "--learning-rate 0.1"
     )
     saved = checkpoints.Checkpoints(short_run / "checkpoints", keep=3)
     assert saved.steps()[-1] == 3
     # And the run is as it was, with the learning rate that was good.
     assert (short_run / "config.json").read_text() == config
-    train("--resume", "short", "--steps", 4)
-    assert saved.steps()[-1] == 4
+    train(*told(message))
+    assert saved.steps()[-1] == 60
+
+
+@pytest.mark.parametrize(
+    ("options", "given", "lower"),
+    [
+        (dcgan, {}, {"generator_learning_rate": 2e-4, "discriminator_learning_rate": 5e-5}),
+        (dcgan, {"discriminator_learning_rate": 1.0}, {"discriminator_learning_rate": 1e-4}),
+        (r3gan, {"learning_rate": (0.1, 1e-5)}, {"learning_rate": (2e-4, 1e-5)}),
+    ],
+)
+def test_learning_rates_that_are_told_are_lower(options, given, lower):
+    assert lower_learning_rates(options.Hyperparameters(**given)) == lower
 
 
 def test_learning_rates_that_blow_everything_up(short_run, monkeypatch):
@@ -393,7 +469,7 @@ def test_too_little_memory_is_one_line(capsys):
 
 def test_the_command_that_goes_on_can_be_pasted():
     h = dcgan.Hyperparameters(run_name="mine", models_dir="my models")
-    assert h.resume_command() == "python dcgan.py --resume mine --models-dir 'my models'"
+    assert resume_command(h) == "python dcgan.py --resume mine --models-dir 'my models'"
 
 
 def test_nobody_need_listen_and_no_settings_change_what_is_trained(tmp_path, data_file):

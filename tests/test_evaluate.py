@@ -157,8 +157,8 @@ def test_runs_side_by_side(monkeypatch, capsys, tmp_path):
         return evaluate.Evaluation(run, 60, floor, scores, {}, run[0], features, ["Small."])
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(evaluate, "evaluate", evaluated)
-    monkeypatch.setattr(evaluate, "open_run", lambda run, options: None)
+    monkeypatch.setattr(evaluate, "look_at", lambda run, options: evaluated(run, options))
+    monkeypatch.setattr(evaluate, "evaluate", lambda subject, options: subject)
     monkeypatch.setattr(sys, "argv", ["evaluate.py", "--compare", "one", "other", "two", "one"])
     evaluate.main()
     printed = capsys.readouterr()
@@ -208,10 +208,13 @@ def test_scores_outlive_a_folder_that_cannot_be_written(run, scored, monkeypatch
 
 def test_mistakes(refused, scored):
     assert refused() == "RUN: which run? Give its name, or --compare and several"
-    assert refused("one", "--compare", "two") == (
-        "--compare: and one as well; name it among those to compare"
+    assert refused("one", "two", "three") == (
+        "two three: belongs to no option; did you mean --compare one two three?"
     )
-    for runs in (["three"], ["--compare", "one", "three"]):
+    assert refused("one", "--compare", "two") == (
+        "--compare: and one as well; did you mean --compare one two?"
+    )
+    for runs in (["images/three"], ["--compare", "one", "saved_models/three/"]):
         assert refused(*runs).startswith(
             "RUN three: saved_models/three/config.json does not exist; there are "
         )
@@ -229,6 +232,18 @@ def test_mistakes(refused, scored):
     assert refused("one", "--data", "larger.h5") == (
         "--data larger.h5: holds pictures of 64 px, expected 32 px as of the run"
     )
+
+
+def test_all_runs_are_looked_at_before_the_first_is_scored(refused, scored, monkeypatch):
+    monkeypatch.setattr(evaluate, "evaluate", lambda *_: pytest.fail("it scores already"))
+    path = scored / "saved_models" / "small-two" / "generator.keras"
+    good = path.read_bytes()
+    path.write_bytes(good[:1000])
+    try:
+        message = refused("--compare", "images/one", "saved_models/small-two/")
+    finally:
+        path.write_bytes(good)
+    assert message.startswith("saved_models/small-two/generator.keras: is damaged")
 
 
 @pytest.mark.parametrize(

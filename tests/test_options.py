@@ -9,10 +9,15 @@ import keras
 import pytest
 
 import dcgan
+import evaluate
+import prepare_dataset
 import r3gan
+import sample
+import scrape_mahq
 import wgan
+from utils.common.commandline import parse
 from utils.common.errors import UserError
-from utils.common.fields import check_fields, fixed_fields, option_name
+from utils.common.fields import check_fields, fixed_fields, option_name, spell
 from utils.common.help import documented
 from utils.training.arguments import parse_command_line
 from utils.training.options import RunOptions
@@ -110,7 +115,17 @@ def test_an_edited_default_may_be_a_list_and_a_whole_number_for_a_number():
          "--augmentation colour: must be one of color, translation, cutout, or several of these"),
         (["--holdout", "0.6"], "--holdout 0.6: must be from 0 to 0.5"),
         (["--learning-rat", "1"], "--learning-rat: no such option; did you mean "
-         "--learning-rate-decay?"),
+         "--generator-learning-rate or --discriminator-learning-rate?"),
+        (["--mirror", "True"], "--mirror True: takes no value; expected --mirror or --no-mirror "
+         "alone"),
+        (["--no-mirror=1"], "--no-mirror 1: takes no value; expected --mirror or --no-mirror "
+         "alone"),
+        (["--data", ""], "--data '': is empty; expected a name"),
+        (["--models-dir="], "--models-dir '': is empty; expected a name"),
+        (["my pictures/", "--mirror"],
+         "'my pictures/': belongs to no option; did you mean --data 'my pictures/'?"),
+        (["--epochs", "3", "4"], "4: belongs to no option; --help lists the options"),
+        (["steps", "4"], "steps 4: belongs to no option; did you mean --steps 4?"),
         (["--feature-matching-layer", "9", "--image-size", "32"],
          "--feature-matching-layer 9: must be from 0 to 3"),
         (["--generator-depth", "9", "--image-size", "64"],
@@ -126,6 +141,63 @@ def test_a_wrong_option_is_one_line(arguments, message):
     assert str(error.value) == message
 
 
+@pytest.mark.parametrize(
+    ("script", "given", "meant"),
+    [
+        (dcgan, "--learning-rate --lr --lr=1 --learnin-rate",
+         "--generator-learning-rate or --discriminator-learning-rate"),
+        (wgan, "--learning-rate --lr", "--generator-learning-rate or --critic-learning-rate"),
+        (wgan, "--discriminator-learning-rate --lr-d --d-lr", "--critic-learning-rate"),
+        (r3gan, "--lr --generator-learning-rate", "--learning-rate"),
+        (dcgan, "--beta1 --b1", "--generator-beta1 or --discriminator-beta1"),
+        (dcgan, "--critic-filters --d-filters", "--discriminator-filters"),
+        (dcgan, "--batch --bs -b --batchSize", "--batch-size"),
+        (dcgan, "--size --img-size --imageSize --resolution", "--image-size"),
+        (dcgan, "--outdir --output -o --results-dir", "--images-dir or --models-dir"),
+        (dcgan, "--name", "--run-name"),
+        (dcgan, "--gpus --ngpu", "--devices"),
+        (dcgan, "--z-dim --nz --latent-size", "--latent-dim"),
+        (dcgan, "--dataroot --dataset", "--data"),
+        (dcgan, "--num-epochs --niter", "--epochs"),
+        (dcgan, "--latent-dims", "--latent-dim"),
+        (dcgan, "--image-dir", "--images-dir"),
+        (prepare_dataset, "--image-size --resolution", "--size"),
+        (prepare_dataset, "--workers", "--processes"),
+        (prepare_dataset, "--outdir", "--output"),
+        (sample, "--num --num-samples", "--count"),
+        (sample, "--trunc", "--truncation"),
+        (scrape_mahq, "--max-images", "--limit"),
+        (dcgan, "--workers --xyz", ""),
+    ],
+)  # fmt: skip
+def test_what_was_meant_by_the_names_of_other_tools(script, given, meant):
+    options = getattr(script, "Hyperparameters", None) or script.Options
+    for each in given.split():
+        with pytest.raises(UserError) as error:
+            parse(options, "", "", [each, "1"])
+        hint = f"did you mean {meant}?" if meant else "--help lists the options"
+        assert str(error.value) == f"{each}: no such option; {hint}"
+
+
+@pytest.mark.parametrize(
+    ("script", "given"),
+    [
+        (dcgan, "--data=~/a --images-dir=~/a --models-dir=~/a"),
+        (evaluate, "~/a --compare ~/a ~/a --data=~/a --images-dir=~/a --models-dir=~/a"),
+        (sample, "~/a --output=~/a --images-dir=~/a --models-dir=~/a"),
+        (prepare_dataset, "~/a ~/a --output=~/a --exclude=~/a --include=~/a"),
+        (scrape_mahq, "--output=~/a"),
+    ],
+)
+def test_a_home_is_written_out_in_every_path(script, given, monkeypatch):
+    """By the shell as well, but not after a ``=`` and not from a notebook."""
+    monkeypatch.setenv("HOME", "/home/me")
+    options = getattr(script, "Hyperparameters", None) or script.Options
+    values = dataclasses.asdict(parse(options, "", "", given.split()))
+    found = " ".join(spell(value) for value in values.values() if "/a" in spell(value))
+    assert found.split() == ["/home/me/a"] * given.count("/a")
+
+
 def test_a_gpu_changes_the_defaults_and_the_first_line_says_which():
     given = ["--discriminator-filters", "16"]
     h, _ = parse_command_line(dcgan.Hyperparameters, "", given, has_accelerator=True)
@@ -136,11 +208,34 @@ def test_a_gpu_changes_the_defaults_and_the_first_line_says_which():
     assert h.described(has_accelerator=False) == "batches of 64"
     h, _ = parse_command_line(dcgan.Hyperparameters, "", [])
     assert h.described(has_accelerator=True) == "batches of 16"
-    for preset, size in (("plain", 16), ("radford", 128)):
-        given = ["--preset", preset]
-        h, _ = parse_command_line(dcgan.Hyperparameters, "", given, has_accelerator=True)
-        assert h.batch_size == size
-        assert h.described(has_accelerator=True) == f"batches of {size}"
+    given = ["--preset", "radford"]
+    h, _ = parse_command_line(dcgan.Hyperparameters, "", given, has_accelerator=True)
+    assert h.described(has_accelerator=True) == "batches of 128"
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_preset_differs_from_the_default_in_the_same_things_on_a_gpu(script):
+    presets = script.Hyperparameters.PRESETS
+    for preset in presets:
+        chosen, default = (
+            [
+                parse_command_line(script.Hyperparameters, "", ["--preset", name], has_gpu)[0]
+                for has_gpu in (False, True)
+            ]
+            for name in (preset, "none")
+        )
+        for field in dataclasses.fields(script.Hyperparameters):
+            if field.name in presets[preset].values or field.name == "preset":
+                continue
+            assert [getattr(each, field.name) for each in chosen] == [
+                getattr(each, field.name) for each in default
+            ]
+    if "plain" in presets:
+        h, _ = parse_command_line(script.Hyperparameters, "", ["--preset", "plain"], True)
+        assert h.described(True) == (
+            "batches of 64; defaults of a GPU or TPU: --batch-size 64 --generator-filters 64 "
+            "--discriminator-filters 64"
+        )
 
 
 def test_what_shapes_the_networks_is_fixed():

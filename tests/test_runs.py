@@ -147,7 +147,8 @@ def test_a_run_says_what_it_is_and_shows_how_far_it_is(place, data_file, capsys)
     )
     assert second == "run stub-1: pictures in images/stub-1/, networks in saved_models/stub-1/"
     assert third.startswith("no scores, no best networks and fewer alarms: 6 pictures are held out")
-    assert last == "done at step 2 (0.6 epochs); go on with: python stub.py --resume stub-1"
+    goes_on = "go on with: python stub.py --resume stub-1 --steps 4"
+    assert last == f"done at step 2 (0.6 epochs); {goes_on}"
     assert "2/2" in captured.err
     assert "g_loss=" in captured.err
     # Nothing but the progress bar: no library talks in between.
@@ -351,7 +352,7 @@ def test_killed_before_the_first_checkpoint_a_run_begins_again(place, capsys, da
         Path("images/stub-1", later).unlink()
     train("--resume", "stub-1", "--models-dir", "models")
     assert_same_state(last, kept)
-    assert "go on with: python stub.py --resume stub-1 --models-dir models" in (
+    assert "go on with: python stub.py --resume stub-1 --steps 6 --models-dir models" in (
         capsys.readouterr().out
     )
     assert [row["step"] for row in read_rows(Path("images/stub-1/health.csv"))] == ["0"]
@@ -491,8 +492,8 @@ def test_no_memory_is_one_line(place, monkeypatch, data_file):
     with pytest.raises(RunError) as failed:
         train("--data", data_file)
     assert str(failed.value) == (
-        "out of memory at --batch-size 4 and 32 px: lower --batch-size, the numbers of filters or "
-        "--image-size; --dry-run estimates what a run takes"
+        "out of memory at --batch-size 4 and 32 px: lower --batch-size or the numbers of filters; "
+        "--dry-run estimates what a run takes"
     )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import difflib
 import io
 import itertools
 import re
+import shlex
 import sys
 import typing
 from collections.abc import Sequence
@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 import tyro
 
 from utils.common.errors import UserError
-from utils.common.fields import check_fields, expected, option_name, option_names
+from utils.common.fields import check_fields, expand_paths, expected, option_name, option_names
+from utils.common.guesses import guess
 from utils.common.help import help_text
 
 Options = TypeVar("Options")
@@ -34,7 +35,8 @@ def parse(
     """A dataclass filled from the command line.
 
     Args:
-        dataclass_type: each field is an option, with the sentence under it as its help.
+        dataclass_type: each field is an option, with the sentence under it as its help. Its
+            ``meant_by(words)``, if there is one, spells what words without an option meant.
         program: the name of the script, for ``--help``.
         description: stands at the top of ``--help``.
         arguments: the command line; None takes that of this process.
@@ -65,10 +67,8 @@ def parse(
             raise UserError(_refusal(standard_error.getvalue(), arguments, default)) from None
         raise
     if unknown:
-        names = option_names(dataclass_type)
-        close = difflib.get_close_matches(unknown[0].split("=")[0], names, n=1)
-        hint = f"did you mean {close[0]}?" if close else "--help lists the options"
-        raise UserError(f"{unknown[0]}: no such option; {hint}")
+        raise UserError(_not_understood(unknown, arguments, chosen))
+    expand_paths(chosen)
     check_fields(chosen)
     return chosen
 
@@ -87,6 +87,26 @@ def positive(text: str) -> int:
 def with_hyphens(argument: str) -> str:
     """The argument, with ``--latent_dim`` spelled ``--latent-dim``."""
     return re.sub(r"^--[^=]+", lambda found: found[0].replace("_", "-"), argument)
+
+
+def _not_understood(unknown: Sequence[str], arguments: Sequence[str], chosen: Any) -> str:
+    """The line for the first argument that is no option, or belongs to none."""
+    first, hints = unknown[0], typing.get_type_hints(type(chosen))
+    if re.match("--?[A-Za-z]", first):
+        hint = guess(first, option_names(type(chosen))) or "--help lists the options"
+        return f"{first}: no such option; {hint}"
+    for name in (name for name, hint in hints.items() if hint is bool):
+        on, off = option_name(name), option_name(f"no_{name}")
+        for flag in (on, off):
+            if f"{flag}={first}" in arguments or (flag, first) in itertools.pairwise(arguments):
+                return f"{flag} {first}: takes no value; expected {on} or {off} alone"
+    # Of options that several words follow, these would have been taken.
+    words = list(itertools.takewhile(lambda word: not word.startswith("-"), unknown))
+    meant = chosen.meant_by(words) if hasattr(chosen, "meant_by") else ""
+    if f"--{first}" in option_names(type(chosen)):
+        meant = f"--{shlex.join(words)}"
+    hint = f"did you mean {meant}?" if meant else "--help lists the options"
+    return f"{shlex.join(words)}: belongs to no option; {hint}"
 
 
 def _refusal(message: str, arguments: Sequence[str], default: Any) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import types
 import typing
 from typing import Annotated, Any, Literal, TypeVar
@@ -34,6 +35,9 @@ class Between:
 FIXED = "fixed"
 Fixed = Annotated[T, FIXED]
 """Shapes a network or gives its weights their meaning: stays as it is when a run is resumed."""
+PATH = "path"
+FilePath = Annotated[str, PATH]
+"""A file or folder; a leading ``~`` is somebody's home."""
 Count = Annotated[int, Between(1)]
 CountOrZero = Annotated[int, Between(0)]
 Several = Annotated[int, Between(2)]
@@ -64,6 +68,21 @@ def fixed_fields(options: type) -> list[str]:
         for field in dataclasses.fields(options)
         if FIXED in getattr(hints[field.name], "__metadata__", ())
     ]
+
+
+def expand_paths(options: Any) -> None:
+    """Write out the ``~`` of every `FilePath` of a dataclass, also where a field has several."""
+    hints = typing.get_type_hints(type(options), include_extras=True)
+    for field in dataclasses.fields(options):
+        value, hint = getattr(options, field.name), hints[field.name]
+        if _is_path(hint):
+            setattr(options, field.name, os.path.expanduser(value))
+        elif isinstance(value, tuple) and _is_path(typing.get_args(_plain(hint))[0]):
+            setattr(options, field.name, tuple(map(os.path.expanduser, value)))
+
+
+def _is_path(hint: Any) -> bool:
+    return PATH in getattr(hint, "__metadata__", ())
 
 
 def check_fields(options: Any) -> None:

@@ -31,13 +31,13 @@ class Folder:
 
     def is_named_by(self, data: str) -> bool:
         """Whether there is a folder of that name."""
-        return bool(data) and os.path.isdir(os.path.expanduser(data))
+        return bool(data) and os.path.isdir(data)
 
     def open(
         self, data: str, image_size: int | None, limit: int | None, seed: int, memory_budget: int
     ) -> Dataset:
         """Its readable pictures in memory, padded to squares; prints which ones are not."""
-        folder, size = Path(os.path.expanduser(data)), image_size or DEFAULT_IMAGE_SIZE
+        folder, size = Path(data), image_size or DEFAULT_IMAGE_SIZE
         found = find_pictures(folder)
         paths = found.paths
         shown = f"--data {printable(data)}"

@@ -143,13 +143,13 @@ class File:
 
     def is_named_by(self, data: str) -> bool:
         """Whether there is a file of that name."""
-        return bool(data) and os.path.exists(os.path.expanduser(data))
+        return bool(data) and os.path.exists(data)
 
     def open(
         self, data: str, image_size: int | None, limit: int | None, seed: int, memory_budget: int
     ) -> Dataset:
         """Its pictures, in memory if they fit in the budget; ``image_size`` must be theirs."""
-        dataset = read_dataset(os.path.expanduser(data), limit, seed, memory_budget)
+        dataset = read_dataset(data, limit, seed, memory_budget)
         if image_size not in (None, dataset.image_size):
             raise UserError(
                 f"--image-size {image_size}: {printable(data)} holds pictures of "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Protocol
 
 from utils.common.errors import UserError, printable
@@ -59,6 +60,7 @@ def open_dataset(
         raise UserError(f"--image-size {image_size}: expected {ANY_SIZE}")
     if limit is not None and limit < 1:
         raise UserError(f"--limit {limit}: expected at least 1 picture")
+    data = os.path.expanduser(data)  # also as an older run's config.json has it
     source = source_of(data)
     if source is None:
         raise UserError(

@@ -33,7 +33,7 @@ def checked_output(
     Raises:
         UserError: it would be among its own pictures, or take the place of something else.
     """
-    path = Path(os.path.expanduser(output))
+    path = Path(output)
     shown = f"--output {printable(output)}"
     for name, source in zip(names, sources, strict=True):
         if source.holds(path):

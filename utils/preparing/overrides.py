@@ -39,7 +39,7 @@ class Overrides:
         self.by_name: dict[str, int] = {}
         self.lines: dict[int, str] = {}
         if path:
-            self._read(Path(path).expanduser(), f"{option} {printable(path)}")
+            self._read(Path(path), f"{option} {printable(path)}")
         self.unused = set(self.lines)
 
     def _read(self, path: Path, shown: str) -> None:

@@ -14,8 +14,8 @@ from utils.common import grids
 from utils.common.errors import UserError
 from utils.common.files import files_by_step
 from utils.models import layers  # noqa: F401 - saved networks have some of these
-from utils.training.arguments import check_run_name
-from utils.training.config import read_config
+from utils.training.config import CONFIG, read_config
+from utils.training.names import check_run_name, name_in
 from utils.training.options import RunOptions
 from utils.training.snapshots import read_best
 
@@ -72,7 +72,9 @@ def open_run(
     """
     if os.sep not in run and "/" not in run and run not in (".", ".."):
         check_run_name("RUN", run)
-        images, models = Path(images_dir, run), Path(models_dir, run)
+    name = name_in(run, images_dir, models_dir)
+    if name:
+        images, models = Path(images_dir, name), Path(models_dir, name)
     else:
         folder = Path(os.path.relpath(run))
         if not folder.name or folder.name == "..":
@@ -82,7 +84,7 @@ def open_run(
         images = places / Path(images_dir).name / folder.name
         models = places / Path(models_dir).name / folder.name if is_of_images else folder
     name = models.name
-    config = read_config(name, models / "config.json", option="RUN")
+    config = read_config(name, models / CONFIG, option="RUN")
     own = Path(str(config["hyperparameters"].get("images_dir", images_dir)), name)
     if images_dir == RunOptions.images_dir and not images.is_dir() and own.is_dir():
         images = own

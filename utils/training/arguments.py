@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import re
+import os
 import sys
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -13,7 +13,8 @@ from typing import Any, TypeVar, get_type_hints
 from utils.common.commandline import parse, with_hyphens
 from utils.common.errors import UserError
 from utils.common.fields import check_fields, fixed_fields, mismatch, option_name, spell
-from utils.training.config import read_config
+from utils.training.config import CONFIG, read_config
+from utils.training.names import check_run_name, named_run
 from utils.training.options import RunOptions
 from utils.training.presets import Preset
 
@@ -38,8 +39,8 @@ def parse_command_line(
 ) -> tuple[Options, dict[str, Any] | None]:
     """Make the hyperparameters from the command line, and from a run's own where one is resumed.
 
-    A default stands in the script or in `utils.training.options`. A preset or, without one, a GPU
-    (``ON_ACCELERATOR``) takes the place of some; a resumed run has what it began with.
+    A default stands in the script or in `utils.training.options`. A GPU (``ON_ACCELERATOR``) takes
+    the place of some, and a preset of any; a resumed run has what it began with.
 
     Args:
         hyperparameters: their class; each field is an option.
@@ -59,16 +60,13 @@ def parse_command_line(
     first = _first_options(arguments)
     config, default = None, hyperparameters()
     check_fields(default)  # those that somebody has edited
-    if first.resume:
-        check_run_name("--resume", first.resume)
-        path = Path(first.models_dir, first.resume, "config.json")
-        config = read_config(first.resume, path)
-        default = _from_config(hyperparameters, config, first.resume)
-        default.run_name, default.models_dir = first.resume, first.models_dir
-    elif first.preset != "none":
-        default = from_preset(hyperparameters, first.preset)
-    elif has_accelerator:
-        default = dataclasses.replace(default, **hyperparameters.ON_ACCELERATOR)
+    if first.resume is not None:
+        run = named_run("--resume", first.resume, first.images_dir, first.models_dir)
+        config = read_config(run, Path(first.models_dir, run, CONFIG))
+        default = _from_config(hyperparameters, config, run)
+        default.run_name, default.models_dir = run, first.models_dir
+    else:
+        default = from_preset(hyperparameters, first.preset, has_accelerator)
 
     presets = _describe_presets(hyperparameters.PRESETS)
     chosen = parse(
@@ -78,58 +76,55 @@ def parse_command_line(
     chosen.check()
     if config is None:
         return chosen, None
+    chosen.resume = run
     for field in (*fixed_fields(hyperparameters), "run_name"):
         was, now = getattr(default, field), getattr(chosen, field)
         if was != now:
             raise UserError(
-                f"{option_name(field)} {spell(now)}: run {first.resume} has {spell(was)}, which "
+                f"{option_name(field)} {spell(now)}: run {run} has {spell(was)}, which "
                 "a resumed run keeps; leave the option out or start a new run"
             )
     given = {argument.split("=")[0] for argument in arguments}
+    if "--images-dir" not in given:
+        chosen.images_dir = default.images_dir  # where its pictures are, also in a folder named ~
     if "--epochs" in given and "--steps" not in given:
         chosen.steps = 0  # the run had been started with --steps, which would win
     return chosen, config
 
 
-def check_run_name(option: str, name: str) -> None:
-    """Raise UserError for a name that is no plain folder name; an empty one is fine."""
-    if name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
-        raise UserError(
-            f"{option} {name!r}: must be letters, digits, '.', '_' and '-', starting with a letter "
-            "or digit"
-        )
-
-
 def _first_options(arguments: list[str]) -> argparse.Namespace:
     """What decides about the defaults of all others, before everything else is read."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--resume", default="")
+    parser.add_argument("--resume", type=os.path.expanduser)
     parser.add_argument("--preset", default=RunOptions.preset)
-    parser.add_argument("--models-dir", default=RunOptions.models_dir)
+    for option in ("--images-dir", "--models-dir"):
+        default = getattr(RunOptions, option[2:].replace("-", "_"))
+        parser.add_argument(option, default=default, type=os.path.expanduser)
     known = parser.parse_args([])
     with contextlib.suppress(argparse.ArgumentError):  # a missing value is reported later
         known, _ = parser.parse_known_args(arguments)
-    known.resume = known.resume.rstrip("/")
     return known
 
 
-def from_preset(hyperparameters: type[RunOptions], name: str) -> RunOptions:
-    """The hyperparameters of a preset.
+def from_preset(
+    hyperparameters: type[RunOptions], name: str, has_accelerator: bool = False
+) -> RunOptions:
+    """The defaults, on a GPU or TPU with those of one, and over them what a preset says.
 
     Raises:
         UserError: there is none of that name.
     """
     presets = hyperparameters.PRESETS
-    if name not in presets:
+    if name not in ("none", *presets):
         known = f"{', '.join(presets)} or none" if presets else "none"
         raise UserError(f"--preset {name}: must be {known}")
-    return dataclasses.replace(hyperparameters(), preset=name, **presets[name].values)
+    values = dict(hyperparameters.ON_ACCELERATOR) if has_accelerator else {}
+    values |= presets[name].values if name in presets else {}
+    return dataclasses.replace(hyperparameters(), preset=name, **values)
 
 
 def _describe_presets(presets: dict[str, Preset]) -> str:
-    lines = [
-        f"{name}: {preset.source}. Differs: {preset.differs}." for name, preset in presets.items()
-    ]
+    lines = [f"{name}: {preset.described()}" for name, preset in presets.items()]
     return "Presets\n\n" + "\n\n".join(lines) if presets else ""
 
 

@@ -11,6 +11,8 @@ from typing import Any
 from utils.common.errors import UserError
 from utils.common.files import atomic_path
 
+CONFIG = "config.json"
+
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write a JSON file for a person to read."""

@@ -14,8 +14,12 @@ from utils.common.errors import UserError
 from utils.common.files import FolderLock, files_by_step, remove_leftovers
 from utils.data.folders import Folder
 from utils.data.opening import source_of
+from utils.training.config import CONFIG, read_config
 from utils.training.options import RunOptions
+from utils.training.repeat import command
 from utils.watching import outputs
+
+CHECKPOINTS, BEST = "checkpoints", "best"
 
 
 def check_folders(h: RunOptions) -> None:
@@ -27,21 +31,30 @@ def check_folders(h: RunOptions) -> None:
         folder = Path(getattr(h, option))
         if h.run_name and not h.resume and not is_free(folder / h.run_name):
             raise name_is_taken(h, folder / h.run_name)
-        existing = next(
-            path for path in (folder, *folder.absolute().parents) if os.path.lexists(path)
-        )
-        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-            reason = "not writable" if existing.is_dir() else "not a folder"
-            if not existing.exists():
-                reason = f"a link to {os.readlink(existing)}, which is not there"
-            raise UserError(f"{option_name(option)} {folder}: {existing} is {reason}")
-    source, drawn = Path(os.path.expanduser(h.data)).resolve(), Path(h.images_dir).resolve()
+        own = folder / h.run_name
+        # A resumed run makes nothing outside its own folders.
+        for written in (own, own / CHECKPOINTS, own / BEST) if h.resume else (folder,):
+            _check_writable(
+                written, f"--resume {h.run_name}" if h.resume else f"{option_name(option)} {folder}"
+            )
+    source, drawn = Path(h.data).resolve(), Path(h.images_dir).resolve()
     is_folder = isinstance(source_of(h.data), Folder)
     if is_folder and source in (drawn, *drawn.parents):
         raise UserError(
             f"--images-dir {h.images_dir}: is in --data {h.data}, and what a run draws would be "
             "trained on; expected a folder outside"
         )
+
+
+def _check_writable(folder: Path, shown: str) -> None:
+    """Raise UserError for a folder that cannot be written, or made."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
+        return
+    reason = "not writable" if existing.is_dir() else "not a folder"
+    if not existing.exists():
+        reason = f"a link to {os.readlink(existing)}, which is not there"
+    raise UserError(f"{shown}: {existing} is {reason}")
 
 
 def is_free(folder: Path) -> bool:
@@ -57,10 +70,14 @@ def is_free(folder: Path) -> bool:
 
 def name_is_taken(h: RunOptions, folder: Path) -> UserError:
     """The error of a run that would be written over another."""
-    return UserError(
-        f"--run-name {h.run_name}: {folder} exists already; choose another name, or go on with "
-        f"--resume {h.run_name}"
-    )
+    hint = ""
+    with contextlib.suppress(UserError):  # there is something else in that folder
+        config = read_config(h.run_name, Path(h.models_dir, h.run_name, CONFIG))
+        words = ["--resume", h.run_name]
+        if h.models_dir != RunOptions.models_dir:
+            words += ["--models-dir", h.models_dir]
+        hint = f", or go on with: {command(str(config.get('method')), *words)}"
+    return UserError(f"--run-name {h.run_name}: {folder} exists already; choose another name{hint}")
 
 
 class Folders:
@@ -88,9 +105,9 @@ class Folders:
                     f"--images-dir {h.images_dir} --models-dir {h.models_dir}: "
                     f"{error.filename} cannot be made ({error.strerror})"
                 ) from None
-        self.checkpoints = self.models / "checkpoints"
-        self.best = self.models / "best"
-        self.config = self.models / "config.json"
+        self.checkpoints = self.models / CHECKPOINTS
+        self.best = self.models / BEST
+        self.config = self.models / CONFIG
         self.history = self.images / outputs.HISTORY
         self.answers = self.images / outputs.ANSWERS
         self.health = self.images / outputs.HEALTH

@@ -16,20 +16,21 @@ from pathlib import Path
 import numpy as np
 
 from utils import backend
-from utils.common.commandline import option_names
+from utils.common.commandline import option_name, option_names
 from utils.common.errors import RunError, UserError
 from utils.scoring.report import caution
 from utils.training.adapt import AugmentationControl
 from utils.training.best import FEWEST_SCORED, BestNetworks, Scoring
 from utils.training.config import write_json
 from utils.training.drawing import Drawing
-from utils.training.failures import explained_end, learning_rates
+from utils.training.failures import explained_end, lower_learning_rates
 from utils.training.folders import Folders
 from utils.training.health import HealthCheck
 from utils.training.method import discriminator_name, trained_networks
 from utils.training.probing import RunProbe
 from utils.training.progress import ProgressBar
 from utils.training.record import Record
+from utils.training.repeat import resume_command
 from utils.training.report import Report
 from utils.training.samples import Samples
 from utils.training.saving import Saving
@@ -127,10 +128,11 @@ class Loop:
         if progress.step and last is not None and progress.step >= last:
             raise UserError(
                 f"--resume {h.run_name}: it has made its {progress.step} steps "
-                f"({progress.epoch:.1f} epochs); give more --epochs or --steps"
+                f"({progress.epoch:.1f} epochs); go on with: "
+                f"{resume_command(h, **progress.more(h))}"
             )
         with (
-            explained_end(h, self.saving.checkpoints),
+            explained_end(h, self.saving.checkpoints, progress),
             StopRequest() as stop,
             contextlib.closing(self.events) if self.events else contextlib.nullcontext(),
             ProgressBar(last, progress.step) as bar,
@@ -151,7 +153,7 @@ class Loop:
         end = f"stopped by {stop.requested}" if stop.requested else "done"
         print(
             f"{end} at step {progress.step} ({progress.epoch:.1f} epochs); go on with: "
-            f"{h.resume_command()}"
+            f"{resume_command(h, **progress.more(h))}"
         )
 
     def _begin(self, bar: ProgressBar) -> None:
@@ -189,7 +191,7 @@ class Loop:
             try:
                 scalars = self.trainer.one_step()
             except RunError as error:
-                raise self.saving.failure(error, f"; go on with: {h.resume_command()}") from None
+                raise self.saving.failure(error, f"; go on with: {resume_command(h)}") from None
             step = progress.step
             self.record.add(step, scalars)
             bar.update()
@@ -229,10 +231,10 @@ class Loop:
         try:
             rows = self.record.fetch(self.progress.step)
         except RunError as error:
-            rates = learning_rates(self.h)
+            lower = lower_learning_rates(self.h)
             raise self.saving.failure(
-                f"{error}: lower {' or '.join(rates)}",
-                f"; go on with: {self.h.resume_command()} {rates[0]} ...",
+                f"{error}: lower {' or '.join(map(option_name, lower))}",
+                f"; go on with: {resume_command(self.h, **lower)}",
             ) from None
         self.control.observe(rows)
         if rows:
@@ -261,7 +263,7 @@ class Loop:
             f"run {h.run_name}: pictures in {folders.images}/, networks in {folders.models}/",
         ]
         if preset := h.PRESETS.get(h.preset):
-            lines.append(f"preset {h.preset}: {preset.source}. Differs: {preset.differs}.")
+            lines.append(f"preset {h.preset}: {preset.described()}")
         if self.scoring.column:
             scoring = self.scoring
             lines.append(f"scores: {scoring.features} features of {scoring.pictures} pictures")

@@ -8,8 +8,10 @@ keeps.
 from __future__ import annotations
 
 import math
+import re
 import shlex
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from utils.common.errors import UserError
@@ -19,6 +21,7 @@ from utils.common.fields import (
     Count,
     CountOrZero,
     Dropout,
+    FilePath,
     Fixed,
     Seed,
     Several,
@@ -49,7 +52,7 @@ class RunOptions:
     """Further options of a run."""
 
     # Every script declares these with a default of its own.
-    data: str
+    data: FilePath
     image_size: Fixed[int]
     mirror: bool
     epochs: CountOrZero
@@ -97,11 +100,12 @@ class RunOptions:
     """Write event files for TensorBoard as well; needs the package tensorboardX."""
     run_name: str = ""
     """Name of the run; the method and the next free number if not given."""
-    resume: str = ""
-    """Name of a run to go on with. It keeps its hyperparameters but for the options given."""
-    images_dir: str = "images"
+    resume: FilePath = ""
+    """A run to go on with, its name or folder; it keeps its hyperparameters but for the options
+    given."""
+    images_dir: FilePath = "images"
     """Where the pictures of a run go, in a folder of its name."""
-    models_dir: str = "saved_models"
+    models_dir: FilePath = "saved_models"
     """Where the networks and checkpoints of a run go, in a folder of its name."""
     dry_run: bool = False
     """Build everything, measure a step, say what it takes, and exit."""
@@ -142,18 +146,22 @@ class RunOptions:
     def described(self, has_accelerator: bool) -> str:
         """The batch size, and the defaults that a GPU or TPU has changed, if there is one."""
         words = f"batches of {self.batch_size}"
-        if self.preset != "none" or not has_accelerator:
+        if not has_accelerator:
             return words
+        by_preset = self.PRESETS[self.preset].values if self.preset in self.PRESETS else {}
         changed = [
             f"{option_name(name)} {spell(value)}"
             for name, value in self.ON_ACCELERATOR.items()
-            if getattr(self, name) == value
+            if getattr(self, name) == value and name not in by_preset
         ]
         return f"{words}; defaults of a GPU or TPU: {' '.join(changed)}" if changed else words
 
     def check(self) -> None:
         """Raise UserError for values that cannot be meant."""
         check_fields(self)
+        for field in ("data", "images_dir", "models_dir"):
+            if not getattr(self, field):
+                raise UserError(f"{option_name(field)} '': is empty; expected a name")
         if self.image_size not in (0, *IMAGE_SIZES):
             raise UserError(f"--image-size {self.image_size}: must be 32, 64, 128 or 256")
         height, width = (
@@ -166,12 +174,12 @@ class RunOptions:
                 f"of {width} x {height} pixels; expected at most {MAX_PIXELS:,} in all"
             )
 
-    def resume_command(self) -> str:
-        """What goes on with this run."""
-        words = ["python", f"{self.METHOD}.py", "--resume", self.run_name]
-        if self.models_dir != RunOptions.models_dir:
-            words += ["--models-dir", self.models_dir]
-        return shlex.join(words)
+    def meant_by(self, words: list[str]) -> str:
+        """The options that words without one were meant as; empty for a number."""
+        if re.fullmatch(r"[-+.\de]+", words[0]):
+            return ""
+        is_run = (Path(self.models_dir) / words[0] / "config.json").is_file()
+        return shlex.join(["--resume" if is_run else "--data", words[0]])
 
 
 @dataclass(kw_only=True)

@@ -15,12 +15,16 @@ from typing import Any
 class Preset:
     """Options by the names of their fields, where they come from, and what is not as it is there.
 
-    What a preset leaves out is as it is by default, on a CPU.
+    What a preset leaves out is as it is by default.
     """
 
     source: str
     values: dict[str, Any] = field(default_factory=dict)
     differs: str = ""
+
+    def described(self) -> str:
+        """Where it comes from and what differs, in a sentence each."""
+        return f"{self.source}." + (f" Differs: {self.differs}." if self.differs else "")
 
 
 # No dropout, no augmentation, float32; the weights are averaged all the same.
@@ -61,7 +65,6 @@ DCGAN_PRESETS: dict[str, Preset] = {
         {
             "augmentation": (), "discriminator_dropout": 0.25, "discriminator_learning_rate": 2e-4,
         },
-        "on a GPU also in batches of 16 and 32 filters",
     ),
     "gandam-v1": Preset(
         "the first GANdam, 2018: 128 px, half a day on a GTX 1060; its pictures were mirrored: "

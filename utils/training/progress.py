@@ -47,6 +47,15 @@ class Progress:
             return self.step + max(0, math.ceil(missing / self.images_per_step))
         return None
 
+    def more(self, h: RunOptions) -> dict[str, int]:
+        """The options with which a run that has made all its steps goes on for as long again."""
+        last = self.last_step(h)
+        if last is None or self.step < last:
+            return {}
+        if h.steps:
+            return {"steps": 2 * self.step}
+        return {"epochs": 2 * max(h.epochs, math.floor(self.epoch))}
+
     def advance(self) -> None:
         """Count a step."""
         self.step += 1

@@ -6,7 +6,6 @@ a file claims are not believed.
 
 from __future__ import annotations
 
-import os
 import stat
 from pathlib import Path
 
@@ -31,7 +30,7 @@ def open_source(source: str, image_column: str = "") -> Source:
     Raises:
         UserError: nothing there, or nothing that can be a source.
     """
-    path, shown = Path(os.path.expanduser(source)), printable(source)
+    path, shown = Path(source), printable(source)
     try:
         mode, head = path.stat().st_mode, b""
         if stat.S_ISREG(mode):
