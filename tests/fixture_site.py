@@ -493,8 +493,9 @@ class WaybackDouble:
     def cdx(self, question: dict[str, str]) -> Reply:
         """As the server does it: filtered, then collapsed with the neighbour, then cut in pieces.
 
-        Everything has the same content; pictures were found as they had been a year before, which
-        is listed without a status, and of one nothing else is listed.
+        All addresses have the same content, another one each year. Pictures were found unchanged in
+        2021, which is listed without a status; of one nothing else is listed. A show was captured
+        in 2020 alone.
         """
         self.cdx_requests += 1
         assert question["url"] == "mahq.net/mecha/gundam/", question
@@ -509,17 +510,20 @@ class WaybackDouble:
                 ("20160101000000", "200"),
                 ("20190101000000", "404"),
                 ("20200501000000", "200"),
+                ("20200601000000", "200"),
                 ("20210501000000", "-"),
                 ("20230101000000", "200"),
             ):
                 if path.endswith("notitle.jpg"):
                     status = "-" if timestamp < "2021" else "404"
-                elif path.endswith("htm") and status == "-":
+                is_late = path.endswith("zgundam/index.htm") and timestamp < "2020"
+                if is_late or (path.endswith("htm") and status == "-"):
                     continue
                 if question["from"] <= timestamp[:4] <= question["to"]:
                     kind = "text/html" if path.endswith("htm") else "image/jpeg"
                     kind = "warc/revisit" if status == "-" else kind
-                    rows.append([timestamp, f"http://www.mahq.net:80{path}", kind, status, "SHA"])
+                    address = f"http://www.mahq.net:80{path}"
+                    rows.append([timestamp, address, kind, status, f"SHA{timestamp[:4]}"])
         name, _, pattern = question["filter"].removeprefix("!").partition(":")
         rows = [
             row

@@ -470,9 +470,14 @@ def test_an_archive_that_answers_with_pages_of_its_own(server, tmp_path):
     assert result.returncode == 1
     assert "something that is no capture" in result.stderr.splitlines()[-1]
     assert server.count()[index] == 2
+    server.routes["/about"] = Reply(b"<html>", headers={"Memento-Datetime": CHANGED})
+    server.routes[index] = Reply(status=302, headers={"Location": "/about"})
+    result = scrape(tmp_path, "--archive-url", server.root, *QUICK, "--retries", "0")
+    assert "something that is no capture" in result.stderr.splitlines()[-1]
+    server.requests.clear()
     # A capture does not change, but an empty answer is none.
     server.routes[index] = Reply(b"\n", headers={"Memento-Datetime": CHANGED})
-    for number in (3, 4):
+    for number in (1, 2):
         result = scrape(tmp_path, "--archive-url", server.root, *QUICK)
         assert "/index.htm: an empty page (0 pictures" in result.stderr.splitlines()[-1]
         assert server.count()[index] == number

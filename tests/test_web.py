@@ -13,6 +13,7 @@ import pytest
 from tests.fixture_site import FixtureServer, Reply, robot
 from utils.common.errors import RunError
 from utils.scraping import web
+from utils.scraping.sources import wayback
 from utils.scraping.transport import FetchError
 from utils.scraping.web import Manners, Session
 
@@ -118,6 +119,23 @@ def test_a_robots_txt_on_another_host(servers, server, session):
     assert "/secret" not in server.count()
     with pytest.raises(FetchError, match="leads to another site"):
         session.get(f"{other.root}/5", 10**6)
+
+
+def test_the_address_that_is_sent_decides_where_it_leads(server):
+    session = Session(
+        {server.host, "gündam.example"}, Manners(delay=0),
+        inner_address=wayback._inside_capture, inner_hosts={"mahq.net"},
+    )  # fmt: skip
+    for path in ("/web/./2020id_/http://x.example/", "/a/%2e%2e/web/2020/http://x.example/"):
+        with pytest.raises(FetchError, match=r"leads to another site: http://x\.example/"):
+            session.get(f"{server.root}{path}", 10**6)
+    session._check_address("http://gündam.example/x")
+    for address in ("http://[", "http://", "file:///etc/passwd", "http://h@gündam.example/"):
+        with pytest.raises(FetchError) as raised:
+            session.get(address, 10**6)
+        assert raised.value.final
+    session.close()
+    assert not server.requests
 
 
 def test_a_page_in_place_of_a_robots_txt_is_said(server, session):

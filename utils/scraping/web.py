@@ -74,7 +74,7 @@ class Session:
         rewrite: Callable[[str], str] = lambda address: address,
         say: Callable[[str], None] = print,
     ) -> None:
-        self.hosts = hosts
+        self.hosts = hosts | {host_of(as_sent(f"http://{host}")) for host in hosts}  # xn-- as well
         self.manners = manners
         self.inner_address = inner_address
         self.inner_hosts = inner_hosts or set()
@@ -244,9 +244,8 @@ class Session:
         if robots.delay is not None and robots.delay > self.delay:
             request = f"{address} asks for {robots.delay:g} s between requests"
             if robots.delay > self.manners.longest_pause:
-                raise RunError(
-                    f"{request}; expected at most {self.manners.longest_pause:g} (--longest-pause)"
-                )
+                hint = " (--longest-pause)" if robots.delay <= 3600 else ""
+                raise RunError(f"{request}; expected at most {self.manners.longest_pause:g}{hint}")
             self.delay = robots.delay
             self.say(request)
         return robots.allows

@@ -17,7 +17,7 @@ from utils.scraping.sources.source import Suit
 from utils.scraping.transport import Answer, FetchError
 from utils.scraping.web import Session
 
-CAPTURE = re.compile(r"^(https?://[^/]+/web/([0-9]{4,14}))([a-z]{2}_)?/(.+)$")
+CAPTURE = re.compile(r"^(https?://[^/]+/web/([0-9]{1,14}))([a-z]{2}_)?/(.+)$")
 
 
 class Wayback(Mahq):
@@ -65,9 +65,10 @@ class Wayback(Mahq):
         def is_capture(answer: Answer) -> None:
             if answer.status != 200:
                 return
-            if "memento-datetime" not in answer.headers:
+            found = CAPTURE.match(answer.address)
+            if not found or "memento-datetime" not in answer.headers:
                 raise FetchError("the archive answers with something that is no capture", False)
-            timestamp = CAPTURE.match(answer.address)[2]
+            timestamp = found[2]
             if timestamp == self.nearest:  # handed out under the time that was asked for
                 timestamp = _timestamp(answer.headers["memento-datetime"]) or timestamp
             if not self._is_asked_for(timestamp):
@@ -99,15 +100,19 @@ class Wayback(Mahq):
         }
         self.say(f"{self.archive}: reading its list of captures of {question['url']}")
         seen = set()
-        best: dict[str, tuple[bool, str]] = {}  # one with a status rather than one without
+        # Whether the capture taken has a status, its timestamp, and the digest of its content.
+        taken: dict[str, tuple[bool, str, str]] = {}
         while True:
             rows, key = self._captures_page(
                 f"{self.archive}/cdx/search/cdx?{urlencode(question, errors='replace')}"
             )
-            for timestamp, original, status in rows:
-                name, rank = _capture_key(original), (status == "200", timestamp)
-                if rank > best.get(name, (False, "")):
-                    best[name] = rank
+            for timestamp, original, status, digest in rows:
+                name, new = _capture_key(original), (status == "200", timestamp, digest)
+                known = taken.get(name, (False, "", ""))
+                # A later one with the same content would be fetched for nothing.
+                is_same = new[::2] == known[::2]
+                if new > known and not is_same:
+                    taken[name] = new
                     self.captures[name] = (timestamp, original)
             if not key or key in seen:
                 break
@@ -119,8 +124,8 @@ class Wayback(Mahq):
                 f"{self.options.captures_from} to {self.options.captures_to}"
             )
 
-    def _captures_page(self, request: str) -> tuple[list[tuple[str, str, str]], str]:
-        """(timestamp, address, status) of some captures, and the key of the next page or ""."""
+    def _captures_page(self, request: str) -> tuple[list[tuple[str, ...]], str]:
+        """(timestamp, address, status, digest) of captures, and the key of the next page or ""."""
         shown = f"the list of captures, {request}"
         # The archive allows 24 such requests a minute.
         body = self.fetch_list(request, shown, pause=2.5 * self.options.delay)
@@ -131,7 +136,9 @@ class Wayback(Mahq):
                 key = str(table[-1][0])
                 table = table[:-2]
             rows = [
-                (str(row[0]), _without_port(str(row[1])), str(row[3])) for row in table[1:] if row
+                (str(row[0]), _without_port(str(row[1])), str(row[3]), str(row[4]))
+                for row in table[1:]
+                if row
             ]
         except (ValueError, TypeError, IndexError, KeyError, RecursionError):
             path = self.save_senseless(request, "captures", body)
