@@ -44,6 +44,7 @@ from utils.scoring.features import feature_networks
 from utils.scoring.registry import FeatureKind
 from utils.scoring.report import caution, draw_comparison, table
 from utils.scoring.scorer import Scorer
+from utils.training.config import saved_held_out
 from utils.training.names import named_run
 from utils.training.options import RunOptions
 from utils.watching import outputs
@@ -277,7 +278,8 @@ def open_pictures(run: runs.Run, options: Options) -> tuple[Dataset, np.ndarray,
             f"--data {source}: its pictures are no longer those of the run; bring them back, or "
             "give --data with others to score against"
         )
-    held_out = np.array(known.get("held_out", []), np.int64)
+    kept = saved_held_out(f"RUN {run.name}", run.config, len(dataset))
+    held_out = np.array(kept, np.int64)
     return dataset, held_out, np.delete(np.arange(len(dataset)), held_out)
 
 

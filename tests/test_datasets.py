@@ -448,6 +448,19 @@ def test_mechas_of_another_version_are_drawn_again(drawings, monkeypatch, capsys
     assert capsys.readouterr().err == expected
 
 
+def test_a_prepared_set_is_not_written_over_by_drawn_mechas(drawings, tmp_path):
+    (tmp_path / "data").mkdir()
+    path = tmp_path / "data" / "mechas-64.h5"
+    write_dataset(
+        path, np.zeros((3, 64, 64, 3), np.uint8), [""] * 3, made_by="prepare_dataset.py 1"
+    )
+    before = path.read_bytes()
+    with pytest.raises(UserError, match=r"mechas-64\.h5: made by prepare_dataset\.py 1; expected"):
+        open_dataset("mechas")
+    assert path.read_bytes() == before
+    assert not drawings
+
+
 def test_a_damaged_cache_is_drawn_again(drawings, tmp_path, capsys):
     open_dataset("mechas")
     cut_file(tmp_path / "data" / "mechas-64.h5")

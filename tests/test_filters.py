@@ -187,3 +187,6 @@ def test_override_files_that_are_none(tmp_path):
     (tmp_path / "picture").write_bytes(b"\x89PNG\0\0")
     with pytest.raises(UserError, match="not a text"):
         Overrides("--exclude", str(tmp_path / "picture"))
+    (tmp_path / "old").write_bytes("Zaku\nGötz\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"old: line 2 is damaged: byte 0xf6 is no UTF-8; expected"):
+        Overrides("--exclude", str(tmp_path / "old"))

@@ -323,8 +323,10 @@ def test_a_scrapers_folder_with_its_manifest(tmp_path, drawn):
         }
         lines.append(json.dumps(known))
     Image.fromarray(drawn[5]).save(folder / "unlisted.png")
-    (folder / "manifest.jsonl").write_text("\n".join(lines) + "\n{cut")
-    prepare(tmp_path, "mahq", "--output", "set.h5", "--size", 64)
+    data = "\n".join(lines).encode() + b'\n{"file": "unlisted.png", "title": "\xff"}\n{cut'
+    (folder / "manifest.jsonl").write_bytes(data)
+    result = prepare(tmp_path, "mahq", "--output", "set.h5", "--size", 64)
+    assert "manifest.jsonl, line 7" in result.stdout
     dataset = read_dataset(tmp_path / "set.h5")
     assert dataset.names == ["unlisted.png", *(f"XXXG-0{i} Gundam" for i in range(3))]
     assert dataset.attributes["show"].tolist() == ["", "wing", "wing", "zeta"]

@@ -54,6 +54,11 @@ def _read_cache(
         return dataset
     if dataset.is_streamed:
         dataset.images.close()
+    if dataset.made_by and not dataset.made_by.startswith("mechas "):
+        raise UserError(
+            f"{cache}: made by {dataset.made_by}; expected the drawn robots, which are kept under "
+            "this name; rename it"
+        )
     print(f"{cache}: of another version; drawing the mechas again", file=sys.stderr)
     return None
 

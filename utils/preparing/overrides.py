@@ -45,7 +45,7 @@ class Overrides:
     def _read(self, path: Path, shown: str) -> None:
         try:
             with open(path, "rb") as file:
-                data = file.read(MAX_BYTES)
+                data = file.read(MAX_BYTES + 1)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise UserError(
@@ -53,7 +53,17 @@ class Overrides:
             ) from error
         if b"\0" in data:
             raise UserError(f"{shown}: not a text; expected names or hashes, one a line")
-        for number, line in enumerate(data.decode("utf-8-sig", "replace").splitlines(), 1):
+        if len(data) > MAX_BYTES:
+            raise UserError(f"{shown}: larger than {MAX_BYTES // 2**20} MB")
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            number = data.count(b"\n", 0, error.start) + 1
+            raise UserError(
+                f"{shown}: line {number} is damaged: byte {data[error.start]:#04x} is no UTF-8; "
+                "expected names or hashes, one a line, saved as UTF-8"
+            ) from None
+        for number, line in enumerate(text.splitlines(), 1):
             line = " ".join(line.split())
             if not line or line.startswith("#"):
                 continue

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import keras
 import numpy as np
 
 from utils.common import grids
 from utils.common.errors import UserError
+from utils.common.fields import mismatch
 from utils.common.files import files_by_step
 from utils.models import layers  # noqa: F401 - saved networks have some of these
 from utils.training.config import CONFIG, read_config
@@ -48,12 +49,15 @@ class Run:
         """The value of a hyperparameter.
 
         Raises:
-            UserError: its ``config.json`` lacks it.
+            UserError: its ``config.json`` lacks it, or has another type of value there.
         """
         try:
-            return self.config["hyperparameters"][name]
+            value = self.config["hyperparameters"][name]
         except KeyError as error:
             raise UserError(f"RUN {self.name}: its config.json is damaged: no {error}") from None
+        if mismatch(value, get_type_hints(RunOptions, include_extras=True)[name]):
+            raise UserError(f"RUN {self.name}: its config.json is damaged: {name} is {value!r}")
+        return value
 
 
 def open_run(

@@ -50,3 +50,25 @@ def read_config(run: str, path: Path, option: str = "--resume") -> dict[str, Any
             f"{option} {run}: {path} is damaged ({type(error).__name__}: {error})"
         ) from None
     return config
+
+
+def saved_held_out(shown: str, config: Mapping[str, Any], count: int) -> list[int]:
+    """The numbers of the pictures that a run has kept from training, ascending.
+
+    Args:
+        shown: the run, as the person named it.
+        config: of `read_config`.
+        count: how many pictures there are.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    saved = config["data_set"].get("held_out", [])
+    if not isinstance(saved, list) or not {type(number) for number in saved} <= {int}:
+        raise UserError(f"{shown}: its config.json is damaged: held_out is no list of numbers")
+    if not set(saved) <= set(range(count)):
+        raise UserError(
+            f"{shown}: its config.json is damaged: held_out names pictures beyond the {count} "
+            "there are"
+        )
+    return sorted(saved)

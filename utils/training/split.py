@@ -12,6 +12,7 @@ from utils.common.errors import UserError
 from utils.data.dataset import Dataset
 from utils.data.opening import open_dataset
 from utils.data.order import held_out
+from utils.training.config import saved_held_out
 from utils.training.options import RunOptions
 
 
@@ -104,15 +105,10 @@ def choose_held_out(
                 f"--data {h.data}: its pictures are no longer those that run {h.run_name} began "
                 "with; bring them back, or give another --data to go on with that"
             )
-        saved = config["data_set"].get("held_out")
         # Others would have been trained on.
-        if known == fingerprint and isinstance(saved, list):
-            if not set(saved) <= set(range(len(dataset))):
-                raise UserError(
-                    f"--resume {h.run_name}: its config.json is damaged: held_out names pictures "
-                    f"beyond the {len(dataset)} there are"
-                )
-            kept = np.array(sorted(saved), np.int64)
+        if known == fingerprint and "held_out" in config["data_set"]:
+            shown = f"--resume {h.run_name}"
+            kept = np.array(saved_held_out(shown, config, len(dataset)), np.int64)
     required = h.batch_size * h.batches_per_step
     number = len(dataset) - len(kept)
     if required > number:

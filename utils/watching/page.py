@@ -58,7 +58,8 @@ def refresh_page(path: Path) -> None:
     Raises:
         OSError: the file cannot be read or written.
     """
-    text = path.read_text(encoding="utf-8")
-    if found := re.search(r'<script id="data" type="application/json">(.*?)</script>', text, re.S):
-        with contextlib.suppress(ValueError):  # damaged: nothing of it could be kept
+    with contextlib.suppress(ValueError):  # damaged: nothing of it could be kept
+        text = path.read_text(encoding="utf-8")
+        found = re.search(r'<script id="data" type="application/json">(.*?)</script>', text, re.S)
+        if found:
             write_page(path, json.loads(found[1]) | files(path.parent))

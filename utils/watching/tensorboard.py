@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from utils.common.errors import UserError
+from utils.common.errors import UserError, or_warning
 from utils.common.files import atomic_path
 
 if TYPE_CHECKING:
@@ -130,7 +130,8 @@ class EventLog:
             self._write_row(row, began + row["seconds"])
         for name, paths in grids.items():
             for step, path in paths.items():
-                self._write_grid(name, step, path, path.stat().st_mtime)
+                with or_warning(path):  # changed by somebody else
+                    self._write_grid(name, step, path, path.stat().st_mtime)
 
     def _write_row(self, row: Mapping[str, float], wall_time: float) -> None:
         values = [

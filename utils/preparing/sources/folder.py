@@ -112,8 +112,10 @@ class _Manifest:
                     elif known and isinstance(known.get("file"), str):
                         self.places[PurePosixPath(known["file"]).as_posix()] = place
                     place += len(line)
-        except OSError:
+        except FileNotFoundError:
             pass  # most folders have none
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
 
     def lookup(self, file: str) -> dict[str, Any]:
         """What the manifest says of a file; empty where it says nothing."""
@@ -126,7 +128,7 @@ class _Manifest:
 
 def _json_object(line: bytes) -> dict[str, Any] | None:
     try:
-        known = json.loads(line.decode("utf-8-sig", "replace"))
+        known = json.loads(line.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         return None
     return known if isinstance(known, dict) else None
