@@ -94,8 +94,11 @@ def test_a_set_is_replaced_by_its_next_version_only(tmp_path, robots):
     assert "set.hdf5: set.report.json is that of set.h5; expected another name" in message
     # Where nothing is left, what there was stays.
     strict = ("robots", "others", "--output", "set.h5", "--min-side", 99)
-    message = prepare(tmp_path, *strict, code=2).stderr
-    assert message.endswith("error: no picture is left; set.h5 stays as it was\n")
+    result = prepare(tmp_path, *strict, code=2)
+    example = "64 x 64 pixels, --size would be made of 64, expected 99 or more"
+    lines = ["   -11 too small", f"             such as 00.png: {example}", "     0 pictures kept"]
+    assert result.stdout.splitlines()[-3:] == lines
+    assert result.stderr.endswith("error: no picture is left; set.h5 stays as it was\n")
     assert {path.name: path.read_bytes() for path in tmp_path.glob("set.*")} == before
     (tmp_path / "set.report.json").unlink()
     assert "set.h5: exists, its report is gone" in (prepare(tmp_path, *again, code=2).stderr)

@@ -174,7 +174,10 @@ def test_a_zip_with_what_cannot_be_read(tmp_path, drawn):
     for name in (b"odd.png", b"odd without"):
         broken[broken.rindex(name) - 36] = broken[broken.index(name) - 22] = 9
     (tmp_path / "robots.zip").write_bytes(broken)
-    result = prepare(tmp_path, "robots.zip", "--output", "set.h5", "--size", 64, code=2)
+    result = prepare(tmp_path, "robots.zip", "--output", "set.h5", "--review", code=2)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "robots.zip", "set.report.json", "set.review.html", "set.review.png",
+    }  # fmt: skip
     assert result.stderr.endswith("error: no picture is left; set.report.json says why\n")
     encrypted = "encrypted; unpack it with its password and name the folder"
     odd = "compressed by deflate64, which Python's zipfile does not read; pack it with deflate"

@@ -83,8 +83,15 @@ class Report:
         for name in FILTER_NAMES:
             if self.rejected[name]:
                 lines.append(f"{-self.rejected[name]:6} {name}")
-            if name == "unreadable" or not self.kept:
-                lines += _of_reasons(self._reasons(name))
+            why = [
+                (picture.examined.file, picture.reason)
+                for picture in self.pictures
+                if picture.rejected_by == name and not (picture.kept or picture.decision)
+            ]
+            if name == "unreadable":
+                lines += _of_reasons(why)
+            elif why and not self.kept:
+                lines.append(f"{'':12} such as {why[0][0]}: {why[0][1]}")
         overruled = sum(p.decision == "included" and bool(p.rejected_by) for p in self.pictures)
         included = f", {overruled} of them against a filter" if overruled else ""
         lines.append(f"{self.kept:6} pictures kept{included}")
@@ -104,15 +111,6 @@ class Report:
             if len(overrides.unused) > 10:
                 lines.append(f"       and {len(overrides.unused) - 10} more such lines")
         return lines
-
-    def _reasons(self, name: str) -> list[tuple[str, str]]:
-        """The files that a filter rejects, and why; only the first where every reason differs."""
-        found = [
-            (picture.examined.file, picture.reason)
-            for picture in self.pictures
-            if picture.rejected_by == name and not picture.kept
-        ]
-        return found if name == "unreadable" else found[:1]
 
     def write(self, path: Path, heap: Heap) -> None:
         """Write the report, a line for each picture."""
