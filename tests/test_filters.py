@@ -140,6 +140,9 @@ def test_near_duplicates(robots):
             ImageEnhance.Brightness(image).enhance(0.9),
             ImageOps.expand(image, 20, background_colour(image)),
             image.filter(ImageFilter.SMOOTH),
+            jpeg(image.resize((180, 180)), 70),
+            ImageEnhance.Color(image).enhance(0.8),
+            image.convert("RGB", (1, 0, 0, 0, 0, 0.95, 0, 0, 0, 0, 0.85, 0)),
         ):
             found = known.find(hashed(again))
             assert found is not None
@@ -148,6 +151,30 @@ def test_near_duplicates(robots):
         found = known.find(hashed(ImageOps.mirror(image)))
         assert found is not None
         assert (found[0], found[2]) == (index, True)
+        recoloured = image.convert("RGB", (0, 1, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0))  # red to blue
+        for variant in (recoloured, ImageOps.mirror(recoloured)):
+            assert known.find(hashed(variant)) is None
+
+
+def test_colour_variants_are_no_near_duplicates():
+    def robot(body, arm):
+        image = Image.new("RGB", (128, 128), "white")
+        draw = ImageDraw.Draw(image)
+        draw.rectangle((40, 30, 90, 110), body, "black", 3)
+        draw.ellipse((50, 8, 80, 34), body, "black", 3)
+        draw.rectangle((92, 40, 104, 90), arm, "black", 3)
+        return hashes(image, (255, 255, 255))
+
+    # Of one lightness, so that no hash tells them apart.
+    red, green, pale, grey = (200, 40, 40), (40, 123, 40), (205, 60, 58), (90, 90, 90)
+    known = NearDuplicates(9, 8)
+    known.add(7, robot(red, grey))
+    assert known.find(robot(red, grey)) == (7, 0, False)
+    assert known.find(robot(pale, grey))[::2] == (7, False)
+    assert known.find(robot(green, grey)) is None
+    assert known.find(robot(grey, grey)) is None
+    known.add(8, robot(green, grey))
+    assert known.find(robot(green, grey)) == (8, 0, False)
 
 
 def digest(text):
