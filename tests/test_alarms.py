@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import replace
 
@@ -12,9 +13,10 @@ import pytest
 import dcgan
 import r3gan
 import wgan
-from utils.common.commandline import option_names
+from utils.common.fields import option_name, spell
 from utils.models.adversarial import kernel_size
-from utils.watching.alarms import Health, find
+from utils.watching.advice import spell_advice
+from utils.watching.alarms import Health, find, watched_since
 from utils.watching.rules import MEASURED, Limits
 
 HEALTHY = {
@@ -182,14 +184,15 @@ def test_scores_of_other_features_have_columns_of_their_own(tmp_path):
 
 def test_only_options_that_the_script_has_are_advised():
     bad = rows(BAD["vanishing gradients"], BAD["vanishing gradients"])
-    (alarm,) = find(bad, options=["--critic-learning-rate", "--mirror"], discriminator="critic")
+    options = {"--critic-learning-rate": "0.0002", "--mirror": "False"}
+    (alarm,) = find(bad, options=options, discriminator="critic")
     assert alarm.advice == "Try a lower --critic-learning-rate"
-    (alarm,) = find(bad, options=["--critic-learning-rate", "--mirror"])
+    (alarm,) = find(bad, options=options)
     assert alarm.advice == "Try other hyperparameters"
     runaway = rows(BAD["runaway discriminator"], BAD["runaway discriminator"])
     (alarm,) = find(runaway, discriminator="critic")
     assert alarm.message.startswith("the critic's weights run away: ")
-    health = Health(None, ["--critic-learning-rate"], discriminator="critic")
+    health = Health(None, options, discriminator="critic")
     health.rows = [[row[name] for name in ("step", *MEASURED)] for row in runaway]
     assert health.alarms() == [replace(alarm, advice="Try a lower --critic-learning-rate")]
     for method, network in (
@@ -198,8 +201,44 @@ def test_only_options_that_the_script_has_are_advised():
         (r3gan.Hyperparameters, "discriminator"),
     ):
         for bad in BAD.values():
-            (alarm,) = find(rows(bad, bad), None, option_names(method), network)
+            values = dataclasses.asdict(method())
+            options = {option_name(name): spell(value) for name, value in values.items()}
+            (alarm,) = find(rows(bad, bad), None, options, network)
             assert "other hyperparameters" not in alarm.advice
+
+
+def test_what_is_advised_can_be_done_and_would_change_something():
+    advice = ("--minibatch discrimination", "a lower --learning-rate", "less --noise", "--mirror")
+    options = {
+        "--minibatch": "none", "--learning-rate": "0.1 0.01", "--noise": "0.0", "--mirror": "False"
+    }  # fmt: skip
+    fixed = ["--minibatch"]
+    assert spell_advice(advice, options, fixed) == (
+        "Try a lower --learning-rate or --mirror; in a new run --minibatch discrimination"
+    )
+    options |= {"--noise": "0.5", "--mirror": "True", "--learning-rate": "0.0 0.0"}
+    assert spell_advice(advice[::2], options, fixed[:0]) == (
+        "Try --minibatch discrimination or less --noise"
+    )
+    assert spell_advice(advice[:2], options, fixed) == (
+        "Try in a new run --minibatch discrimination"
+    )
+    assert spell_advice(advice[1::2], options, fixed) == "Try other hyperparameters"
+    both = ("--augmentation color translation --probability 1",)
+    for probability, sentence in (("0.75", f"Try {both[0]}"), ("1.0", "Try other hyperparameters")):
+        options = {"--augmentation": "color translation", "--probability": probability}
+        assert spell_advice(both, options) == sentence
+
+
+def test_what_is_not_watched_is_said():
+    """Nothing before alarms begin, nothing that is not measured."""
+    healthy = rows(*[HEALTHY] * 2)
+    assert set(watched_since(healthy).values()) == {2000}
+    unscored = [row | dict.fromkeys(("alikeness", "kid", "coverage"), math.nan) for row in healthy]
+    since = watched_since(unscored)
+    assert {name for name in since if since[name] is None} == {"collapse", "getting worse"}
+    young = [row | {"step": row["step"] // 10} for row in healthy]
+    assert set(watched_since(young).values()) == {None}
 
 
 def test_a_gradient_that_was_never_measured_hides_no_other():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,40 @@ def test_a_picture_and_its_mirror_image_stay_together():
     # A file whose pictures would be torn apart is trained on.
     assert len(held_out(1000, 0.201, files)) == 200
     assert len(held_out(3, 0.5, np.array(["a", "a", "a"], object))) == 0
+
+
+@pytest.mark.parametrize(
+    ("count", "files", "least", "number"),
+    [(99, 99, 50, 20), (100, 100, 50, 50), (248, 248, 50, 50), (400, 400, 50, 80),
+     (200, 100, 51, 52), (120, 2, 50, 60), (130, 2, 66, 0)],
+)  # fmt: skip
+def test_a_few_pictures_are_held_out_in_any_case(count, files, least, number):
+    """Where as many are left, and in whole files."""
+    names = np.array([f"{row % files:x}" for row in range(count)], object)
+    least = least if count >= 2 * least else 0
+    assert len(held_out(count, 0.2, names, least)) == number
+
+
+@pytest.mark.parametrize(
+    ("count", "batches", "number", "hint"),
+    [
+        (99, 1, 20, "take 100 pictures or more"),
+        (100, 1, 50, ""),
+        (240, 1, 50, ""),
+        (100, 20, 20, "take 130 pictures or more"),
+        (130, 20, 50, ""),
+    ],
+)
+def test_few_pictures_are_scored_where_they_can_be(place, count, batches, number, hint):
+    write_dataset("few.h5", blobs(count), [""] * count)
+    h = Hyperparameters(data="few.h5", holdout=0.2, batches=batches)
+    split = open_split(h, None)
+    assert len(split.held_out) == number
+    if hint:
+        assert split.hint(h) == hint
+    # A resumed run keeps those that it held out.
+    config = {"hyperparameters": asdict(h), "data_set": split.origin | {"held_out": [1, 2, 3]}}
+    assert len(open_split(h, config).held_out) == 3
 
 
 @pytest.mark.parametrize("unknown", [True, False])

@@ -139,14 +139,21 @@ def test_grids_curves_and_answers_are_on_one_clock(tmp_path):
 
 def test_health_is_drawn_and_its_alarms_are_shown(tmp_path):
     history = history_of([[4000, 8.0, 80.0, 1.0, 0.5, 0.5, 1.0, 1.0, 0.0]])
-    health = Health(tmp_path / "health.csv", ["--batch-size"], discriminator="critic")
+    health = Health(tmp_path / "health.csv", {"--batch-size": "16"}, discriminator="critic")
     assert shown(tmp_path, health=health)["alarms"] is None
     health.add(0, {"generator_weights": 0.02, "judge_weights": 0.03})
+    begins = "Nothing is watched yet: alarms begin at step 2,000."
+    assert shown(tmp_path, health=health)["watched"] == begins
     for step, alikeness in ((1000, 0.1), (2000, 0.5), (3000, 0.5)):
         health.add(step, {"alikeness": alikeness, "kid": -1.0 if step < 3000 else 50.0})
     assert [alarm["level"] for alarm in shown(tmp_path, health=health)["alarms"]] == ["error"]
     health.add(4000, {"alikeness": 0.0, "kid": 50.0})
     found = shown(tmp_path, history=history, health=health)
+    assert found["watched"] == (
+        "Watched since step 2,000. Not watched, as it is not measured: critic wins, critic sees "
+        "nothing, vanishing gradients, exploding gradients, runaway generator, runaway critic, "
+        "dead generator, copies, memorised, getting worse."
+    )
     plots = {plot["label"]: plot for plot in found["plots"]}
     alike = plots["alikeness: 0 as reals, 1 all the same"]
     assert (alike["steps"], alike["seconds"]) == ([1000, 2000, 3000, 4000], [20, 40, 60, 80])

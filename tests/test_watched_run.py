@@ -140,8 +140,8 @@ def test_a_resumed_run_prints_the_same_alarm(runs):
     for output in printed.values():
         assert [line for line in output.splitlines() if "dead generator" in line] == [
             "ALARM at step 25: dead generator: its samples change by 0 of 255 shades on average "
-            "(since step 20). Try another --generator-learning-rate, --normalization "
-            "before-activation or a new run, as a network of dead units does not recover."
+            "(since step 20). Try another --generator-learning-rate or a new run, as a network of "
+            "dead units does not recover."
         ]
     for name in ("health.csv", "answers.csv", "best-worst.png"):
         one, other = ((folder / "images" / run / name).read_bytes() for run in printed)

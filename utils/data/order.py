@@ -61,7 +61,9 @@ class BatchOrder:
         return permutation[np.argsort(windows[self.blocks[permutation]], kind="stable")]
 
 
-def held_out(count: int, share: float, files: np.ndarray | None = None) -> np.ndarray:
+def held_out(
+    count: int, share: float, files: np.ndarray | None = None, least: int = 0
+) -> np.ndarray:
     """The pictures of ``count`` that are held out of training to score with, ascending.
 
     They do not depend on the run or its seed, so that the scores of two runs can be compared.
@@ -73,8 +75,9 @@ def held_out(count: int, share: float, files: np.ndarray | None = None) -> np.nd
             make a score better.
         files: a name of the file that each was made of, (count,); "" is not known. None: each
             picture is a file.
+        least: so many are held out in any case, where that leaves as many.
     """
-    number = min(round(share * count), MOST_HELD_OUT)
+    number = min(max(round(share * count), least), MOST_HELD_OUT)
     order = np.random.default_rng(count).permutation(count)
     if files is not None:
         known = np.array([str(name) or str(row) for row, name in enumerate(files)])
@@ -83,6 +86,8 @@ def held_out(count: int, share: float, files: np.ndarray | None = None) -> np.nd
         places = first[file_of]
         by_file = np.argsort(places, kind="stable")
         order, places = order[by_file], places[by_file]
-        while 0 < number < count and places[number] == places[number - 1]:
-            number -= 1
+        ends = np.flatnonzero(np.diff(places, prepend=-1, append=-1))  # of whole files
+        whole = ends[ends <= number][-1]
+        larger = ends[ends >= number][0]
+        number = larger if whole < least <= count - larger else whole
     return np.sort(order[:number])

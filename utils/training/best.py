@@ -14,15 +14,13 @@ from utils.scoring.registry import column, metrics_of, rank, ranking
 from utils.scoring.report import cell
 from utils.scoring.scorer import Scorer
 from utils.training.snapshots import Snapshot, read_best, save_best
-from utils.training.split import spread
+from utils.training.split import FEWEST_SCORED, spread
 from utils.training.trainer import Trainer
 from utils.training.writer import BackgroundWriter
 
 # isort: split
 import keras
 
-FEWEST_SCORED = 50
-"""With fewer pictures held out, a score would be mostly chance."""
 MOST_SCORED = 200
 """More would take longer and hardly change the order of two scores: docs/metrics.md."""
 MOST_COMPARED = 1000

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from utils import backend
-from utils.common.commandline import option_name, option_names
 from utils.common.errors import RunError, UserError
+from utils.common.fields import fixed_fields, option_name, spell
 from utils.scoring.report import caution
 from utils.training.adapt import AugmentationControl
 from utils.training.best import FEWEST_SCORED, BestNetworks, Scoring
@@ -106,9 +106,13 @@ class Loop:
             "versions": {"keras": keras.__version__, "numpy": np.__version__},
         }
         self.health = Health(
-            folders.health, option_names(type(h)), self.pictures_since,
-            discriminator_name(trainer.method.networks), self.scoring.features,
-        )  # fmt: skip
+            folders.health,
+            {option_name(name): spell(value) for name, value in dataclasses.asdict(h).items()},
+            self.pictures_since,
+            discriminator_name(trainer.method.networks),
+            self.scoring.features,
+            [option_name(name) for name in fixed_fields(type(h))],
+        )
         self.health_check = HealthCheck(
             trainer, folders, writer, self.record, self.answers, self.health
         )
@@ -271,6 +275,6 @@ class Loop:
         elif split.held_out and h.score != "none":
             lines.append(
                 f"no scores, no best networks and fewer alarms: {len(split.held_out)} pictures are "
-                f"held out, expected {FEWEST_SCORED}; take more pictures or a larger --holdout"
+                f"held out, expected {FEWEST_SCORED}; {self.split.hint(h)}"
             )
         return "\n".join(lines)

@@ -79,7 +79,7 @@ class RunOptions:
     """Take that many pictures only, those held out included; 0 takes all."""
     holdout: Fixed[Annotated[float, Between(0, 0.5)]] = 0.2
     """Share of the pictures held out from training, to score with: a generator that has only
-    memorised its training pictures must not win."""
+    memorised its training pictures must not win. Of 100 pictures or more, 50 at least; 0: none."""
     memory_budget: Annotated[float, Between(0, 1e6)] = 0.0
     """Gigabytes of pictures to hold in memory; from an .h5 file with more, pictures are read while
     the training goes on. 0 takes a quarter of the machine's memory."""

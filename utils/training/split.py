@@ -15,6 +15,9 @@ from utils.data.order import held_out
 from utils.training.config import saved_held_out
 from utils.training.options import RunOptions
 
+FEWEST_SCORED = 50
+"""With fewer pictures held out, a score would be mostly chance."""
+
 
 class Split(NamedTuple):
     """A data set in two parts."""
@@ -31,6 +34,14 @@ class Split(NamedTuple):
         if self.held_out is None:
             return f"{len(self.trained_on)} pictures"
         return f"{len(self.trained_on)} pictures and {len(self.held_out)} held out"
+
+    def hint(self, h: RunOptions) -> str:
+        """What a person can do where too few are held out."""
+        count = len(self.trained_on) + len(self.held_out or ())
+        expected = fewest_for_scores(h)
+        if count < expected:
+            return f"take {expected} pictures or more"
+        return f"a new run holds out {FEWEST_SCORED}"
 
     def since(self, step: int) -> int:
         """The step from which on the run, which is now at ``step``, has these pictures."""
@@ -84,6 +95,11 @@ def open_split(h: RunOptions, config: dict[str, Any] | None) -> Split:
     return Split(trained_on, dataset.part(kept), origin)
 
 
+def fewest_for_scores(h: RunOptions) -> int:
+    """The fewest pictures of which enough to score with are held out, and enough left to train."""
+    return FEWEST_SCORED + max(FEWEST_SCORED, h.batch_size * h.batches_per_step)
+
+
 def choose_held_out(
     h: RunOptions, dataset: Dataset, config: dict[str, Any] | None, fingerprint: str
 ) -> np.ndarray:
@@ -92,7 +108,10 @@ def choose_held_out(
     Raises:
         UserError: too few are left, or the data set is not the one that a resumed run began with.
     """
-    kept = held_out(len(dataset), h.holdout, dataset.files())
+    is_known = config is not None and config["data_set"].get("fingerprint") == fingerprint
+    can_score = h.holdout > 0 and len(dataset) >= fewest_for_scores(h)
+    least = FEWEST_SCORED if can_score and not is_known else 0
+    kept = held_out(len(dataset), h.holdout, dataset.files(), least)
     if config is not None:
         was, now = dict(config["hyperparameters"]), dataclasses.asdict(h)
         for each in (was, now):

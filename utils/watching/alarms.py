@@ -10,12 +10,12 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import math
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from utils.scoring.registry import column
+from utils.watching.advice import spell_advice
 from utils.watching.rules import MEASURED, RULES, Limits, Row
 from utils.watching.table import Table
 
@@ -93,30 +93,21 @@ class _Reading(dict[str, float]):
         return value
 
 
-def _spell_advice(advice: Sequence[str], options: Collection[str] | None) -> str:
-    """As a sentence, without what names an option that the script lacks."""
-    known = [
-        each
-        for each in advice
-        if options is None or set(re.findall(r"--[a-z0-9-]+", each)) <= set(options)
-    ]
-    *others, last = known or ["other hyperparameters"]
-    return f"Try {', '.join(others)} or {last}" if others else f"Try {last}"
-
-
 def find(
     rows: Sequence[Row],
     limits: Limits | None = None,
-    options: Collection[str] | None = None,
+    options: Mapping[str, str] | None = None,
     discriminator: str = "discriminator",
+    fixed: Collection[str] = (),
 ) -> list[Alarm]:
     """All alarms of a run, in the order in which they were raised.
 
     Args:
         rows: with ``step`` and every name of `MEASURED`, in the order of their steps.
         limits: None takes the defaults.
-        options: of the script, such as ``--mirror``: advice names no other; None allows any.
+        options: see `spell_advice`.
         discriminator: what the method calls the generator's opponent.
+        fixed: see `spell_advice`.
 
     Returns:
         An alarm for each time that a condition began; with ``over`` where it has ended.
@@ -126,7 +117,7 @@ def find(
     known = with_past(rows)
     for rule in RULES:
         names = {"discriminator": discriminator}
-        advice = _spell_advice([each.format(**names) for each in rule.advice], options)
+        advice = spell_advice([each.format(**names) for each in rule.advice], options, fixed)
         held, began = 0, 0
         alarm: Alarm | None = None
         for row in known:
@@ -148,16 +139,34 @@ def find(
     return sorted(alarms, key=lambda alarm: alarm.step)
 
 
+def watched_since(rows: Sequence[Row], limits: Limits | None = None) -> dict[str, int | None]:
+    """The first step at which each alarm could be raised, by its name; None where it never could:
+    nothing was measured, or the run is too young."""
+    limits = limits or Limits()
+    since: dict[str, int | None] = {}
+    for rule in RULES:
+        since[rule.name] = None
+        for row in with_past(rows):
+            reading, step = _Reading(row), int(row["step"])
+            if step < limits.first_step:
+                continue
+            if rule.holds(reading, limits) or not reading.is_unknown:
+                since[rule.name] = step
+                break
+    return since
+
+
 class Health(Table):
     """``health.csv``: a row at every score, with ``step`` and the columns of `MEASURED`."""
 
     def __init__(
         self,
         path: Path,
-        options: Collection[str] | None = None,
+        options: Mapping[str, str] | None = None,
         pictures_since: int = 0,
         discriminator: str = "discriminator",
         features: str = "",
+        fixed: Collection[str] = (),
     ) -> None:
         """A table without rows; see `Table.read` and `Table.resume`.
 
@@ -168,10 +177,11 @@ class Health(Table):
                 do not compare with later ones.
             discriminator: see `find`.
             features: that scores see; those of others have columns of their own and do not count.
+            fixed: see `find`.
         """
         super().__init__(path, ["step", *(column(name, features) for name in MEASURED)])
         self.pictures_since = pictures_since
-        self.options = options
+        self.options, self.fixed = options, fixed
         self.discriminator = discriminator
 
     def _format(self, row: Sequence[float]) -> list[str]:
@@ -183,9 +193,27 @@ class Health(Table):
 
     def alarms(self, limits: Limits | None = None) -> list[Alarm]:
         """What `find` finds in the rows so far."""
+        return find(self._measured(), limits, self.options, self.discriminator, self.fixed)
+
+    def watch(self) -> str:
+        """Whether there are alarms, since when they are watched for, and which are not."""
+        since = watched_since(self._measured())
+        steps = [step for step in since.values() if step is not None]
+        if not steps:
+            return f"Nothing is watched yet: alarms begin at step {Limits().first_step:,}."
+        absent = [
+            name.replace("discriminator", self.discriminator)
+            for name, step in since.items()
+            if step is None
+        ]
+        lacks = f" Not watched, as it is not measured: {', '.join(absent)}." if absent else ""
+        begins = "Watched" if self.alarms() else "None so far, watched"
+        return f"{begins} since step {min(steps):,}.{lacks}"
+
+    def _measured(self) -> list[dict[str, float]]:
         names = ["step", *MEASURED]
         rows = [dict(zip(names, row, strict=False)) for row in self.rows]
         for row in rows:
             if row["step"] <= self.pictures_since:
                 row["kid"] = row["coverage"] = math.nan
-        return find(rows, limits, self.options, self.discriminator)
+        return rows

@@ -64,6 +64,7 @@ def contents(
         ],
         "best": best if "step" in best else None,
         "alarms": [_alarm(each) for each in health.alarms()] if health and health.rows else None,
+        "watched": health.watch() if health else "",
         "facts": _facts(config),
         "options": [
             {

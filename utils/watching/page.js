@@ -317,7 +317,7 @@ function describe() {
 
   if (data.alarms) {
     element("alarms").hidden = false;
-    element("alarms").querySelector(".none").hidden = data.alarms.length > 0;
+    element("alarms").querySelector(".watched").textContent = data.watched || "";
     for (const alarm of data.alarms) {
       const item = make("li", "", element("alarms").querySelector("ul"));
       item.className = alarm.level === "error" ? "error" : "warning";
