@@ -20,7 +20,7 @@ from utils.models.adversarial import update_scalars
 from utils.watching import architecture, probe
 from utils.watching.answers import Answers
 from utils.watching.architecture import Block, blocks
-from utils.watching.history import History, is_for_history_only
+from utils.watching.history import History, Panel, is_for_history_only
 from utils.watching.probe import Probe, best_and_worst, number_asked
 
 # Gradient norms and counts ----------------------------------------------------------------------
@@ -102,6 +102,50 @@ def test_panels_of_history():
         rows = [[0, 0, 0, 0, 0, 0, count, 10 * step, 0] for step, count in enumerate(updates, 1)]
         assert panels(names, *rows) == expected
     assert panels(["g_loss"]) == [("loss", ["g_loss"], "linear")]
+
+
+def curves_of(names: list[str], *rows: list[float]) -> tuple[dict[str, Panel], dict[str, float]]:
+    history = History(Path("never-written"), names)
+    history.rows = [[10.0 * n, 0.0, 0.0, *row] for n, row in enumerate(rows, 1)]
+    return {panel.names[0]: panel for panel in history.curves()}, history.constants()
+
+
+def test_what_is_set_and_constant_is_a_line_and_no_panel():
+    names = ["d_loss", "learning_rate", "gamma", "augmentation_probability", "kid", "f_score"]
+    first = [1.0, 2e-4, 2.0, 0.75, np.nan, 0.0]
+    panels, constants = curves_of(names, first, [1.0, 1.99999e-4, 2.0, 0.75, np.nan, 0.0])
+    assert list(panels) == ["d_loss", "f_score"]  # without a score that was never taken
+    assert constants == {"learning_rate": 2e-4, "gamma": 2.0, "augmentation_probability": 0.75}
+    assert panels["f_score"].limits == (0.0, 1.0)  # on which 0 is seen
+    panels, constants = curves_of(names, first, [1.0, 1e-4, 2.0, 0.8, 5.0, 0.5])
+    assert list(panels) == ["d_loss", "learning_rate", "augmentation_probability", "kid", "f_score"]
+    assert constants == {"gamma": 2.0}
+    assert panels["f_score"].limits == (0.0, 0.54)
+
+
+@pytest.mark.parametrize(
+    ("losses", "cut"),
+    [
+        ([9.0, 5.0, 1.0, 1.0], 0),  # the first value is no outlier
+        ([10.0, -10.0, -40.0], 0),
+        ([-1.0, -2.0, -3.0], 0),
+        ([0.0, 0.0], 0),
+        ([1000.0, *[1.0] * 200], 1),
+    ],
+)
+def test_the_axis_of_losses_cuts_nothing_but_the_wild(losses, cut):
+    panels, _ = curves_of(["d_loss"], *([x] for x in losses))
+    low, high = panels["d_loss"].limits
+    assert sum(not low <= x <= high for x in losses) == cut
+    assert low <= 0 < high
+
+
+def test_the_picture_of_the_curves(tmp_path):
+    history = History(tmp_path / "history.csv", ["d_loss", "d_gradient_first", "kid"])
+    history.rows = [[10.0, 0, 0, 9e9, 0.0, np.nan], *[[20.0, 0, 0, 1.0, 0.0, -3.0]] * 150]
+    history.plot(tmp_path / "history.png", "a run")
+    with Image.open(tmp_path / "history.png") as plot:
+        assert plot.size == (1300, 580)
 
 
 # The discriminator's answers --------------------------------------------------------------------
@@ -246,7 +290,7 @@ def test_the_picture_of_the_answers(tmp_path, held_out):
     table.latest["training"][:] = np.nan
     table.plot(tmp_path / "answers.png", "a run")
     with Image.open(tmp_path / "answers.png") as plot:
-        assert plot.size == (900, 460 if held_out else 320)
+        assert plot.size == (1100, 560 if held_out else 380)
     # Whatever the person's settings are, which stay as they are.
     settings = {"text.usetex": True, "savefig.bbox": "tight", "axes.titlesize": 50}
     with matplotlib.rc_context(settings):

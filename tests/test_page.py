@@ -18,9 +18,13 @@ from utils.watching import outputs, page
 from utils.watching.alarms import Health
 from utils.watching.answers import Answers
 from utils.watching.contents import contents
+from utils.watching.curves import OVERFITTING
 from utils.watching.history import History
 
 HOSTILE = "</script><img src=x onerror=alert(1)> <!-- & ' \" \u2028.h5"
+MEAN_ANSWER = "mean answer, as a probability (0.5: cannot tell)"
+F_SCORE = "f_score: precision and recall in one; more is better"
+ANSWERS = "answer (logit): median, and band of 5 to 95 %"
 NAMES = ["d_loss", "d_real", "d_fake", "g_loss", "d_gradient_first", "f_score"]
 CONFIG = {
     "method": "dcgan",
@@ -107,7 +111,7 @@ def test_grids_curves_and_answers_are_on_one_clock(tmp_path):
     assert found["last"] == {"step": 40, "epoch": 2, "seconds": 7}
     plots = {plot["label"]: plot for plot in found["plots"]}
     assert list(plots) == [
-        "loss", "mean answer", "gradient norm", "f_score", "answer: median, 5-95 %", "overfitting",
+        "loss", MEAN_ANSWER, "norms of gradients", F_SCORE, ANSWERS, OVERFITTING,
     ]  # fmt: skip
     assert plots["loss"]["steps"] == [10, 20, 40]
     assert plots["loss"]["seconds"] == [4, 6, 7]
@@ -115,18 +119,18 @@ def test_grids_curves_and_answers_are_on_one_clock(tmp_path):
         {"name": "d_loss", "values": [0.12346, 1234567, 1]},
         {"name": "g_loss", "values": [None, 1, 2]},
     ]
-    assert plots["mean answer"]["limits"] == [0, 1]
+    assert plots[MEAN_ANSWER]["limits"] == [0, 1]
     # A logarithmic axis has no 0.
-    assert plots["gradient norm"]["is_logarithmic"] is True
-    assert plots["gradient norm"]["series"][0]["values"] == [None, 1e-9, 1e-3]
-    assert (plots["f_score"]["steps"], plots["f_score"]["seconds"]) == ([20], [6])
-    by_kind = {each["name"]: each for each in plots["answer: median, 5-95 %"]["series"]}
+    assert plots["norms of gradients"]["is_logarithmic"] is True
+    assert plots["norms of gradients"]["series"][0]["values"] == [None, 1e-9, 1e-3]
+    assert (plots[F_SCORE]["steps"], plots[F_SCORE]["seconds"]) == ([20], [6])
+    by_kind = {each["name"]: each for each in plots[ANSWERS]["series"]}
     assert by_kind["held out"] == {
         "name": "held out", "values": [1, 1], "low": [0.1, 0.1], "high": [1.9, 1.9], "colour": 2,
     }  # fmt: skip
-    assert plots["overfitting"]["seconds"] == [0, 7]
+    assert plots[OVERFITTING]["seconds"] == [0, 7]
     # Training 2, held out 1, generated -1: a third of the way.
-    assert plots["overfitting"]["series"][0]["values"] == [0.33333, 0.33333]
+    assert plots[OVERFITTING]["series"][0]["values"] == [0.33333, 0.33333]
     assert found["best"] == {"step": 20, "f_score": 0.25}
     assert found["alarms"] is None
     assert found["pictures"] == {"reals": "reals.png", "best_worst": None}
@@ -134,7 +138,7 @@ def test_grids_curves_and_answers_are_on_one_clock(tmp_path):
 
     # A run that was never scored has no plot of it.
     never = shown(tmp_path, history=history_of([[*row[:-1], np.nan] for row in rows]))
-    assert [plot["label"] for plot in never["plots"]] == ["loss", "mean answer", "gradient norm"]
+    assert [plot["label"] for plot in never["plots"]] == ["loss", MEAN_ANSWER, "norms of gradients"]
 
 
 def test_health_is_drawn_and_its_alarms_are_shown(tmp_path):
@@ -147,7 +151,8 @@ def test_health_is_drawn_and_its_alarms_are_shown(tmp_path):
     for step, alikeness in ((1000, 0.1), (2000, 0.5), (3000, 0.5)):
         health.add(step, {"alikeness": alikeness, "kid": -1.0 if step < 3000 else 50.0})
     assert [alarm["level"] for alarm in shown(tmp_path, health=health)["alarms"]] == ["error"]
-    health.add(4000, {"alikeness": 0.0, "kid": 50.0})
+    assert not shown(tmp_path, health=Health(None))["plots"]
+    health.add(4000, {"alikeness": 0.0, "kid": 50.0, "generator_weights": 0.04})
     found = shown(tmp_path, history=history, health=health)
     assert found["watched"] == (
         "Watched since step 2,000. Not watched, as it is not measured: critic wins, critic sees "
@@ -160,9 +165,9 @@ def test_health_is_drawn_and_its_alarms_are_shown(tmp_path):
     assert alike["series"] == [{"name": "alikeness", "values": [0.1, 0.5, 0.5, 0]}]
     assert plots["KID: distance to held-out reals"]["series"][0]["values"] == [None, None, 50, 50]
     weights = plots["weights: root mean square"]
-    assert weights["steps"] == [0]
+    assert weights["steps"] == [0, 4000]
     assert weights["series"] == [
-        {"name": "generator", "values": [0.02]}, {"name": "critic", "values": [0.03]},
+        {"name": "generator", "values": [0.02, 0.04]}, {"name": "critic", "values": [0.03, None]},
     ]  # fmt: skip
     assert "closeness to training images, relative to reals'" not in plots
     assert found["alarms"] == [

@@ -96,7 +96,9 @@ def test_the_page_of_a_training(runs):
     losses = data["plots"][0]["series"][0]["values"]
     assert losses == pytest.approx([float(row["d_loss"]) for row in rows], rel=1e-4)
     assert data["grids"]["seconds"][1:] == [float(row["seconds"]) for row in rows]
-    assert "answer: median, 5-95 %" in [plot["label"] for plot in data["plots"]]
+    assert "answer (logit): median, and band of 5 to 95 %" in [
+        plot["label"] for plot in data["plots"]
+    ]
     assert {name for name, _ in data["links"]} == {
         "answers.png", "answers.csv", "augmented.png", "health.csv", "history.png", "history.csv",
         "architecture.png", "training.gif",

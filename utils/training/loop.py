@@ -77,7 +77,8 @@ class Loop:
         self.writer = writer = BackgroundWriter(trainer.waiting)
         self.events = EventLog(folders.events) if h.tensorboard else None
         self.drawing = Drawing(h, folders, writer, self.events, on_grid)
-        self.answers = Answers(folders.answers)
+        discriminator = discriminator_name(trainer.method.networks)
+        self.answers = Answers(folders.answers, discriminator)
         self.probe = RunProbe(trainer, split.held_out)
         self.samples = Samples(trainer, self.probe, self.drawing, self.answers, writer)
         self.control = AugmentationControl(trainer.method.augment, h, split.held_out is not None)
@@ -109,7 +110,7 @@ class Loop:
             folders.health,
             {option_name(name): spell(value) for name, value in dataclasses.asdict(h).items()},
             self.pictures_since,
-            discriminator_name(trainer.method.networks),
+            discriminator,
             self.scoring.features,
             [option_name(name) for name in fixed_fields(type(h))],
         )

@@ -15,10 +15,10 @@ from typing import ClassVar
 import numpy as np
 from matplotlib.axes import Axes
 
-from utils.common.figures import figure_file
+from utils.common.figures import BLUE, GREEN, ORANGE, figure_file
 from utils.watching.table import Table, thin
 
-KINDS = {"training": "tab:blue", "held out": "tab:green", "generated": "tab:orange"}
+KINDS = {"training": BLUE, "held out": GREEN, "generated": ORANGE}
 """What is asked about, and its colour."""
 PERCENTILES = (5, 25, 50, 75, 95)
 
@@ -62,9 +62,17 @@ class Answers(Table):
     TEXTS: ClassVar[Mapping[str, Collection[str]]] = {"kind": tuple(KINDS)}
     FIRST: ClassVar[tuple[str, ...]] = ("step", "kind", "pictures", "mean", "standard_deviation")
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, discriminator: str = "discriminator") -> None:
+        """A table without rows; see `Table.read` and `Table.resume`.
+
+        Args:
+            path: of the file.
+            discriminator: what the method calls the generator's opponent.
+        """
         percentiles = [f"percentile_{percentile}" for percentile in PERCENTILES]
         super().__init__(path, [*self.FIRST, *percentiles])
+        self.discriminator = discriminator
+        self.unit = "value" if discriminator == "critic" else "logit"
         self.latest: dict[str, np.ndarray] = {}
         """The last answers, (N,) of each kind."""
 
@@ -117,28 +125,32 @@ class Answers(Table):
     def plot(self, path: Path, title: str) -> None:
         """Draw median and 5-95 % band of each kind over the steps, and the last answers."""
         overfitting = thin(self.overfitting())
-        with figure_file(path, 9, 4.6 if len(overfitting) else 3.2) as figure:
-            if len(overfitting):
-                places = [["curves", "last"], ["overfitting", "last"]]
-                axes = figure.subplot_mosaic(places, width_ratios=[2, 1], height_ratios=[2, 1])
+        overfits = len(overfitting) > 0
+        with figure_file(path, 11, 5.6 if overfits else 3.8) as figure:
+            places = [["curves", "last"], ["overfitting", "last"]][: 2 if overfits else 1]
+            heights = [2, 1] if overfits else None
+            axes = figure.subplot_mosaic(places, width_ratios=[2, 1], height_ratios=heights)
+            if overfits:
                 axis = axes["overfitting"]
-                axis.plot(
-                    overfitting[:, 0], overfitting[:, 1], color=KINDS["held out"], linewidth=1
-                )
-                axis.axhline(0, color="grey", linewidth=0.6)
+                axis.plot(*overfitting.T, color=KINDS["held out"], **_style(len(overfitting)))
+                for value in (0, 1):
+                    axis.axhline(value, color="grey", linewidth=0.6)
+                axis.set_yticks([0, 1], ["0: none", "1: all"])
                 axis.set_ylim(-0.5, 1.5)
-                axis.set_ylabel("overfitting")
+                text = "overfitting: how far held-out pictures are on the way to generated ones"
+                axis.set_title(text, loc="left", fontsize=9)
                 axis.sharex(axes["curves"])
                 axes["curves"].tick_params(labelbottom=False)
-            else:
-                axes = figure.subplot_mosaic([["curves", "last"]], width_ratios=[2, 1])
-                axis = axes["curves"]
-            axis.set_xlabel("step (generator updates)")
-            axes["curves"].set_title(title)
+            axes[places[-1][0]].set_xlabel("step (generator updates)")
             self._draw_curves(axes["curves"])
             self._draw_latest(axes["last"])
             for axis in axes.values():
                 axis.grid(alpha=0.3)
+                axis.spines[["top", "right"]].set_visible(False)
+            text = f"{title}: what the {self.discriminator} answers"
+            figure.suptitle(text, x=0.01, ha="left", fontsize=11)
+            lines, labels = axes["curves"].get_legend_handles_labels()
+            figure.legend(lines, labels, loc="outside upper right", ncols=len(KINDS), frameon=False)
 
     def _draw_curves(self, axis: Axes) -> None:
         for kind, colour in KINDS.items():
@@ -146,18 +158,31 @@ class Answers(Table):
             if len(table):
                 steps, lower, median, upper = table[:, [0, 4, 6, 8]].T
                 axis.fill_between(steps, lower, upper, color=colour, alpha=0.15, linewidth=0)
-                axis.plot(steps, median, color=colour, linewidth=1, label=kind)
+                named = {"held out": "held-out pictures", "generated": "generated images"}
+                label = named.get(kind, f"{kind} pictures")
+                axis.plot(steps, median, color=colour, label=label, **_style(len(steps)))
         axis.axhline(0, color="grey", linewidth=0.6)
-        axis.set_ylabel("answer: median, 5-95 %")
-        axis.legend(loc="upper left", frameon=False, ncols=len(KINDS))
+        axis.set_title(self.label(), loc="left", fontsize=9)
 
     def _draw_latest(self, axis: Axes) -> None:
         finite = {kind: x[np.isfinite(x)] for kind, x in self.latest.items()}
-        edges = np.histogram_bin_edges(np.concatenate([*finite.values(), np.zeros(0)]), bins=25)
+        edges = np.histogram_bin_edges(np.concatenate([*finite.values(), np.zeros(0)]), bins=16)
         for kind, x in finite.items():
-            axis.hist(x, edges, histtype="step", color=KINDS[kind], linewidth=1.2)
+            if len(x):
+                # Shares compare, also where the kinds have different numbers of pictures.
+                shares = {"x": x, "bins": edges, "weights": np.full(len(x), 100 / len(x))}
+                axis.hist(**shares, histtype="stepfilled", color=KINDS[kind], alpha=0.15)
+                axis.hist(**shares, histtype="step", color=KINDS[kind], linewidth=1.4)
         axis.axvline(0, color="grey", linewidth=0.6)
-        axis.set_xlabel("answer")
-        axis.set_ylabel("pictures")
+        axis.set_xlabel(f"answer ({self.unit})")
         last = max((row[0] for row in self.rows), default=0)
-        axis.set_title(f"step {last:.0f}")
+        axis.set_title(f"step {last:,.0f}: pictures of each kind, in %", loc="left", fontsize=9)
+
+    def label(self) -> str:
+        """What the curves are, and in which unit."""
+        return f"answer ({self.unit}): median, and band of 5 to 95 %"
+
+
+def _style(points: int) -> dict[str, float | str]:
+    """A line, with dots where there are few points."""
+    return {"linewidth": 1.2, "marker": "o" if points <= 30 else "", "markersize": 3}

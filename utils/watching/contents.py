@@ -62,6 +62,7 @@ def contents(
             *health_plots(health, clock),
             *answer_plots(answers, clock),
         ],
+        "constant": history.constants() if history else {},
         "best": best if "step" in best else None,
         "alarms": [_alarm(each) for each in health.alarms()] if health and health.rows else None,
         "watched": health.watch() if health else "",

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from utils.common.figures import BLUE, GREEN, ORANGE
 from utils.watching.alarms import Health
 from utils.watching.answers import KINDS, Answers
 from utils.watching.history import History
@@ -15,8 +16,9 @@ from utils.watching.table import thin
 
 DIGITS = 5
 """Of the numbers in the curves; a plot of a thousand pixels shows four."""
-COLOURS = ("tab:blue", "tab:orange", "tab:green")
+COLOURS = (BLUE, ORANGE, GREEN)
 """The colours in answers.png that stand for the page's first ones."""
+OVERFITTING = "overfitting: held-out pictures, 0 as training ones, 1 as generated"
 HEALTH_PLOTS = (
     ("alikeness: 0 as reals, 1 all the same", ["alikeness"], False),
     ("KID: distance to held-out reals", ["kid"], True),
@@ -50,7 +52,7 @@ class Clock:
 
 
 def history_plots(history: History | None) -> list[Plot]:
-    """The panels of history.png; without scores that were never taken."""
+    """The panels of history.png."""
     if history is None or not history.rows:
         return []
     plots = []
@@ -75,7 +77,7 @@ def health_plots(health: Health | None, clock: Clock) -> list[Plot]:
     for label, columns, is_logarithmic in HEALTH_PLOTS:
         values = table[:, [1 + list(MEASURED).index(column) for column in columns]]
         known = np.isfinite(values).any(axis=1)
-        if known.any():
+        if known.any() and table[known, 0].max() > 0:  # not the weights of step 0 alone
             called = [names.get(column, column) for column in columns]
             series = _series(called, values[known], is_logarithmic)
             steps = table[known, 0]
@@ -97,11 +99,19 @@ def answer_plots(answers: Answers | None, clock: Clock) -> list[Plot]:
         low, median, high = map(numbers, columns.T)
         colour = COLOURS.index(KINDS[kind])
         series.append({"name": kind, "values": median, "low": low, "high": high, "colour": colour})
-    plots = [_plot("answer: median, 5-95 %", steps, clock.seconds(steps), series)]
+    plots = [_plot(answers.label(), steps, clock.seconds(steps), series)]
     overfitting = thin(answers.overfitting())
     if np.isfinite(overfitting[:, 1]).any():
         steps, series = overfitting[:, 0], _series(["overfitting"], overfitting[:, 1:])
-        plots.append(_plot("overfitting", steps, clock.seconds(steps), series, limits=[-0.5, 1.5]))
+        plots.append(
+            _plot(
+                "overfitting: held-out pictures, 0 as training ones, 1 as generated",
+                steps,
+                clock.seconds(steps),
+                series,
+                limits=[-0.5, 1.5],
+            )
+        )
     return plots
 
 

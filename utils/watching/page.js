@@ -360,6 +360,9 @@ function describe() {
     });
   }
 
+  const constant = Object.entries(data.constant || {}).map(([name, value]) => name + " " + +value.toPrecision(4));
+  element("constant").hidden = !constant.length;
+  element("constant").textContent = "Constant so far: " + constant.join(", ");
   rows(element("facts"), data.facts);
   element("command").textContent = data.command;
   element("resumed").hidden = !data.resumed;
