@@ -17,7 +17,9 @@ from tests.run_files import assert_same_state, read_state
 from tests.stub import Hyperparameters, Stub, train
 from utils.common.errors import RunError
 from utils.data.dataset import Dataset
+from utils.training import clock as clock_module
 from utils.training.checkpoints import Checkpoints
+from utils.training.clock import LONGEST, Clock
 from utils.training.folders import Folders
 from utils.training.loop import Loop
 from utils.training.split import Split
@@ -136,6 +138,32 @@ def test_waiting_is_a_share_of_the_last_seconds(monkeypatch):
             now += 1.0
         shares = waiting.shares()
     assert shares == {"data": 0.0, "disk": 0.25}
+
+
+def test_time_in_which_the_process_stood_still_is_not_time_trained(monkeypatch):
+    now, worked = [0.0], [0.0]
+    monkeypatch.setattr(clock_module, "BEAT", 1e6)  # here, the test beats
+    clock = Clock(lambda: now[0], lambda: worked[0])
+    waiting = Waiting("data", clock=clock)
+
+    def passes(seconds: float, at_work: float = 0.0) -> float:
+        before = clock()
+        now[0] += seconds
+        worked[0] += at_work
+        return clock() - before
+
+    assert passes(3600) == 3600  # nobody looks yet
+    with clock:
+        assert passes(0.75) == 0.75  # what waits for a device or a disk
+        assert passes(3600) == LONGEST  # stopped
+        assert passes(90, at_work=120) == 90  # a library that keeps all threads waiting
+        began = clock()
+        with waiting.on("data"):
+            now[0] += 0.5
+            clock()  # as the thread does
+            now[0] += 3600.0
+        assert waiting.seconds["data"] == clock() - began == 0.5 + LONGEST
+    assert passes(5) == 5
 
 
 @pytest.fixture

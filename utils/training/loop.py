@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,8 +117,9 @@ class Loop:
             trainer, folders, writer, self.record, self.answers, self.health
         )
         self.report = Report(
-            h, folders, self.config, self.record, self.answers, self.health, self.best
-        )
+            h, folders, self.config, self.record, self.answers, self.health, self.best,
+            trainer.clock,
+        )  # fmt: skip
 
     def train(self) -> None:
         """Train until the epochs or steps are done, or until Ctrl-C, SIGTERM or SIGHUP.
@@ -140,7 +140,8 @@ class Loop:
             explained_end(h, self.saving.checkpoints, progress),
             StopRequest() as stop,
             contextlib.closing(self.events) if self.events else contextlib.nullcontext(),
-            ProgressBar(last, progress.step) as bar,
+            self.trainer.clock as clock,
+            ProgressBar(last, progress.step, clock) as bar,
             self.writer,
             contextlib.closing(self.trainer.feed),
         ):
@@ -191,7 +192,8 @@ class Loop:
     def _make_steps(self, last: int | None, stop: StopRequest, bar: ProgressBar) -> None:
         """Make steps until ``last``, or until a stop is requested; then save the run."""
         h, progress = self.h, self.progress
-        started = time.monotonic() - progress.seconds
+        clock = self.trainer.clock
+        started = clock() - progress.seconds
         while not stop.requested and (last is None or progress.step < last):
             try:
                 scalars = self.trainer.one_step()
@@ -204,7 +206,7 @@ class Loop:
             if step % h.history_interval == 0 or saves or adapts:
                 # Only here does the host wait for the device.
                 self._fetch(bar)
-                progress.seconds = time.monotonic() - started
+                progress.seconds = clock() - started
             if adapts:
                 self.control.move(self.probe.ask)
             scores = self._score() if step % h.score_interval == 0 else {}
@@ -221,7 +223,7 @@ class Loop:
             self.health_check.tell(bar.say)
         bar.set_description("saving")
         self._fetch(bar)
-        progress.seconds = time.monotonic() - started
+        progress.seconds = clock() - started
         self.writer.flush()
         if progress.step not in self.folders.samples():
             self.samples.draw()

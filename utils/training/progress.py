@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,7 +84,9 @@ class ProgressBar(tqdm):
     On a terminal it is a bar, in a notebook one of fixed width, in a log file a line now and then.
     """
 
-    def __init__(self, last_step: int | None, step: int) -> None:
+    def __init__(
+        self, last_step: int | None, step: int, clock: Callable[[], float] = time.time
+    ) -> None:
         options: dict[str, Any] = {"mininterval": 0.2, "dynamic_ncols": True}
         if type(sys.stderr).__module__.startswith("ipykernel"):
             # A notebook goes back to the beginning of a line, but has no width to fill.
@@ -92,6 +95,10 @@ class ProgressBar(tqdm):
         elif not sys.stderr.isatty():
             options = {"mininterval": 10.0, "bar_format": "{l_bar}{bar:10}{r_bar}\n"}
         super().__init__(total=last_step, initial=step, unit="step", **options)
+        # What tqdm reads the time from; a thread of it compares with the time of day.
+        if not self.disable:
+            offset = self.start_t - clock()
+            self._time = lambda: offset + clock()
 
     def say(self, text: str) -> None:
         """Print a line on standard output, above the bar."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from utils import backend
@@ -37,20 +36,22 @@ class Report:
         answers: Answers,
         health: Health,
         best: BestNetworks,
+        clock: Callable[[], float],
     ) -> None:
         self._h, self._folders, self._config = h, folders, config
         self._record, self._answers, self._health, self._best = record, answers, health, best
         self._command = repeat_command(h, backend.has_accelerator())
-        self._next = 0.0
+        self._clock, self._next = clock, 0.0
 
     def now_and_then(self) -> None:
         """Draw the curves and the page, unless that was done a short while ago."""
         # Where steps are quick, drawing must not take more than a fiftieth of the time.
-        started = time.monotonic()
+        started = self._clock()
         if started > self._next:
             self._curves(self._record.history)
             self.page()
-            self._next = time.monotonic() + 50 * (time.monotonic() - started)
+            now = self._clock()
+            self._next = now + 50 * (now - started)
 
     def at_the_end(self) -> None:
         """Draw the curves, the film and the page of a run that is over."""

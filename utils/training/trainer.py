@@ -7,6 +7,7 @@ import numpy as np
 from utils import backend
 from utils.common import grids
 from utils.data.dataset import Dataset
+from utils.training.clock import Clock
 from utils.training.feed import DeviceFeed, StreamedFeed
 from utils.training.method import Method
 from utils.training.options import RunOptions
@@ -33,7 +34,8 @@ class Trainer:
             dataset: the pictures to train on.
         """
         self.method, self.h, self.dataset = method, h, dataset
-        self.waiting = Waiting("data", "disk")
+        self.clock = Clock()
+        self.waiting = Waiting("data", "disk", clock=self.clock)
         self.state = method.state()
         self.order = dataset.order(h.mirror, h.seed)
         images_per_step = h.batches_per_step * h.batch_size
