@@ -385,8 +385,8 @@ def test_small_pictures_and_banners_are_left_out_and_links_followed(tmp_path, ca
     assert capsys.readouterr().err.splitlines()[-4:] == [
         "3 left out: a link to a folder that is read already, or around it "
         "(second, third, first/loop)",
-        "1 left out: 21 x 21 pixels, too small for 64 (b.png)",
-        "1 left out: 400 x 79 pixels, too narrow (c.png)",
+        "1 left out: too small, under 21 pixels each way (b.png)",
+        "1 left out: too narrow, over 5 times as long as wide (c.png)",
         "1 left out: a parquet file (shard.parquet)",
     ]
     for name in ("a.png", "first"):

@@ -21,7 +21,7 @@ from utils.common.processes import cores
 from utils.data import DEFAULT_IMAGE_SIZE
 from utils.data.dataset import Dataset, check_memory
 
-LEAST_SHARE = 3  # pictures that would have to be enlarged more than so many times are left out
+MOST_ENLARGED = 3  # times; smaller pictures are left out
 AGAIN = "a link to a folder that is read already, or around it"
 READ_BY_PREPARING = (".parquet", ".zip")
 
@@ -214,8 +214,8 @@ def _read_square(path: Path, size: int) -> np.ndarray | str:
         image = pictures.read_picture(path)
     except pictures.UnreadablePicture as error:
         return str(error)
-    if max(image.size) * LEAST_SHARE < size:
-        return f"{image.width} x {image.height} pixels, too small for {size}"
+    if max(image.size) * MOST_ENLARGED < size:
+        return f"too small, under {size / MOST_ENLARGED:.0f} pixels each way"
     if pictures.is_elongated(*image.size):
-        return f"{image.width} x {image.height} pixels, too narrow"
+        return "too narrow, over 5 times as long as wide"
     return np.asarray(pictures.fit_square(image, size))

@@ -149,5 +149,5 @@ def _damage(member: zipfile.ZipInfo | None, error: Exception) -> str:
     if member is not None and isinstance(error, NotImplementedError):
         method = zipfile.compressor_names.get(member.compress_type, member.compress_type)
         return f"compressed by {method}, which Python's zipfile does not read; pack it with deflate"
-    reason = " ".join(str(error).split()) or type(error).__name__
+    reason = " ".join(str(error).split()).split(" for file ")[0] or type(error).__name__
     return f"damaged in the archive: {printable(reason)[:200]}"

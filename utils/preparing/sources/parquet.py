@@ -97,7 +97,7 @@ class Parquet:
         if isinstance(value, dict):
             found, data = text(value.get("path") or ""), value.get("bytes")
         if not isinstance(data, bytes):
-            elsewhere = f", only its place: {found}" if found else ""
+            elsewhere = ", only its place" if found else ""
             read = unreadable(f"a row without the bytes of its picture{elsewhere}")
         elif len(data) > MAX_ROW_BYTES:
             read = unreadable(f"more than {MAX_ROW_BYTES // 2**20} MB")
