@@ -524,6 +524,8 @@ class WaybackDouble:
                     kind = "warc/revisit" if status == "-" else kind
                     address = f"http://www.mahq.net:80{path}"
                     rows.append([timestamp, address, kind, status, f"SHA{timestamp[:4]}"])
+                    if timestamp.startswith("2021"):
+                        rows[-1][-1] = "SHA2020"
         name, _, pattern = question["filter"].removeprefix("!").partition(":")
         rows = [
             row

@@ -606,7 +606,8 @@ def test_ways_to_a_picture_other_than_an_anchor(server, tmp_path):
             """<a href="1.shtml">1</a><a href="2.php">2</a><a href="3.PHP?id=3">3</a>
             <a href="manual.pdf">x</a><a href="1.JPG">x</a>
             <select><option value="">-<option value="4">-<option value="4.asp">4</select>
-            <a href="rx-78.2">5</a>"""
+            <a href="rx-78.2">5</a><a href="JavaScript:open('6/', 'x.htm')">6</a><a href="./">x</a>
+            <a href="../index.htm">x</a><a href="javascript:alert('No.')">x</a>"""
         ),
         "Show/1.shtml": suit(1),
         "Show/2.php": html('<meta http-equiv="Refresh" content="0; URL=two">moved'),
@@ -615,11 +616,13 @@ def test_ways_to_a_picture_other_than_an_anchor(server, tmp_path):
         "Show/4.asp": suit(4),
         "Show/rx-78.2": old_page(lazy),
         "Show/5.JPG": picture(5),
+        "Show/6/": suit_page("Suit 6", "mobile suit", "../6.JPG"),
+        "Show/6.JPG": picture(6),
         **{f"Show/{number}.JPG": picture(number) for number in range(1, 5)},
     }
     server.routes |= {f"{BASE}/{name}": reply for name, reply in routes.items()}
     result = scrape(tmp_path, *old(server), "--show", "the show")
-    check_pictures(tmp_path, {f"Show/{number}.JPG": (number, "JPEG") for number in range(1, 6)})
+    check_pictures(tmp_path, {f"Show/{number}.JPG": (number, "JPEG") for number in range(1, 7)})
     assert set(server.count()) == {f"{BASE}/{name}" for name in routes}
     assert result.returncode == 0, result.stderr
 

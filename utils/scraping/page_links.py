@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 MAX_NODES = 100  # tags and texts in a heading, a label or a link
 MAX_PARENTS = 1000
-# What is chosen in a menu, where it is an address.
+# What is chosen in a menu or given to a script, where it is an address.
 CHOICE = re.compile(r"\S*(/|\.\w{2,5}|\.\w{2,5}[?#]\S*)")
+# The first text in a script that opens a window.
+SCRIPT = re.compile(r"\s*javascript:[^\"']*[\"']([^\"']*)", re.IGNORECASE)
 REFRESH = re.compile(r"\s*[\d.]*\s*[;,]\s*(?:url\s*=)?\s*[\"']?([^\"']+)", re.IGNORECASE)
 
 
@@ -35,7 +37,7 @@ def one_line(text: str) -> str:
 
 
 def links_in(root: Tag, base: str) -> list[Link]:
-    """The links in a part of a page, those of image maps and menus to choose from among them."""
+    """The links in a part of a page, those of image maps, menus and scripts among them."""
     links = []
     heading = ""
     for tag in root.find_all(["a", "area", "option", "h2", "h3", "h4"]):
@@ -43,7 +45,10 @@ def links_in(root: Tag, base: str) -> list[Link]:
             heading = text_of(tag)
             continue
         href = str(tag.get("value" if tag.name == "option" else "href", ""))
-        address = joined(base, href) if tag.name != "option" or CHOICE.fullmatch(href) else ""
+        script = SCRIPT.match(href)
+        href = script[1] if script else href
+        is_plain = tag.name != "option" and not script
+        address = joined(base, href) if is_plain or CHOICE.fullmatch(href) else ""
         if address:
             text = one_line(str(tag.get("alt", ""))) if tag.name == "area" else text_of(tag)
             links.append(Link(address, text, _group(tag, heading)))

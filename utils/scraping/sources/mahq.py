@@ -110,8 +110,14 @@ class Mahq(Source):
             return [
                 self.canonical(link.address) for link in page.links if self._is_flat(link.address)
             ]
+        here = folder_of(self.canonical(page.address))
         below = (self._below(link.address) for link in page.links)
-        return [address for address in below if address and not is_index(address)]
+        # Indices are those of shows, but for folders within the one of this show.
+        return [
+            address
+            for address in below
+            if address and (not is_index(address) or folder_of(address)[:-1].startswith(here))
+        ]
 
     def _home(self, address: str, shows: dict[str, Show]) -> str:
         """The show in whose folder on the site the page lies, or ""."""
