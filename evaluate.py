@@ -40,6 +40,7 @@ from utils.common.fields import FilePath, Seed
 from utils.data.dataset import Dataset
 from utils.data.opening import open_dataset
 from utils.sampling import latents, runs
+from utils.scoring.copies import nearest_pictures, small_pictures
 from utils.scoring.features import feature_networks
 from utils.scoring.registry import FeatureKind
 from utils.scoring.report import caution, draw_comparison, table
@@ -66,8 +67,8 @@ class Options:
     data: FilePath = ""
     """Another data set to score against than the run's own; all of it counts as held out."""
     features: FeatureKind = "imagenet"
-    """What KID, precision, coverage and the search for copies see: shapes and objects (imagenet),
-    colours and textures alone (random), or what Inception does, whose weights have to be there."""
+    """What KID, precision, recall and coverage see: shapes and objects (imagenet), colours and
+    textures alone (random), or what Inception does, whose weights have to be there."""
     images: int = 0
     """How many images to generate, and as many real ones; 0 takes as many as are held out, at most
     2000."""
@@ -242,7 +243,7 @@ def evaluate(subject: Subject, options: Options) -> Evaluation:
     if training is not None:
         path = run.images / outputs.NEAREST
         with or_warning(path):
-            draw_nearest(path, shown, scorer)
+            draw_nearest(path, shown, training)
     return evaluation
 
 
@@ -283,16 +284,16 @@ def open_pictures(run: runs.Run, options: Options) -> tuple[Dataset, np.ndarray,
     return dataset, held_out, np.delete(np.arange(len(dataset)), held_out)
 
 
-def draw_nearest(path: Path, images: np.ndarray, scorer: Scorer) -> None:
+def draw_nearest(path: Path, images: np.ndarray, training: np.ndarray) -> None:
     """Draw pairs of a generated image, left, and its nearest training picture: copies show at once.
 
     Three pairs a row: the nearest in the upper half, as many from the middle of the order below.
     """
-    found = scorer.nearest_training(images)
+    found = nearest_pictures(images, small_pictures(training))
     order = np.argsort(found.distances)
     middle, pairs = len(order) // 2, 15
     shown = np.concatenate([order[:pairs], order[middle : middle + pairs]])
-    drawn = np.stack([images[shown], scorer.training[found.indices[shown]]], axis=1)
+    drawn = np.stack([images[shown], training[found.indices[shown]]], axis=1)
     grids.save_png(path, grids.tile(drawn.reshape(-1, *images.shape[1:]), columns=6))
 
 

@@ -9,8 +9,8 @@
 The score that decides is KID of the averaged generator at the last moment, against the pictures
 kept from training: the least wins. It does not see everything that an eye sees: docs/quality.md.
 A contestant that draws copies is out: one whose images are less than
-`utils.watching.rules.Limits.closeness` times as far from the training pictures as real ones are, or
-of which, beyond the share of real pictures, more than `benchmarks.race.rows.MOST_COPIES` are
+`utils.watching.rules.Limits.originality` times as far from the training pictures as real ones are,
+or of which, beyond the share of real pictures, more than `benchmarks.race.rows.MOST_COPIES` are
 suspiciously near to one (as ``evaluate.py`` says it).
 
 Contestants (`benchmarks/methods.py`) are our scripts with some options, and *historical* ones: the
@@ -285,7 +285,7 @@ def all_notes(row: Row, floor: Mapping[str, float], seeds: int) -> list[str]:
     found = notes(row, seeds)
     if copies := row.copies(floor):
         found.insert(0, f"**out: copies** ({len(copies)} of {len(row.finals)})")
-    if any("closeness" not in scores for scores in row.finals.values()):
+    if any("originality" not in scores for scores in row.finals.values()):
         found.append("copies not looked for")
     if row.beaten is not None:
         form = "at our width" if row.beaten.contestant.name != row.contestant.recipe else "as it is"

@@ -27,7 +27,7 @@ def scores(kid: float = 100.0, swd: float = 20.0, **others: float) -> dict[str, 
     """What ``evaluate.py`` says of a generator."""
     return {
         "kid": kid, "swd": swd, "coverage": 0.75, "recall": 0.5, "f_score": 0.5, "sharpness": 0.9,
-        "likeness": 0.25, "likeness_reals": 0.2, "closeness": 1.0, "copies": 0.0,
+        "likeness": 0.25, "likeness_reals": 0.2, "originality": 1.0, "copies": 0.0,
     } | others  # fmt: skip
 
 

@@ -131,7 +131,7 @@ def test_the_table(scored):
     names = [line.split()[0] for line in lines if line and not line.startswith("generated")]
     assert names == [
         "kid", "f_score", "precision", "recall", "density", "coverage", "swd", "swd_32", "swd_16",
-        "sharpness", "likeness", "likeness_reals", "copies", "closeness",
+        "sharpness", "likeness", "likeness_reals", "copies", "originality",
     ]  # fmt: skip
     assert lines[0].endswith("distance of the distributions, x 1000; less is better")
     floor, averaged, current = lines[0].split()[1:8:3]

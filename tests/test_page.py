@@ -169,7 +169,7 @@ def test_health_is_drawn_and_its_alarms_are_shown(tmp_path):
     assert weights["series"] == [
         {"name": "generator", "values": [0.02, 0.04]}, {"name": "critic", "values": [0.03, None]},
     ]  # fmt: skip
-    assert "closeness to training images, relative to reals'" not in plots
+    assert "originality: distance to training images, 1 as reals" not in plots
     assert found["alarms"] == [
         {
             "step": 2000, "level": "warning", "advice": "Try a larger --batch-size",

@@ -474,7 +474,7 @@ def test_a_real_run_is_timed_trained_and_scored(tmp_path, monkeypatch):
     assert run.is_done()
     assert run.state()["cpu_seconds"] == 1.0
     rows, floor = collect([run])
-    assert {"kid", "swd", "closeness"} < set(rows[0].scores[0][3])
+    assert {"kid", "swd", "originality"} < set(rows[0].scores[0][3])
     assert "kid" in floor
     labels = [label for label, _ in pictures.last_grids(rows, [run], "swd")]
     assert labels[0] == "real pictures"

@@ -81,7 +81,7 @@ class Row:
         return [
             seed
             for seed, scores in self.finals.items()
-            if scores.get("closeness", 1.0) < Limits().closeness
+            if scores.get("originality", 1.0) < Limits().originality
             or scores.get("copies", 0.0) > floor.get("copies", 0.0) + MOST_COPIES
         ]
 

@@ -1,3 +1,3 @@
 """How good generated images are, compared with real ones."""
 
-from utils.scoring import distances, patches, similarity  # noqa: F401 - each registers its metrics
+from utils.scoring import copies, distances, patches, similarity  # noqa: F401 - each registers its metrics

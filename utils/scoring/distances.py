@@ -1,4 +1,4 @@
-"""Sets of features, compared: KID, FID, neighbourhoods, copies."""
+"""Sets of features, compared: KID, FID, neighbourhoods."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ def neighbour_scores(
     }
 
 
-# Copies -------------------------------------------------------------------------------------------
+# Nearest ----------------------------------------------------------------------------------------
 
 
 class Nearest(NamedTuple):
@@ -249,58 +249,6 @@ def nearest(features: np.ndarray, others: np.ndarray) -> Nearest:
         indices[rows] = squares.argmin(1)
         distances[rows] = np.sqrt(squares.min(1))
     return Nearest(indices, distances)
-
-
-def usual_distance(reals: np.ndarray, training: np.ndarray) -> float:
-    """Median distance of a feature to its nearest one in the training set."""
-    return float(np.median(nearest(reals, training).distances))
-
-
-@metric(
-    Score("copies", "share of images suspiciously near a training picture"),
-    Score("closeness", "distance to training pictures, of reals 1; 0 is a copy"),
-    needs=("features", "training"),
-    of_reals=usual_distance,
-)
-def copies(
-    fakes: np.ndarray,
-    reals: np.ndarray,
-    distance_of_reals: float | None = None,
-    *,
-    training: np.ndarray,
-    share: float = 0.5,
-) -> dict[str, float]:
-    """Whether fakes are copies of training images.
-
-    A fake is suspicious if its nearest training image is nearer than ``share`` of the `usual
-    distance <usual_distance>` of a real picture outside the training. A threshold by the median
-    rather than by the nearest pairs does not mind that a data set holds a few pictures twice. Look
-    at the pairs (`nearest`) before believing it: the features do not see mirrored or shifted
-    copies.
-
-    Args:
-        fakes: features (N, D) of generated images.
-        reals: features (K, D) of images that the generator has not learned from.
-        distance_of_reals: their `usual_distance`, if it is known already.
-        training: features (M, D) of the images that it has learned from.
-        share: of the usual distance, below which a fake is suspicious.
-
-    Returns:
-        ``copies``, the share of suspicious fakes, in [0, 1]; ``closeness``, the median distance of
-        fakes over that of reals: 1 is like fresh reals, 0 a copy.
-
-    Raises:
-        ValueError: no features, or of different widths.
-        NothingToCompareError: most of the reals are training images themselves.
-    """
-    usual = usual_distance(reals, training) if distance_of_reals is None else distance_of_reals
-    if usual <= 0:
-        raise NothingToCompareError("reals: most of them are in the training set")
-    distances = nearest(fakes, training).distances / usual
-    return {
-        "copies": float((distances < share).mean()),
-        "closeness": float(np.median(distances)),
-    }
 
 
 # All of them --------------------------------------------------------------------------------------

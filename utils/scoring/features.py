@@ -1,4 +1,4 @@
-"""What KID, neighbourhoods and copies see of an image: features, numbers from a network.
+"""What KID and neighbourhoods see of an image: features, numbers from a network.
 
 ``imagenet`` features know shapes and objects (`utils.scoring.imagenet`). ``random`` features come
 from three convolutional networks with random weights, which see colours, textures and layout but

@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from utils.scoring.distances import Nearest, nearest
 from utils.scoring.features import feature_networks
 from utils.scoring.images import check_counts, check_images, in_order
 from utils.scoring.registry import METRICS, FeatureKind, Metric, NothingToCompareError
@@ -114,15 +113,6 @@ class Scorer:
         rest = [each.name for each in chosen if "training" not in each.needs]
         return self.score(others, rest) | self.score(self.reals, against_training)
 
-    def nearest_training(self, images: np.ndarray) -> Nearest:
-        """For each image, uint8 (N, H, H, 3), the nearest of ``self.training``."""
-        network = self.networks[0]
-        self._once((0, "reals"), network.fit, self.reals)
-        return nearest(network(images), self._training_features(0))
-
-    def _training_features(self, network: int) -> np.ndarray:
-        return self._once((network, "training"), self.networks[network], self.training)
-
     def _chosen(self, metrics: Collection[str] | None) -> list[Metric]:
         names = self.metrics if metrics is None else metrics
         for name in names:
@@ -142,7 +132,7 @@ class Scorer:
             reals = self._once((number, "reals"), network.fit, self.reals)
             features, training = network(fakes), None
             if any("training" in each.needs for each in metrics):
-                training = self._training_features(number)
+                training = self._once((number, "training"), network, self.training)
             rows.append({})
             for each in metrics:
                 rows[-1] |= self._compute(each, features, reals, training, number)

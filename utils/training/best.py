@@ -27,7 +27,7 @@ MOST_COMPARED = 1000
 """Training pictures in which copies are looked for."""
 COMPARED_PAIRS = 150
 """Pairs of generated images that their likeness is measured on."""
-HEALTH = ("kid", "coverage", "likeness", "closeness")
+HEALTH = ("kid", "coverage", "likeness", "originality")
 """The scores that alarms read."""
 
 

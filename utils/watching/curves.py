@@ -22,7 +22,7 @@ OVERFITTING = "overfitting: held-out pictures, 0 as training ones, 1 as generate
 HEALTH_PLOTS = (
     ("alikeness: 0 as reals, 1 all the same", ["alikeness"], False),
     ("KID: distance to held-out reals", ["kid"], True),
-    ("closeness to training images, relative to reals'", ["closeness"], False),
+    ("originality: distance to training images, 1 as reals", ["originality"], False),
     ("weights: root mean square", ["generator_weights", "judge_weights"], True),
 )
 """Label, columns of health.csv, and whether the axis is logarithmic."""

@@ -14,7 +14,7 @@ MEASURED = {
     "kid": "distance of generated images to held-out reals",
     "kid_spread": "its standard deviation, by the jackknife",
     "coverage": "share of the held-out reals with a generated image nearby",
-    "closeness": "distance of generated images to training images, divided by that of held-out "
+    "originality": "distance of generated images to training images, divided by that of held-out "
     "reals",
     "overfitting": "how far held-out pictures are, in the discriminator's answers, on the way from "
     "training pictures to generated ones",
@@ -55,8 +55,8 @@ class Limits:
     """Distance of weights from where they began, divided by their size there and the square root of
     the number of steps, with which a random walk grows. With Adam it is about the learning rate
     divided by the size of the weights."""
-    closeness: float = 0.6
-    """Distance to training images, divided by that of held-out reals."""
+    originality: float = 0.6
+    """Distance to training images in small pictures, divided by that of held-out reals."""
     overfitting: float = 0.7
     """Of the way from training pictures to generated ones."""
     worse: float = 5.0
@@ -168,8 +168,8 @@ RULES = (
     ),
     Rule(
         "copies",
-        lambda row, limits: row["closeness"] < limits.closeness,
-        "copies: generated images are {closeness:.2f} times as far from training images as other "
+        lambda row, limits: row["originality"] < limits.originality,
+        "copies: generated images are {originality:.2f} times as far from training images as other "
         "real pictures are",
         (
             "more pictures",
