@@ -47,7 +47,8 @@ def read_config(run: str, path: Path, option: str = "--resume") -> dict[str, Any
                 raise ValueError(f"{part} is no object")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
-            f"{option} {run}: {path} is damaged ({type(error).__name__}: {error})"
+            f"{option} {run}: {path} is damaged ({type(error).__name__}: {error}); bring it back "
+            "from a copy"
         ) from None
     return config
 
