@@ -18,7 +18,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -265,7 +264,7 @@ def open_pictures(run: runs.Run, options: Options) -> tuple[Dataset, np.ndarray,
     limit, seed = None, options.seed
     if not options.data:
         limit, seed = run.hyperparameter("limit") or None, run.hyperparameter("seed")
-    is_prepared = bool(options.data) and os.path.isfile(source)
+    is_prepared = bool(options.data) and source.lower().endswith((".h5", ".hdf5"))
     dataset, fingerprint = opened(source, None if is_prepared else size, limit, seed)
     if dataset.image_size != size:
         raise UserError(

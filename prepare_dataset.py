@@ -20,6 +20,7 @@ import os
 # Before NumPy is imported: its threads would compete with the processes for the cores.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -134,7 +135,10 @@ class Options:
         """Raise UserError for values that cannot be meant."""
         if not self.sources:
             raise UserError(f"no source: {EXPECTED}")
-        if Path(self.output).suffix.lower() not in (".h5", ".hdf5"):
+        endings, last = (".h5", ".hdf5"), self.sources[-1]
+        if not self.output and last.lower().endswith(endings):
+            raise UserError(f"{last}: did you mean --output {shlex.quote(last)}?")
+        if Path(self.output).suffix.lower() not in endings:
             raise UserError(f"--output {self.output!r}: expected the name of a file ending in .h5")
         if self.orient and self.mirror:
             raise UserError(

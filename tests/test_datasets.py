@@ -193,8 +193,22 @@ BAD_FILES = {
     ),
     "text": (lambda path: path.write_text("no HDF5"), "a text file; expected a folder"),
     "unknown": (lambda path: path.write_bytes(b"\1\2\3\xff"), "not an HDF5 file; expected"),
-    "zip": (lambda path: path.write_bytes(b"PK\3\4" + bytes(99)), "a zip archive; expected"),
-    "parquet": (lambda path: path.write_bytes(b"PAR1" + bytes(99)), "a parquet file; expected"),
+    "zip": (
+        lambda path: path.write_bytes(b"PK\3\4" + bytes(99)),
+        "a zip archive; make a data set of it with: ",
+    ),
+    "parquet": (
+        lambda path: path.write_bytes(b"PAR1" + bytes(99)),
+        "a parquet file; make a data set of it with: python prepare_dataset.py ",
+    ),
+    "tar": (
+        lambda path: path.write_bytes(bytes(257) + b"ustar"),
+        "a tar archive, which is not read; unpack it; ",
+    ),
+    "picture": (
+        lambda path: Image.new("RGB", (8, 8)).save(path, "PNG"),
+        "a picture; expected a folder",
+    ),
     "folder": (lambda path: path.mkdir(), "not a file; expected"),
     "missing": (lambda path: None, "no such file$"),
     "cut short": (cut_file, "damaged or cut short: .*truncated"),
@@ -392,7 +406,7 @@ def test_small_pictures_and_banners_are_left_out_and_links_followed(tmp_path, ca
     for name in ("a.png", "first"):
         (folder / name).unlink()
     (folder / "second").unlink()
-    with pytest.raises(UserError, match=r"among 4 files; prepare_dataset\.py reads the archives"):
+    with pytest.raises(UserError, match=r"among 4 files; make a data set of it with: python prep"):
         open_dataset(str(folder))
 
 

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import io
 import itertools
+import os
 import re
 import shlex
 import sys
@@ -71,6 +72,13 @@ def parse(
     expand_paths(chosen)
     check_fields(chosen)
     return chosen
+
+
+def command(script: str, *words: str) -> str:
+    """A command line of one of the scripts, to be pasted where this process was started."""
+    beside = os.path.join(os.path.dirname(sys.argv[0]), script)
+    is_beside = sys.argv[0].endswith(".py") and os.path.isfile(beside)
+    return shlex.join(["python", beside if is_beside else script, *words])
 
 
 def positive(text: str) -> int:

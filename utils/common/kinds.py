@@ -8,6 +8,7 @@ HEAD_BYTES = 4096
 """How much of a file `kind_of` looks at."""
 
 _OTHERWISE = "which is not read; save it as PNG or JPEG"
+_PACKED = "which is not read; unpack it"
 
 # Offset, bytes, words; the first that fits counts.
 _SIGNATURES = (
@@ -47,13 +48,13 @@ _SIGNATURES = (
     (0, b"PK\x03\x04", "a zip archive"),
     (0, b"PK\x05\x06", "an empty zip archive"),
     (0, b"PK\x07\x08", "a part of a split zip archive"),
-    (257, b"ustar", "a tar archive"),
-    (0, b"Rar!\x1a\x07", "a RAR archive"),
-    (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
-    (0, b"\x1f\x8b", "a gzip file"),
-    (0, b"BZh", "a bzip2 file"),
-    (0, b"\xfd7zXZ\0", "an xz file"),
-    (0, b"\x28\xb5\x2f\xfd", "a zstd file"),
+    (257, b"ustar", f"a tar archive, {_PACKED}"),
+    (0, b"Rar!\x1a\x07", f"a RAR archive, {_PACKED}"),
+    (0, b"7z\xbc\xaf\x27\x1c", f"a 7-Zip archive, {_PACKED}"),
+    (0, b"\x1f\x8b", f"a gzip file, {_PACKED}"),
+    (0, b"BZh", f"a bzip2 file, {_PACKED}"),
+    (0, b"\xfd7zXZ\0", f"an xz file, {_PACKED}"),
+    (0, b"\x28\xb5\x2f\xfd", f"a zstd file, {_PACKED}"),
     (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
     (0, b"PAR1", "a parquet file"),
     (0, b"ARROW1", "an Arrow file"),

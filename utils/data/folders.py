@@ -20,6 +20,7 @@ from utils.common.kinds import HEAD_BYTES, kind_of
 from utils.common.processes import cores
 from utils.data import DEFAULT_IMAGE_SIZE
 from utils.data.dataset import Dataset, check_memory
+from utils.data.elsewhere import to_prepare
 
 MOST_ENLARGED = 3  # times; smaller pictures are left out
 AGAIN = "a link to a folder that is read already, or around it"
@@ -58,7 +59,7 @@ class Folder:
             raise UserError(
                 f"{shown}: found no readable picture among {len(left_out)} files; "
                 + (
-                    "prepare_dataset.py reads the archives in it"
+                    to_prepare(data, image_size)
                     if any(name.lower().endswith(READ_BY_PREPARING) for name, _ in left_out)
                     else "expected a folder of PNG, JPEG, WebP, GIF or other pictures"
                 )

@@ -16,9 +16,11 @@ import numpy as np
 from utils.common.errors import UserError, printable
 from utils.common.files import atomic_path
 from utils.common.kinds import HEAD_BYTES, kind_of
+from utils.common.pictures import is_picture_signature
 from utils.common.processes import cores
 from utils.data import ANY_SIZE, IMAGE_SIZES
 from utils.data.dataset import Dataset, check_memory, picture_bytes
+from utils.data.elsewhere import to_prepare
 from utils.data.streaming import ImagesOnDisk
 
 FORMAT_VERSION = 1
@@ -149,6 +151,7 @@ class File:
         self, data: str, image_size: int | None, limit: int | None, seed: int, memory_budget: int
     ) -> Dataset:
         """Its pictures, in memory if they fit in the budget; ``image_size`` must be theirs."""
+        _check_is_hdf5(Path(data), printable(data), image_size)
         dataset = read_dataset(data, limit, seed, memory_budget)
         if image_size not in (None, dataset.image_size):
             raise UserError(
@@ -193,7 +196,7 @@ def read_dataset(
         raise UserError(f"{shown}: damaged or cut short: {reason}") from error
 
 
-def _check_is_hdf5(path: Path, shown: str) -> None:
+def _check_is_hdf5(path: Path, shown: str, image_size: int | None = None) -> None:
     if not os.path.exists(path):
         raise UserError(f"{shown}: no such file")
     if not path.is_file():
@@ -205,7 +208,12 @@ def _check_is_hdf5(path: Path, shown: str) -> None:
         raise UserError(f"{shown}: cannot be opened: {error.strerror}") from error
     if head.startswith(b"\x89HDF\r\n\x1a\n") or h5py.is_hdf5(path):
         return
-    raise UserError(f"{shown}: {kind_of(head) or 'not an HDF5 file'}; {EXPECTED}")
+    kind = kind_of(head) or "not an HDF5 file"
+    if is_picture_signature(head[:12]):
+        kind = "a picture"
+    prepared = ("a zip archive", "a parquet file")  # by prepare_dataset.py
+    hint = to_prepare(str(path), image_size) if kind in prepared else EXPECTED
+    raise UserError(f"{shown}: {kind}; {hint}")
 
 
 def _check_filters(data: h5py.Dataset, shown: str) -> None:
@@ -241,7 +249,11 @@ def _read_hdf5(
         )
     images = _own(file, "images", h5py.Dataset, shown)
     if images is None:
-        raise UserError(f"{shown}: an HDF5 file without the data set 'images'; {EXPECTED}")
+        held = printable(", ".join(sorted(file)[:10])) or "nothing"
+        raise UserError(
+            f"{shown}: an HDF5 file without the data set 'images'; found {held}; expected images, "
+            f"uint8 (N, H, W, 3) with H = W = {ANY_SIZE}; or write its pictures into a folder"
+        )
     problem = _images_problem(images.shape, images.dtype)
     if problem:
         raise UserError(f"{shown}: images: {problem}")

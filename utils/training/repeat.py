@@ -6,11 +6,11 @@ import contextlib
 import dataclasses
 import os
 import shlex
-import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from utils.common import commandline
 from utils.common.commandline import option_name
 from utils.common.errors import UserError
 from utils.training.arguments import from_preset
@@ -20,13 +20,10 @@ from utils.watching.contents import NOT_SHOWN
 
 
 def command(method: str, *words: str) -> str:
-    """A command line of a method's script, to be pasted where this process was started."""
-    script = f"{method}.py"
-    if os.path.basename(sys.argv[0]) == script:
-        script = sys.argv[0]
+    """A command line of a method's script, with the backend of this process."""
     backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
     chosen = f"KERAS_BACKEND={shlex.quote(backend)} " if backend != "tensorflow" else ""
-    return chosen + shlex.join(["python", script, *words])
+    return chosen + commandline.command(f"{method}.py", *words)
 
 
 def repeat_command(h: RunOptions, has_accelerator: bool) -> str:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+from utils.common.commandline import command
 from utils.common.errors import UserError, printable
 from utils.common.kinds import HEAD_BYTES, kind_of
 from utils.common.pictures import is_picture_signature
+from utils.data.hdf5 import read_dataset
 from utils.preparing.sources.archive import Zip
 from utils.preparing.sources.entries import EXPECTED, Source
 from utils.preparing.sources.folder import Folder
@@ -45,9 +47,8 @@ def open_source(source: str, image_column: str = "") -> Source:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(f"{shown}: {reason.lower()}; {EXPECTED}") from error
     if head.startswith(b"\x89HDF"):
-        found = "an HDF5 file, prepared already: train with --data on it"
-    elif is_picture_signature(head[:12]):
-        found = "a picture"
-    else:
-        found = kind_of(head) or "of another kind"
+        read_dataset(path, limit=1)  # whatever is wrong with it is said there
+        trained = command("dcgan.py", "--data", source)
+        raise UserError(f"{shown}: an HDF5 file, prepared already; train on it with: {trained}")
+    found = "a picture" if is_picture_signature(head[:12]) else kind_of(head) or "of another kind"
     raise UserError(f"{shown}: {found}; {EXPECTED}")
