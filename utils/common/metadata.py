@@ -93,7 +93,7 @@ def _png(data: bytes) -> tuple[bytes, Said]:
 
 
 def _png_said(kind: bytes, body: memoryview, said: Said) -> None:
-    if kind == b"iCCP":
+    if kind == b"iCCP" and "icc_profile" not in said:
         said["icc_profile"] = _inflate(bytes(body).partition(b"\0")[2][1:], MAX_PROFILE_BYTES)
     elif kind == b"gAMA" and len(body) == 4:
         said["gamma"] = struct.unpack(">I", body)[0] / 100_000
@@ -109,12 +109,12 @@ def _png_said(kind: bytes, body: memoryview, said: Said) -> None:
             packed, (_, _, text) = text[:1] == b"\1", text[2:].split(b"\0", 2)
         else:
             packed, text = kind == b"zTXt", text[kind == b"zTXt" :]
-        if keyword == b"XML:com.adobe.xmp":
+        if keyword == b"XML:com.adobe.xmp" and "xmp" not in said:
             said["xmp"] = _inflate(text, MAX_TEXT_BYTES) if packed else text
-        elif keyword == b"Raw profile type exif":
+        elif keyword == b"Raw profile type exif" and "exif" not in said:
             text = _inflate(text, MAX_TEXT_BYTES) if packed else text
             digits = b"".join(text.split(b"\n", 3)[3:]).translate(None, b" \r\n")
-            said.setdefault("exif", bytes.fromhex(digits.decode("latin-1")))
+            said["exif"] = bytes.fromhex(digits.decode("latin-1"))
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:

@@ -154,11 +154,13 @@ def _decode(data: bytes, background: Colour, max_pixels: int) -> Image.Image:
             shown = Image.new("L", image.size)
             shown.paste(alpha.crop(tile[1]) if alpha else 255, tile[1])
             alpha = shown
-        picture = Image.new("RGB", colours.size, background)
-        picture.paste(colours, mask=alpha)
+        picture = colours
+        if alpha:
+            picture = Image.new("RGB", colours.size, background)
+            picture.paste(colours, mask=alpha)
         method = ORIENTATIONS.get(orientation(said)) if image.format != "TIFF" else None
         picture = picture if method is None else picture.transpose(method)
-        picture.format = image.format
+        picture.format, picture.info = image.format, {}
         return picture
 
 
