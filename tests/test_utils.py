@@ -318,7 +318,7 @@ def test_history_goes_on_after_the_step_it_resumes_from(tmp_path):
     ]
     again.plot(tmp_path / "history.png", "a run")
     with Image.open(tmp_path / "history.png") as plot:
-        assert plot.size == (900, 600)
+        assert plot.size == (1300, 320)
 
 
 def test_history_of_other_columns_keeps_its_rows_and_columns(tmp_path):
