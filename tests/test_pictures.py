@@ -200,6 +200,12 @@ def test_hostile_bytes_give_a_reason(name, tmp_path):
     assert "\n" not in str(from_path.value)
 
 
+def test_an_avif_that_this_pillow_cannot_read_is_called_one(monkeypatch):
+    monkeypatch.delitem(Image.OPEN, "AVIF", raising=False)
+    with pytest.raises(UnreadablePicture, match=r"^an AVIF picture, which this Pillow cannot read"):
+        read_picture(b"\0\0\0\x18ftypmif1\0\0\0\0avif")
+
+
 def test_damaged_bytes_raise_nothing_else():
     generator = np.random.default_rng(1)
     picture = noise_picture().resize((24, 24))
@@ -244,7 +250,7 @@ def test_paths_that_are_no_files(tmp_path):
 
 
 def test_first_bytes_promise_a_picture():
-    for suffix in ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "AVIF"):
+    for suffix in ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"):
         assert is_picture_signature(encode(noise_picture(), suffix)[:12]), suffix
     for head in (b"BMW or RIFF.", b"", b"\0\0\0\x18ftypisom"):
         assert not is_picture_signature(head)
