@@ -286,14 +286,18 @@ def open_pictures(run: runs.Run, options: Options) -> tuple[Dataset, np.ndarray,
 def draw_nearest(path: Path, images: np.ndarray, training: np.ndarray) -> None:
     """Draw pairs of a generated image, left, and its nearest training picture: copies show at once.
 
-    Three pairs a row: the nearest in the upper half, as many from the middle of the order below.
+    Three pairs a row, under captions: the nearest, and as many from the middle of the order.
     """
     found = nearest_pictures(images, small_pictures(training))
     order = np.argsort(found.distances)
-    middle, pairs = len(order) // 2, 15
-    shown = np.concatenate([order[:pairs], order[middle : middle + pairs]])
-    drawn = np.stack([images[shown], training[found.indices[shown]]], axis=1)
-    grids.save_png(path, grids.tile(drawn.reshape(-1, *images.shape[1:]), columns=6))
+    pairs, blocks = min(15, len(order) // 2), []
+    for first, text in ((0, f"The {pairs} nearest"), (len(order) // 2, "From the middle")):
+        shown = order[first : first + pairs]
+        drawn = np.stack([images[shown], training[found.indices[shown]]], axis=1)
+        grid = grids.grid(drawn.reshape(-1, *images.shape[1:]), columns=6)
+        headed = grids.caption(grid, ["generated", "training"] * 3, centred=True)
+        blocks.append(grids.caption(headed, [f"{text} of {len(order)} pairs"]))
+    grids.save_png(path, grids.stack(blocks))
 
 
 def print_evaluation(evaluation: Evaluation) -> None:

@@ -129,7 +129,7 @@ def make_grid(run: runs.Run, options: Options) -> None:
     """A grid of samples, and with --single each of them as a file."""
     generator = runs.load_generator(run, options.weights)
     images = runs.generate(generator, draw(generator, options, options.count or 48))
-    save(path(run, "", options), grids.tile(images, options.columns or 8))
+    save(path(run, "", options), grids.grid(images, options.columns or 8))
     if options.single:
         # Without what does not change a sample: the same sample is the same file.
         alone = dataclasses.replace(options, count=0, columns=0)
@@ -162,7 +162,7 @@ def make_interpolation(run: runs.Run, options: Options) -> None:
     generator = runs.load_generator(run, options.weights)
     points, columns = draw(generator, options, options.points), options.columns or 9
     images = runs.generate(generator, latents.loop(points, np.linspace(0, 1, columns)))
-    save(path(run, "interpolate", options), grids.tile(images, columns))
+    save(path(run, "interpolate", options), grids.grid(images, columns))
     count = options.frames or 15
     frames = runs.generate(generator, latents.loop(points, np.arange(count) / count))
     side = max(1, 256 // frames.shape[1])  # small pictures enlarged, pixel by pixel

@@ -392,10 +392,12 @@ def test_best_and_worst_are_ordered_by_their_answers():
     images = np.zeros((6, 4, 4, 3), np.uint8) + np.arange(6, dtype=np.uint8)[:, None, None, None]
     picture, texts = best_and_worst(images, np.array([0.5, 3, -1, 2, 9, -4]), 2, 2, "critic")
     assert texts == [
-        "best 2 of 6: the critic's answer 9.00 to 3.00 (middle 1.25); samples 4 1",
-        "worst 2 of 6: the critic's answer -4.00 to -1.00 (middle 1.25); samples 5 2",
+        "best 2 of 6: the critic's answer (value) 9.00 to 3.00 (middle 1.25); samples 4 1",
+        "worst 2 of 6: the critic's answer (value) -4.00 to -1.00 (middle 1.25); samples 5 2",
     ]
-    shown = [value for value in picture[:, :, 0].ravel() if value < 6]
+    half = len(picture) // 2
+    rows = [picture[22:half], picture[half + 22 :]]  # without their captions
+    shown = [value for row in rows for value in row[:, :, 0].ravel() if value < 6]
     assert list(dict.fromkeys(shown)) == [4, 1, 5, 2]
 
 

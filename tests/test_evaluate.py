@@ -137,7 +137,7 @@ def test_the_table(scored):
     floor, averaged, current = lines[0].split()[1:8:3]
     assert float(floor) < float(averaged) != float(current)
     picture = np.asarray(read_picture(scored / "images" / "one" / "nearest.png"))
-    assert picture.shape == (10 * 34 + 2, 6 * 34 + 2, 3)
+    assert picture.shape == (2 * (2 * 22 + 3 * (5 * 34 + 2)), 3 * (6 * 34 + 2), 3)
 
 
 def test_json_is_alone_on_standard_output(run, scored):

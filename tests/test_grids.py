@@ -36,6 +36,14 @@ def test_tile_places_pictures_row_by_row():
     assert np.array_equal(tile(images[:1], 1, padding=0), images[0])
 
 
+@pytest.mark.parametrize(("side", "times"), [(32, 3), (64, 1), (256, 1)])
+def test_small_pictures_are_enlarged_in_a_grid(side, times):
+    images = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), np.uint8)
+    grid = grids.grid(images, 2)
+    assert grid.shape == (times * (2 * side + 6), times * (2 * side + 6), 3)
+    assert np.array_equal(grid[::times, ::times], tile(images, 2))
+
+
 def test_tile_refuses_other_arrays():
     with pytest.raises(ValueError, match=r"expected uint8 \(N, H, W, 3\), found float64"):
         tile(np.zeros((1, 2, 2, 3)), 1)

@@ -156,7 +156,7 @@ def test_health_is_drawn_and_its_alarms_are_shown(tmp_path):
     found = shown(tmp_path, history=history, health=health)
     assert found["watched"] == (
         "Watched since step 2,000. Not watched, as it is not measured: critic wins, critic sees "
-        "nothing, vanishing gradients, exploding gradients, runaway generator, runaway critic, "
+        "nothing, vanishing gradients, exploding gradients, runaway critic, "
         "dead generator, copies, memorised, getting worse."
     )
     plots = {plot["label"]: plot for plot in found["plots"]}

@@ -83,7 +83,7 @@ def test_a_run_leaves_its_pictures(finished):
     ]  # fmt: skip
     for name in ("reals.png", "step_0000020.png"):
         with Image.open(images / name) as grid:
-            assert grid.size == (3 * 32 + 4 * 2, 2 * 32 + 3 * 2)
+            assert grid.size == (3 * (3 * 32 + 4 * 2), 3 * (2 * 32 + 3 * 2))
     samples = [(images / f"step_{step:07d}.png").read_bytes() for step in (0, 10, 20, 26)]
     assert len(set(samples)) == 4
     with Image.open(images / "training.gif") as film:
@@ -134,7 +134,7 @@ def test_the_saved_generator_is_the_average_and_draws_the_last_sample(finished):
     generator = keras.models.load_model(models / "generator.keras")
     images = grids.to_uint8(np.asarray(generator(state["loop/fixed_latents"], training=False)))
     with Image.open(finished / "images" / "stub-1" / "step_0000026.png") as grid:
-        difference = np.asarray(grid.convert("RGB"), int) - grids.tile(images, 3).astype(int)
+        difference = np.asarray(grid.convert("RGB"), int) - grids.grid(images, 3).astype(int)
     assert np.abs(difference).max() <= 1
 
 

@@ -88,7 +88,7 @@ def test_a_grid(run_sample, folder):
     assert run_sample("one") == (0, ["images/one/samples/one-grid-seed-0.png"], "")
     path = folder / "images" / "one" / "samples" / "one-grid-seed-0.png"
     vectors = np.random.default_rng(0).standard_normal((48, LATENT_DIM), dtype=np.float32)
-    expected = grids.tile(generated(folder, vectors), 8)
+    expected = grids.grid(generated(folder, vectors), 8)
     assert expected.std() > 20
     assert np.abs(pixels(path).astype(int) - expected).max() <= 1
     before = path.read_bytes()
@@ -109,8 +109,8 @@ def test_other_grids_have_other_names(run_sample, folder, tmp_path):
         assert (code, lines) == (0, [str(tmp_path / name)])
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names.values())
     found = {name: pixels(tmp_path / name) for name in names.values()}
-    assert found["one-grid-seed-0-count-3-columns-2.png"].shape == (70, 70, 3)
-    expected = grids.tile(generated(folder, latents.draw(48, 5, 0), "best/generator.keras"), 8)
+    assert found["one-grid-seed-0-count-3-columns-2.png"].shape == (210, 210, 3)
+    expected = grids.grid(generated(folder, latents.draw(48, 5, 0), "best/generator.keras"), 8)
     difference = found["one-grid-weights-best-seed-0.png"].astype(int) - expected
     assert np.abs(difference).max() <= 1
 
@@ -146,15 +146,15 @@ def test_best_and_worst(run_sample, run, name, tmp_path, monkeypatch):
     # Four times, each time in another order.
     assert len({images.tobytes() for images in asked}) == 4
     assert len({np.sort(images, axis=0).tobytes() for images in asked}) == 1
-    assert lines[0].startswith(f"best 3 of 20: the {name}'s answer ")
+    assert lines[0].startswith(f"best 3 of 20: the {name}'s answer (")
     chosen = [list(map(int, line.split("samples ")[1].split())) for line in lines[:2]]
     run_sample(run, "--single", "--count", 20, "--output", tmp_path)
     samples = [pixels(tmp_path / f"{run}-sample-seed-0-{n:05d}.png") for n in range(20)]
     order = list(np.argsort([image.mean() for image in samples]))
     assert chosen == [order[::-1][:3], order[:3]]
     shown = pixels(lines[2])
-    assert shown.shape == (2 * (22 + 36), 3 * 34 + 2, 3)
-    assert np.array_equal(shown[24:56, 2:34], samples[order[-1]])
+    assert shown.shape == (2 * (22 + 3 * 36), 3 * (3 * 34 + 2), 3)
+    assert np.array_equal(shown[22::3, ::3][2:34, 2:34], samples[order[-1]])
 
 
 def test_an_interpolation(run_sample, folder, tmp_path):
@@ -162,7 +162,7 @@ def test_an_interpolation(run_sample, folder, tmp_path):
         "one", "--interpolate", "--points", 3, "--frames", 4, "--columns", 5, "--output", tmp_path
     )
     assert code == 0
-    strip = pixels(lines[0])
+    strip = pixels(lines[0])[::3, ::3]
     assert strip.shape == (3 * 34 + 2, 5 * 34 + 2, 3)
     points = generated(folder, latents.draw(3, LATENT_DIM, 0)).astype(int)
     for row in range(3):
@@ -205,12 +205,13 @@ def test_a_walk(run_sample, folder, tmp_path, dimension):
     code, lines, _ = run_sample("one", "--walk", dimension, "--count", 2, "--output", tmp_path)
     assert (code, lines) == (0, [str(tmp_path / f"one-walk-{dimension}-seed-0-count-2.png")])
     shown = pixels(lines[0])
-    assert shown.shape == (44 + 2 * 34 + 2, 7 * 34 + 2, 3)
+    assert shown.shape == (44 + 3 * (2 * 34 + 2), 3 * (7 * 34 + 2), 3)
+    shown = shown[44::3, ::3]
     for row, latent in enumerate(latents.draw(2, LATENT_DIM, 0)):
         vectors = np.tile(latent, (7, 1))
         vectors[:, dimension] = range(-3, 4)
         for column, image in enumerate(generated(folder, vectors)):
-            cell = shown[46 + 34 * row :, 2 + 34 * column :][:32, :32]
+            cell = shown[2 + 34 * row :, 2 + 34 * column :][:32, :32]
             assert np.abs(cell.astype(int) - image).max() <= 1
 
 
@@ -233,7 +234,7 @@ def test_the_search_finds_what_changes_the_picture(run_sample, folder, tmp_path)
     images = [of_keras(generator, each) for each in ends]
     change = np.abs(images[1] - images[0]).mean() * 127.5
     assert float(table[0][2]) == pytest.approx(change, abs=0.05)
-    assert pixels(lines[-1]).shape == (5 * (44 + 3 * 34 + 2), 7 * 34 + 2, 3)
+    assert pixels(lines[-1]).shape == (5 * (44 + 3 * (3 * 34 + 2)), 3 * (7 * 34 + 2), 3)
 
 
 def test_a_film_as_gif(run_sample, folder):

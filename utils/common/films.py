@@ -23,7 +23,7 @@ def save_gif(
     frames: Sequence[Frame],
     max_frames: int = 200,
     seconds_per_frame: float = 0.1,
-    max_side: int | None = 800,
+    max_side: int | None = 840,
     last_frame_seconds: float = 2.0,
     read: Read = read_picture,
 ) -> None:

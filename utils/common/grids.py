@@ -13,6 +13,8 @@ from utils.common.pictures import WHITE, Colour
 
 PADDING = 2
 """Pixels around the pictures of a grid."""
+ENLARGED_SIDE = 96
+"""Pictures of a third of it, 32 px, would be stamps in a grid; see `enlarge`."""
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
@@ -53,6 +55,20 @@ def tile(
     framed[...] = colour
     framed[padding:, padding:] = grid
     return framed
+
+
+def enlarge(picture: np.ndarray, side: int) -> np.ndarray:
+    """A picture made of images of ``side`` pixels, every pixel as often as makes them 96 px.
+
+    Images of more than 48 px stay as they are.
+    """
+    times = max(1, ENLARGED_SIDE // side)
+    return picture.repeat(times, axis=0).repeat(times, axis=1)
+
+
+def grid(images: np.ndarray, columns: int) -> np.ndarray:
+    """`tile`, enlarged where the images are small."""
+    return enlarge(tile(images, columns), images.shape[1])
 
 
 def save_png(path: str | Path, image: np.ndarray) -> None:

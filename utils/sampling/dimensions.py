@@ -23,7 +23,7 @@ def draw_walks(
     values = np.linspace(-WALK_TO, WALK_TO, columns)
     images = runs.generate(generator, latents.walk(vectors, dimension, values))
     headings = [f"{value:.3g}" for value in values]
-    headed = grids.caption(grids.tile(images, columns), headings, centred=True)
+    headed = grids.caption(grids.grid(images, columns), headings, centred=True)
     return grids.caption(headed, [title])
 
 

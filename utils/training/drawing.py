@@ -87,6 +87,6 @@ class Drawing:
 
     def _grid(self, path: Path, step: int, images: np.ndarray, name: str) -> None:
         columns, events = self._h.sample_columns, self._events
-        self._draw(path, lambda: grids.save_png(path, grids.tile(images, columns)), images.nbytes)
+        self._draw(path, lambda: grids.save_png(path, grids.grid(images, columns)), images.nbytes)
         if events is not None:
             self._draw(path, lambda: events.add_grid(name, step, path))

@@ -94,5 +94,6 @@ class HealthCheck:
                 np.asarray(pictures.read_picture(grids[number]), float)
                 for number in (newest, older)
             )
-            return {"change": float(np.abs(last - other).mean())}
+            if last.shape == other.shape:  # those of older versions were smaller
+                return {"change": float(np.abs(last - other).mean())}
         return {}

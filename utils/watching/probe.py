@@ -124,14 +124,15 @@ def best_and_worst(
     Returns:
         The picture, uint8 (height, width, 3), and a line of text for each half.
     """
+    unit = "value" if discriminator == "critic" else "logit"
     order = np.argsort(-answers, kind="stable")
     blocks, texts = [], []
     for word, chosen in (("best", order[:count]), ("worst", order[::-1][:count])):
         text = (
-            f"{word} {count} of {len(images)}: the {discriminator}'s answer "
+            f"{word} {count} of {len(images)}: the {discriminator}'s answer ({unit}) "
             f"{answers[chosen[0]]:.2f} to {answers[chosen[-1]]:.2f} "
             f"(middle {np.median(answers):.2f})"
         )
-        blocks.append(grids.caption(grids.tile(images[chosen], columns), [text]))
+        blocks.append(grids.caption(grids.grid(images[chosen], columns), [text]))
         texts.append(f"{text}; samples {' '.join(map(str, chosen))}")
     return grids.stack(blocks), texts
