@@ -19,7 +19,7 @@ from utils import backend
 from utils.models.adversarial import update_scalars
 from utils.watching import architecture, probe
 from utils.watching.answers import Answers
-from utils.watching.architecture import Block, blocks
+from utils.watching.architecture import Block, blocks, fold
 from utils.watching.history import History, Panel, is_for_history_only
 from utils.watching.probe import Probe, best_and_worst, number_asked
 
@@ -384,8 +384,26 @@ def test_networks_of_every_make_are_drawn(tmp_path):
     made = {name: blocks(network) for name, network in networks.items()}
     architecture.draw(made, tmp_path / "architecture.png", "a run")
     with Image.open(tmp_path / "architecture.png") as picture:
-        assert picture.width == 1470  # ten columns; the deepest goes on below
+        assert picture.width == 1035  # seven columns; the deepest goes on below
         assert 1100 < picture.height < 1500
+
+
+def test_a_residual_block_is_one_box():
+    made = blocks(branching())
+    found = [(block.layers, block.shape, block.inputs) for block in fold(made)]
+    assert found[3:] == [
+        (["Concatenate"], (8, 8, 6), [1, 2]),
+        (["residual block:", "Conv2D 1×1"], (8, 8, 6), [3]),
+        (["UpSampling2D", "Conv2D 3×3"], (16, 16, 5), [4]),
+        (["GlobalAveragePooling2D", "Dense"], (1,), [5]),
+    ]  # fmt: skip
+    assert sum(x.parameters for x in fold(made)) == sum(x.parameters for x in made)
+    row = [Block(["x"], (), 0), *(Block([f"Dense {n}"], (), 1, [n]) for n in range(3))]
+    # What another one reads from stays a box of its own.
+    shown = [*row, Block(["Add"], (), 0, [0, 3]), Block(["Concatenate"], (), 0, [2, 4])]
+    assert fold(shown) == shown
+    row = [Block(["x"], (), 0), Block(["Conv2D"], (), 1, [0]), Block(["UpSampling2D"], (), 0, [1])]
+    assert fold(row)[1:] == [Block(["Conv2D", "UpSampling2D"], (), 1, [0])]
 
 
 def test_best_and_worst_are_ordered_by_their_answers():

@@ -19,6 +19,8 @@ logging.getLogger("matplotlib").setLevel(logging.ERROR)  # not of a folder it ca
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#AA4499"
 """Colours that also the colour-blind tell apart."""
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE)
+SKY = "#56B4E9"
+"""For bars, under black text."""
 
 
 @contextmanager

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from utils.common.figures import figure_file
+from utils.common.figures import SKY, figure_file
 from utils.scoring.registry import SCORES, FeatureKind
 
 Scores = Mapping[str, float]
@@ -55,7 +56,11 @@ def table(columns: Mapping[str, Scores]) -> str:
 def cell(scores: Scores, name: str) -> str:
     """A score and its spread, three digits; empty where it is not known."""
     found = [scores[each] for each in (name, f"{name}_spread") if each in scores]
-    return " ± ".join(f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}" for value in found)
+    return " ± ".join(map(_number, found))
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def draw_comparison(
@@ -72,11 +77,24 @@ def draw_comparison(
             values = [scores.get(name, math.nan) for scores in runs.values()]
             spreads = [scores.get(f"{name}_spread", 0.0) for scores in runs.values()]
             places = np.arange(len(runs))[::-1]
-            axis.barh(places, values, xerr=spreads, height=0.7)
+            axis.barh(places, values, xerr=spreads, height=0.6, color=SKY)
+            # Numbers, as the bar of a 0 is none, and so is that of a score that is missing.
+            for place, value in zip(places, values, strict=True):
+                text = "none" if math.isnan(value) else _number(value)
+                axis.annotate(
+                    text, (0.99, place), xycoords=("axes fraction", "data"), ha="right",
+                    va="center", fontsize=8,
+                )  # fmt: skip
             known = [scores[name] for scores in floors if name in scores]
             if known:
                 axis.axvline(float(np.mean(known)), color="black", linestyle="--", linewidth=1)
+            ends = [x for x in (0.0, *values, *known) if math.isfinite(x)]
+            axis.set_xlim(1.05 * min(ends), 1.35 * max(ends) or 1.0)
+            axis.xaxis.set_major_locator(MaxNLocator(4))
+            axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+            axis.spines[["top", "right"]].set_visible(False)
             axis.set_yticks(places, runs)
+            axis.set_ylim(-0.6, len(runs) - 0.4)
             axis.set_title(name, fontsize=10)
             axis.set_xlabel(SCORES[name].sentence, fontsize=7)
         for axis in axes[len(names) :]:

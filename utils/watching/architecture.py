@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from utils.common.figures import figure_file
 import keras
 from keras import layers
 
-BLOCKS_IN_A_ROW = 10
+BLOCKS_IN_A_ROW = 11
 """Longer networks continue in a row below."""
 COLUMN = 1.45
 """Inches from one block to the next."""
@@ -90,6 +91,43 @@ def blocks(network: keras.Model) -> list[Block]:
     return made
 
 
+def fold(made: Sequence[Block]) -> list[Block]:
+    """The blocks of a drawing: a residual block is one, and so is a convolution with a resizing.
+
+    A residual block is an addition of what a row of blocks makes of a map to that map.
+    """
+    folded: list[Block] = []
+    place: list[int] = []  # of each block, its number among the folded ones
+    for number, block in enumerate(made):
+        inputs = sorted({place[each] for each in block.inputs})
+        first, last = (inputs[0], inputs[-1]) if inputs else (0, -1)
+        readers = [other for other in made if number - 1 in other.inputs]
+        later = {each for other in made[number + 1 :] for each in other.inputs if each < number}
+        is_sum = len(inputs) == 2 and block.layers[0] == "Add" and last == len(folded) - 1
+        is_alone = not any(place[each] > first for each in later)
+        if is_sum and is_alone and _is_row(folded, first, last):
+            body = folded[first + 1 :]
+            texts = [text for each in body for text in each.layers if not text.endswith("ReLU")]
+            texts += block.layers[1:]
+            parameters = block.parameters + sum(each.parameters for each in body)
+            del folded[first + 1 :]
+            block = Block(["residual block:", *texts], block.shape, parameters, [first])
+        elif inputs == [len(folded) - 1] and not block.parameters and len(readers) == 1 < number:
+            before = folded.pop()
+            layers = [*before.layers, *block.layers]
+            block = Block(layers, block.shape, before.parameters, before.inputs)
+        else:
+            block = dataclasses.replace(block, inputs=inputs)
+        folded.append(block)
+        place.append(len(folded) - 1)
+    return folded
+
+
+def _is_row(made: Sequence[Block], first: int, last: int) -> bool:
+    """Whether each block after the first up to the last reads from the one before, and no other."""
+    return all(made[number].inputs == [number - 1] for number in range(first + 1, last + 1))
+
+
 def _sources(network: keras.Model, graph: Sequence[layers.Layer]) -> list[list[int]]:
     """What each layer reads from, as numbers: first the network's inputs, then its layers."""
     first = len(network.inputs)
@@ -140,14 +178,14 @@ def draw(networks: Mapping[str, Sequence[Block]], path: Path, title: str) -> Non
     A box is as high as the square root of its map's height and as wide as the square root of its
     number of channels, on one scale for all.
     """
+    networks = {name: fold(made) for name, made in networks.items()}
     everything = [block for made in networks.values() for block in made]
     largest = math.sqrt(max(block.side for block in everything))
     widest = math.sqrt(max(block.channels for block in everything))
-    rows = [
-        (name, start, made[start : start + BLOCKS_IN_A_ROW])
-        for name, made in networks.items()
-        for start in range(0, len(made), BLOCKS_IN_A_ROW)
-    ]
+    rows = []
+    for name, made in networks.items():
+        length = math.ceil(len(made) / math.ceil(len(made) / BLOCKS_IN_A_ROW))
+        rows += [(name, at, made[at : at + length]) for at in range(0, len(made), length)]
     heights = [HIGHEST + LINE * (6 + max(len(block.layers) for block in row)) for _, _, row in rows]
     columns = max(len(row) for _, _, row in rows)
     width, height = COLUMN * max(columns, 4) + 0.2, sum(heights) + 0.4
@@ -155,7 +193,11 @@ def draw(networks: Mapping[str, Sequence[Block]], path: Path, title: str) -> Non
         axis = figure.add_axes((0, 0, 1, 1))
         axis.set(xlim=(0, width), ylim=(0, height))
         axis.axis("off")
-        axis.text(0.15, height - 0.2, title, fontsize=11, va="center")
+        text = (
+            f"{title}: a box is the map after these layers, height × width × channels, to scale by "
+        )
+        text += "square roots; grey: parameters"
+        axis.text(0.15, height - 0.2, text, fontsize=8, va="center")
         top = height - 0.4
         for (name, start, row), row_height in zip(rows, heights, strict=True):
             made = networks[name]
