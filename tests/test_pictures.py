@@ -203,7 +203,7 @@ def test_hostile_bytes_give_a_reason(name, tmp_path):
 def test_an_avif_that_this_pillow_cannot_read_is_called_one(monkeypatch):
     monkeypatch.delitem(Image.OPEN, "AVIF", raising=False)
     with pytest.raises(UnreadablePicture, match=r"^an AVIF picture, which this Pillow cannot read"):
-        read_picture(b"\0\0\0\x18ftypmif1\0\0\0\0avif")
+        read_picture(b"\0\0\0\x14ftypmif1\0\0\0\0avif")
 
 
 def test_damaged_bytes_raise_nothing_else():
