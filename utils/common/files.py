@@ -69,9 +69,10 @@ class FolderLock:
 
     def release(self) -> None:
         """Let others in; a second time does nothing."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        # Forgotten first: Ctrl-C between the two must not have it closed twice.
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def remove_leftovers(folder: Path, is_locked: bool = False) -> None:
