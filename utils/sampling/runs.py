@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import zipfile
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -128,6 +129,8 @@ def load_network(path: Path) -> keras.Model:
     if not path.exists():
         raise UserError(f"{path}: does not exist")
     try:
+        if not zipfile.is_zipfile(path):  # Keras would say that there is no such file
+            raise ValueError("it is no zip archive, or cut short")
         return keras.models.load_model(path, compile=False)
     except Exception as error:  # whatever a damaged archive, configuration or layer brings about
         reason = " ".join(str(error).split())[:200] or type(error).__name__
