@@ -442,7 +442,7 @@ def test_learning_rates_that_blow_everything_up(short_run, monkeypatch):
     )
     assert re.fullmatch(
         r"\S+ is no longer finite at step 5: lower the learning rates; the checkpoint of step 3 is "
-        "intact",
+        r"intact; go on with: python stub\.py --resume short .*--learning-rate 0\.05",
         message,
     )
     assert checkpoints.Checkpoints(short_run / "checkpoints", keep=3).steps()[-1] == 3

@@ -9,7 +9,9 @@ from typing import Any, Protocol
 from utils.common.errors import RunError, UserError
 from utils.training.checkpoints import Checkpoints
 from utils.training.config import write_json
+from utils.training.failures import lower_learning_rates
 from utils.training.folders import Folders
+from utils.training.repeat import resume_command
 from utils.training.snapshots import Snapshot
 from utils.training.trainer import Trainer
 from utils.training.writer import BackgroundWriter
@@ -57,7 +59,9 @@ class Saving:
         try:
             arrays = self.checkpoints.collect(step, self._trainer.state)
         except RunError as error:
-            raise self.failure(error) from None
+            h = self._trainer.h
+            goes_on = resume_command(h, **lower_learning_rates(h))
+            raise self.failure(error, f"; go on with: {goes_on}") from None
         loop: dict[str, Any] = {}
         for part in self._parts:
             loop |= part.saved()
