@@ -121,6 +121,10 @@ def test_what_is_set_and_constant_is_a_line_and_no_panel():
     assert list(panels) == ["d_loss", "learning_rate", "augmentation_probability", "kid", "f_score"]
     assert constants == {"gamma": 2.0}
     assert panels["f_score"].limits == (0.0, 0.54)
+    of_features = "kid_imagenet_128_57934424"
+    panels, _ = curves_of([of_features], [4.0], [5.0])
+    assert panels[of_features].label.startswith("kid: distance of the distributions")
+    assert panels[of_features].limits == (0.0, 5.4)
 
 
 @pytest.mark.parametrize(

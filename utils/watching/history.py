@@ -141,14 +141,16 @@ class History(Table):
             # KID falls by orders of magnitude, mostly at first.
             falls = len(first) and 0 < 100 * first.min() < first.max()
             is_log = scale == "log" or bool(scale == "score" and falls)
-            if label in SCORES and not is_log and values[known].min() >= 0:
+            # A score's column may end in the features that it is of.
+            score = next((x for x in SCORES if label == x or label.startswith(f"{x}_")), "")
+            if score and not is_log and values[known].min() >= 0:
                 limits = (0.0, 1.08 * float(values[known].max()) or 1.0)
             rows = known.any(axis=1)  # few rows have a score
             is_sparse = bool(rows.sum() < 0.5 * len(rows))
             times, values = table[rows, :3], values[rows]
             label = LABELS.get(label, label)
-            if label in SCORES:
-                label = f"{label}: {SCORES[label].sentence}"
+            if score:
+                label = f"{score}: {SCORES[score].sentence}"
             found.append(Panel(label, names, times, values, is_sparse, is_log, limits))
         return found
 
