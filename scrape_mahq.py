@@ -14,7 +14,6 @@ the same command asks what has changed. The pictures belong to their owners.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import sys
@@ -118,7 +117,7 @@ class Options(Manners):
             raise UserError(f"--user-agent {self.user_agent!r}: must be plain ASCII, not empty")
         if not self.output.strip():
             raise UserError("--output: must name a folder")
-        folder = Path(os.path.expanduser(self.output))
+        folder = Path(self.output)
         if folder.exists() and not folder.is_dir():
             raise UserError(f"--output {self.output}: is a file, must be a folder")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections import deque
@@ -36,7 +35,7 @@ class Collector:
             f"{options.max_page_mb:g}/{options.max_picture_mb:g} MB, "
             f"{options.captures_from} to {options.captures_to}"
         )
-        self.collection = Collection(Path(os.path.expanduser(options.output)), limits)
+        self.collection = Collection(Path(options.output), limits)
         self.manifest = Manifest(self.collection, options.source)
         self.source = SOURCES[options.source](options, self.collection, say, self.fail)
         self.pages_read = 0
