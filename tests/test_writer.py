@@ -218,7 +218,9 @@ def test_weights_that_are_not_finite_are_told_after_the_last_checkpoint_is_whole
     kernel.assign(np.full(kernel.shape, np.nan, np.float32))
     loop.progress.step = 2
     threading.Timer(0.1, go.set).start()
-    with pytest.raises(RunError, match=r"at step 2: .*; the checkpoint of step 1 is intact$"):
+    with pytest.raises(
+        RunError, match=r"at step 2: .*; the checkpoint of step 1 is intact; go on with: "
+    ):
         loop.saving.save(loop.config)
     assert loop.saving.checkpoints.steps() == [1]
     loop.writer.close()
