@@ -115,7 +115,8 @@ def train(case: Case, data: str, size: int, seed: int, folder: Path) -> None:
 
 def alarms_of(folder: Path, name: str) -> tuple[list[Alarm], int]:
     """The alarms of a run, and its last step with a row."""
-    health = Health(folder / "images" / name / "health.csv")
+    scoring = read_json(folder / "models" / name / "config.json").get("scoring", {})
+    health = Health(folder / "images" / name / "health.csv", features=scoring.get("features", ""))
     if not health.path.exists():
         return [], 0
     health.read(10**12)

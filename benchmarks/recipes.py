@@ -64,7 +64,7 @@ OPTIONS = (
     "--sample-columns 8"
 )
 """Nothing but training: pictures and checkpoints only at the end, or where a run is stopped."""
-SHOWN = ("f_score", "recall", "coverage", "kid", "swd", "sharpness")
+SHOWN = ("kid", "precision", "recall", "coverage", "swd", "sharpness")
 """The scores of the table."""
 
 
@@ -116,7 +116,7 @@ def main() -> None:
 
     def report(rows: list[Row], floor: dict[str, float], runs: list[Run]) -> str:
         ordered = ranked(rows)
-        draw_grids(folder / "samples.png", last_grids(ordered, runs, "f_score"), enlarged=2)
+        draw_grids(folder / "samples.png", last_grids(ordered, runs, "kid"), enlarged=2)
         return "\n\n".join(
             [table(ordered, floor, options.seeds), verdict(ordered), footnote(ordered, seconds)]
         )
@@ -142,8 +142,8 @@ def make_race(folder: Path, seconds: float) -> Race:
 
 
 def ranked(rows: Sequence[Row]) -> list[Row]:
-    """By mean F-score, then KID; recipes of which no run could be scored come last."""
-    return sorted(rows, key=lambda row: (not row.finals, -row.mean("f_score"), row.mean("kid")))
+    """By mean KID; recipes of which no run could be scored come last."""
+    return sorted(rows, key=lambda row: (not row.finals, row.mean("kid")))
 
 
 def table(rows: Sequence[Row], floor: Mapping[str, float], seeds: int) -> str:
@@ -155,9 +155,9 @@ def table(rows: Sequence[Row], floor: Mapping[str, float], seeds: int) -> str:
         seeds: how many each should have.
     """
     scores = [f"`{score}`" for score in SHOWN]
-    lines = [["recipe", "steps", "ms a step", "CPU s", *scores, "`f_score`, current", ""]]
+    lines = [["recipe", "steps", "ms a step", "CPU s", *scores, "`kid`, current", ""]]
     for row in rows:
-        current = [found["f_score"] for found in row.current.values() if found]
+        current = [found["kid"] for found in row.current.values() if found]
         taken = [row.cpu_seconds[seed] for seed in row.finals]
         lines.append(
             [
@@ -166,7 +166,7 @@ def table(rows: Sequence[Row], floor: Mapping[str, float], seeds: int) -> str:
                 f"{1000 * row.step_seconds:.2f}",
                 f"{statistics.fmean(taken):.0f}" if taken else "",
                 *score_cells(row, SHOWN),
-                cell("f_score", current),
+                cell("kid", current),
                 "; ".join(notes(row, seeds)),
             ]
         )
@@ -179,11 +179,11 @@ def table(rows: Sequence[Row], floor: Mapping[str, float], seeds: int) -> str:
 def verdict(rows: Sequence[Row]) -> str:
     """Which recipe wins, which are better or worse than the baseline, which collapse."""
     scored = [row for row in rows if row.finals]
-    step = least_difference(rows, "f_score")
-    lines = leaders(scored, "f_score", step, "Highest mean `f_score`: {name}, {mean:.2f}")
+    step = least_difference(rows, "kid")
+    lines = leaders(scored, "kid", step, "Least mean `kid`: {name}, {mean:.0f}")
     baseline = next((row for row in scored if row.contestant == BASELINE), None)
     if baseline is not None and not math.isnan(step):
-        gains = [(row.mean("f_score") - baseline.mean("f_score"), row) for row in scored]
+        gains = [(baseline.mean("kid") - row.mean("kid"), row) for row in scored]
         better = [row for gain, row in gains if gain >= step and row is not baseline]
         worse = [row for gain, row in gains if gain <= -step and row is not baseline]
         lines.append(f"* Better than the baseline: {names_of(better)}.")

@@ -18,7 +18,7 @@ from benchmarks.race.runs import AVERAGED, Moment, Run
 from utils.common.grids import save_png
 
 FLOOR = {
-    "kid": 1.0, "swd": 8.0, "coverage": 0.96, "recall": 0.95, "f_score": 0.96, "sharpness": 1.0,
+    "kid": 1.0, "swd": 8.0, "coverage": 0.96, "recall": 0.95, "precision": 0.96, "sharpness": 1.0,
     "copies": 0.0,
 }  # fmt: skip
 
@@ -26,7 +26,7 @@ FLOOR = {
 def scores(kid: float = 100.0, swd: float = 20.0, **others: float) -> dict[str, float]:
     """What ``evaluate.py`` says of a generator."""
     return {
-        "kid": kid, "swd": swd, "coverage": 0.75, "recall": 0.5, "f_score": 0.5, "sharpness": 0.9,
+        "kid": kid, "swd": swd, "coverage": 0.75, "recall": 0.5, "precision": 0.5, "sharpness": 0.9,
         "likeness": 0.25, "likeness_reals": 0.2, "originality": 1.0, "copies": 0.0,
     } | others  # fmt: skip
 

@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -215,7 +216,7 @@ def test_a_run_is_trained_from_moment_to_moment(run):
     assert not run.is_done()
     assert end_of(lambda: work.send(leave_scores(scoring, 70.0))) == ""
     assert run.is_done()
-    assert run.outcome() == "kid 70, swd 20.0, f_score 0.50"
+    assert run.outcome() == "kid 70, swd 20.0, coverage 0.75"
     (found,), floor = collect([run])
     assert found.curve("kid") == [(30, 90), (60, 80), (120, 70)]
     assert found.current[1]["kid"] == 140
@@ -486,3 +487,21 @@ def test_a_real_run_is_timed_trained_and_scored(tmp_path, monkeypatch):
     h, config = parse_command_line(dcgan.Hyperparameters, "", arguments)
     assert (script, h.run_name, h.steps) == ("dcgan.py", "tiny-0", 6)
     assert config["hyperparameters"]["steps"] == 3
+
+
+def test_scores_of_other_features_stand_in_no_table():
+    runs = [
+        SimpleNamespace(
+            contestant=DEFAULT, seed=seed, step_seconds=0.1, moments=(Moment(30, 300),),
+            last=Moment(30, 300), folder="race", state=lambda: {"cpu_seconds": 30.0},
+            evaluations=lambda known=known: {300: evaluation(90.0) | known},
+        )
+        for seed, known in enumerate(({"features": "imagenet_128_57934424"}, {}))
+    ]  # fmt: skip
+    assert collect(runs[:1])[0][0].mean("kid") == 90.0
+    with pytest.raises(UserError) as error:
+        collect(runs)
+    assert str(error.value) == (
+        "--folder race: has scores of imagenet_128_57934424 and random features, which do not "
+        "compare; take another folder"
+    )

@@ -27,49 +27,41 @@ def test_scripts_know_the_options_of_every_recipe(tmp_path):
 def test_the_best_comes_first_and_failures_last():
     rows = [
         failed(ONE_SIDED),
-        row(BASELINE, 80.0, f_score=0.2),
-        row(NOISE, 90.0, f_score=0.5),
-        row(TWO_SIDED, 80.0, f_score=0.5),
+        row(BASELINE, 95.0),
+        row(NOISE, 90.0),
+        row(TWO_SIDED, 80.0),
     ]
     assert [each.contestant for each in recipes.ranked(rows)] == [
         TWO_SIDED, NOISE, BASELINE, ONE_SIDED
     ]  # fmt: skip
 
 
-def f_scores(recipe, *values: float, **others: float):
-    """A row with these F-scores."""
-    found = row(recipe, *[100.0] * len(values), **others)
-    for seed, value in enumerate(values):
-        found.finals[seed]["f_score"] = value
-    return found
-
-
 def test_table_and_verdict():
     rows = [
-        f_scores(NOISE, 0.62, 0.60),
-        f_scores(TWO_SIDED, 0.6, likeness=0.6),
-        f_scores(BASELINE, 0.3, 0.32),
+        row(NOISE, 62.0, 60.0),
+        row(TWO_SIDED, 62.5, likeness=0.6),
+        row(BASELINE, 90.0, 92.0),
         failed(ONE_SIDED),
     ]
     lines = recipes.table(rows, FLOOR, seeds=2).splitlines()
     assert lines[0] == (
-        "| recipe | steps | ms a step | CPU s | `f_score` | `recall` | `coverage` | `kid` | `swd` "
-        "| `sharpness` | `f_score`, current |  |"
+        "| recipe | steps | ms a step | CPU s | `kid` | `precision` | `recall` | `coverage` "
+        "| `swd` | `sharpness` | `kid`, current |  |"
     )
     assert lines[2] == (
-        "| label noise | 1,200 | 100.00 | 210 | 0.61 (0.60 to 0.62) | 0.50 (0.50 to 0.50) | "
-        "0.75 (0.75 to 0.75) | 100 (100 to 100) | 20.0 (20.0 to 20.0) | 0.90 (0.90 to 0.90) | "
-        "0.61 (0.60 to 0.62) |  |"
+        "| label noise | 1,200 | 100.00 | 210 | 61 (60 to 62) | 0.50 (0.50 to 0.50) | "
+        "0.50 (0.50 to 0.50) | 0.75 (0.75 to 0.75) | 20.0 (20.0 to 20.0) | 0.90 (0.90 to 0.90) | "
+        "61 (60 to 62) |  |"
     )
-    assert lines[3].endswith("| 0.60 | collapsed (1 of 1); 1 of 2 seeds |")
+    assert lines[3].endswith("| 62 | collapsed (1 of 1); 1 of 2 seeds |")
     assert lines[5] == (
         "| one-sided smoothing | 1,200 | 100.00 |  |  |  |  |  |  |  |  | became NaN (1 of 1); "
         "1 of 2 seeds |"
     )
-    assert lines[6].startswith("| real pictures |  |  |  | 0.96 | 0.95 |")
+    assert lines[6].startswith("| real pictures |  |  |  | 1 | 0.96 |")
     assert len({line.count("|") for line in lines}) == 1
     assert recipes.verdict(rows).splitlines() == [
-        "* Highest mean `f_score`: label noise, 0.61.",
+        "* Least mean `kid`: label noise, 61.",
         "* Not to be told apart from it: two-sided smoothing.",
         "* Better than the baseline: label noise; two-sided smoothing.",
         "* Worse than the baseline: none.",
@@ -77,10 +69,10 @@ def test_table_and_verdict():
         "two-sided smoothing (seed 0: 2.0).",
         "* Ended in an error: one-sided smoothing (seed 0: g_loss became nan).",
     ]
-    worse = [f_scores(BASELINE, 0.8, 0.8), f_scores(NOISE, 0.3, 0.3)]
+    worse = [row(BASELINE, 80.0, 80.0), row(NOISE, 130.0, 130.0)]
     assert "* Worse than the baseline: label noise." in recipes.verdict(worse)
-    # Each pair is 0.01 from its mean: sqrt(4 * 0.01^2 / 2); for means of two, twice that.
-    assert "`f_score` 0.014 (0.028)," in recipes.footnote(rows, 200.0)
+    # Each pair is 1 from its mean: sqrt(4 * 1^2 / 2); for means of two, twice that.
+    assert "`kid` 1.4 (2.8)," in recipes.footnote(rows, 200.0)
     assert "if there were fewer than 5 different ones" in recipes.footnote(rows, 200.0)
 
 
@@ -93,7 +85,7 @@ def test_a_race_ends_in_a_table_which_can_be_had_again(tmp_path, monkeypatch, ca
     call = played(recipes.main, tmp_path, monkeypatch)
     call("--seconds", "60", "--seeds", "1", "--only", "label noise", "baseline")
     text = capsys.readouterr().out
-    assert "\n| label noise | 6,000 | 10.00 | 205 | 0.50 |" in text
+    assert "\n| label noise | 6,000 | 10.00 | 205 | 100 |" in text
     table = (tmp_path / "table.md").read_text()
     assert (tmp_path / "samples.png").exists()
     assert table in text

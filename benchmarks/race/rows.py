@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from benchmarks.race.contestants import Contestant
 from benchmarks.race.runs import AVERAGED, CURRENT, Moment, Run
+from utils.common.errors import UserError
 from utils.scoring.similarity import alikeness
 from utils.watching.rules import Limits
 
@@ -87,9 +88,14 @@ class Row:
 
 
 def collect(runs: Sequence[Run]) -> tuple[list[Row], dict[str, float]]:
-    """A row for each contestant that was scored or has failed, and the scores of real pictures."""
+    """A row for each contestant that was scored or has failed, and the scores of real pictures.
+
+    Raises:
+        UserError: some were scored on other features than the rest.
+    """
     rows: dict[str, Row] = {}
     floor: dict[str, float] = {}
+    features: set[str] = set()
     for run in runs:
         state, evaluations = run.state(), run.evaluations()
         if not evaluations and "error" not in state:
@@ -105,8 +111,14 @@ def collect(runs: Sequence[Run]) -> tuple[list[Row], dict[str, float]]:
             row.errors[run.seed] = state["error"]
         if run.last.steps in evaluations:
             row.current[run.seed] = evaluations[run.last.steps]["scores"].get(CURRENT, {})
+        features |= {found.get("features", "random") for found in evaluations.values()}
         for found in evaluations.values():
             floor = found["floor"] or floor
+    if len(features) > 1:
+        raise UserError(
+            f"--folder {runs[0].folder}: has scores of {' and '.join(sorted(features))} features, "
+            "which do not compare; take another folder"
+        )
     return list(rows.values()), floor
 
 

@@ -111,7 +111,7 @@ class Run:
         scores = self.evaluations()[self.last.steps]["scores"][AVERAGED]
         return ", ".join(
             f"{name} {scores[name]:,.{SCORES[name].decimals}f}"
-            for name in ("kid", "swd", "f_score")
+            for name in ("kid", "swd", "coverage")
         )
 
     def carry_out(self) -> Work:

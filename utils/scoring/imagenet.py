@@ -68,21 +68,17 @@ class ImageNetNetwork:
 
     def _forward(self, x: backend.Tensor) -> dict[str, backend.Tensor]:
         kernels = iter(self._kernels)
-        x = _relu6(_convolved(x, *next(kernels), strides=2))
+        x = ops.relu6(_convolved(x, *next(kernels), strides=2))
         for number, strides in enumerate(STRIDES):
             before = x
             if number:  # the first block does not expand
-                x = _relu6(_convolved(x, *next(kernels)))
-            x = _relu6(_convolved(x, *next(kernels), strides=strides))
+                x = ops.relu6(_convolved(x, *next(kernels)))
+            x = ops.relu6(_convolved(x, *next(kernels), strides=strides))
             x = _convolved(x, *next(kernels))
             if x.shape == before.shape:
                 x = x + before
-        x = _relu6(_convolved(x, *next(kernels)))
+        x = ops.relu6(_convolved(x, *next(kernels)))
         return {"features": ops.mean(x, (1, 2))}
-
-
-def _relu6(x: backend.Tensor) -> backend.Tensor:
-    return ops.clip(x, 0.0, 6.0)
 
 
 def _convolved(
