@@ -342,6 +342,7 @@ class Interruption(Run):
 
 @pytest.mark.skipif(not hasattr(signal, "pause"), reason="Windows has no such signals")
 def test_ctrl_c_stops_the_runs_and_starts_no_other(tmp_path, capsys):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
     make_folders(tmp_path)
     runs = [Interruption(OTHER, seed, [], 0.1, (Moment(30, 300),), tmp_path) for seed in range(2)]
     before = signal.getsignal(signal.SIGINT)
