@@ -123,7 +123,7 @@ def test_what_is_set_and_constant_is_a_line_and_no_panel():
     assert panels["f_score"].limits == (0.0, 0.54)
     of_features = "kid_imagenet_128_57934424"
     panels, _ = curves_of([of_features], [4.0], [5.0])
-    assert panels[of_features].label.startswith(f"{of_features}: distance of the distributions")
+    assert panels[of_features].label == "kid (imagenet 128 57934424): less is better"
     assert panels[of_features].limits == (0.0, 5.4)
 
 

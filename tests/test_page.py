@@ -23,7 +23,7 @@ from utils.watching.history import History
 
 HOSTILE = "</script><img src=x onerror=alert(1)> <!-- & ' \" \u2028.h5"
 MEAN_ANSWER = "mean answer, as a probability (0.5: cannot tell)"
-F_SCORE = "f_score: precision and recall in one; more is better"
+F_SCORE = "f_score: more is better"
 ANSWERS = "answer (logit): median, and band of 5 to 95 %"
 NAMES = ["d_loss", "d_real", "d_fake", "g_loss", "d_gradient_first", "f_score"]
 CONFIG = {

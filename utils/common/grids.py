@@ -88,8 +88,8 @@ def caption(
 
     Args:
         image: uint8 (H, W, 3).
-        texts: each gets an equal share of the strip. A text too long for its share is set smaller,
-            down to half the size, and then cut off.
+        texts: each gets an equal share of the strip. Where one is too long for it, all are set
+            smaller, down to half the size, and then cut off.
         centred: in the middle of its share, not at the left.
         size: of the letters in pixels.
 
@@ -100,15 +100,15 @@ def caption(
     strip = Image.new("RGB", (width, size + 8), WHITE)
     draw = ImageDraw.Draw(strip)
     share = width / len(texts)
+    font = next(
+        (
+            font
+            for font in map(ImageFont.load_default, range(size, size // 2, -1))
+            if max(map(font.getlength, texts)) <= share - 4
+        ),
+        ImageFont.load_default(size // 2),
+    )
     for number, text in enumerate(texts):
-        font = next(
-            (
-                font
-                for font in map(ImageFont.load_default, range(size, size // 2, -1))
-                if font.getlength(text) <= share - 4
-            ),
-            ImageFont.load_default(size // 2),
-        )
         left = number * share + (share / 2 if centred else 4)
         draw.text((left, strip.height / 2), text, (0, 0, 0), font, "mm" if centred else "lm")
     return np.concatenate([np.asarray(strip), image])

@@ -59,7 +59,7 @@ def contents(
         "last": clock.last(),
         "plots": [
             *history_plots(history),
-            *health_plots(health, clock),
+            *health_plots(health, history, clock),
             *answer_plots(answers, clock),
         ],
         "constant": history.constants() if history else {},

@@ -22,6 +22,7 @@ OVERFITTING = "overfitting: held-out pictures, 0 as training ones, 1 as generate
 HEALTH_PLOTS = (
     ("alikeness: 0 as reals, 1 all the same", ["alikeness"], False),
     ("KID: distance to held-out reals", ["kid"], True),
+    ("coverage: share of held-out reals with an image nearby", ["coverage"], False),
     ("originality: distance to training images, 1 as reals", ["originality"], False),
     ("weights: root mean square", ["generator_weights", "judge_weights"], True),
 )
@@ -67,16 +68,19 @@ def history_plots(history: History | None) -> list[Plot]:
     return plots
 
 
-def health_plots(health: Health | None, clock: Clock) -> list[Plot]:
+def health_plots(health: Health | None, history: History | None, clock: Clock) -> list[Plot]:
     """What alarms are found in and no other curve shows."""
     if health is None or not health.rows:
         return []
+    shown = set(history.columns) if history else set()
     table = thin(np.array(health.rows, np.float64))
     names = {"generator_weights": "generator", "judge_weights": health.discriminator}
     plots = []
     for label, columns, is_logarithmic in HEALTH_PLOTS:
         values = table[:, [1 + list(MEASURED).index(column) for column in columns]]
         known = np.isfinite(values).any(axis=1)
+        if shown & {health.columns[1 + list(MEASURED).index(column)] for column in columns}:
+            continue
         if known.any() and table[known, 0].max() > 0:  # not the weights of step 0 alone
             called = [names.get(column, column) for column in columns]
             series = _series(called, values[known], is_logarithmic)

@@ -150,7 +150,10 @@ class History(Table):
             times, values = table[rows, :3], values[rows]
             label = LABELS.get(label, label)
             if score:
-                label = f"{names[0]}: {SCORES[score].sentence}"
+                features = label.removeprefix(score).replace("_", " ").strip()
+                label = f"{score} ({features})" if features else score
+                better = SCORES[score].better
+                label += f": {better} is better" if better else f": {SCORES[score].meaning}"
             found.append(Panel(label, names, times, values, is_sparse, is_log, limits))
         return found
 
@@ -212,7 +215,7 @@ def _draw(axis: Axes, panel: Panel) -> None:
                 panel.times[known, 0], values[known], color=colour, linewidth=1.2,
                 marker="o" if panel.is_sparse or known.sum() == 1 else "", markersize=4,
                 clip_on=not panel.is_sparse and panel.limits != (0.0, 1.0), zorder=3,
-                label=f"{name} {last:.3g}" if len(panel.names) > 1 else f"last: {last:.3g}",
+                label=f"{name} {last:.4g}" if len(panel.names) > 1 else f"last: {last:.4g}",
             )  # fmt: skip
     axis.set_title(panel.label, loc="left", fontsize=9)
     axis.legend(
