@@ -77,12 +77,12 @@ def _meant(word: str, options: Sequence[str]) -> list[str]:
         for network, names in NETWORKS.items()
         if called in names
     }
-    wanted = {f"{network}-{each}" for network, what in named.items() for each in _alike(what)}
-    wanted |= {each for what in named.values() for each in _alike(what)}
+    meant = {f"{network}-{each}" for network, what in named.items() for each in _alike(what)}
+    meant |= {each for what in named.values() for each in _alike(what)}
     if not named:
-        wanted = {f"{network}-{each}" for network in NETWORKS for each in _alike(word)}
-        wanted |= _alike(word)
-    return [option for option in options if option[2:] in wanted]
+        meant = {f"{network}-{each}" for network in NETWORKS for each in _alike(word)}
+        meant |= _alike(word)
+    return [option for option in options if option[2:] in meant]
 
 
 def _alike(word: str) -> set[str]:

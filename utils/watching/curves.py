@@ -72,15 +72,16 @@ def health_plots(health: Health | None, history: History | None, clock: Clock) -
     """What alarms are found in and no other curve shows."""
     if health is None or not health.rows:
         return []
-    shown = set(history.columns) if history else set()
+    shown = history.columns if history else ()
     table = thin(np.array(health.rows, np.float64))
     names = {"generator_weights": "generator", "judge_weights": health.discriminator}
     plots = []
     for label, columns, is_logarithmic in HEALTH_PLOTS:
-        values = table[:, [1 + list(MEASURED).index(column) for column in columns]]
-        known = np.isfinite(values).any(axis=1)
-        if shown & {health.columns[1 + list(MEASURED).index(column)] for column in columns}:
+        places = [1 + list(MEASURED).index(column) for column in columns]
+        if any(health.columns[place] in shown for place in places):
             continue
+        values = table[:, places]
+        known = np.isfinite(values).any(axis=1)
         if known.any() and table[known, 0].max() > 0:  # not the weights of step 0 alone
             called = [names.get(column, column) for column in columns]
             series = _series(called, values[known], is_logarithmic)
@@ -109,7 +110,7 @@ def answer_plots(answers: Answers | None, clock: Clock) -> list[Plot]:
         steps, series = overfitting[:, 0], _series(["overfitting"], overfitting[:, 1:])
         plots.append(
             _plot(
-                "overfitting: held-out pictures, 0 as training ones, 1 as generated",
+                OVERFITTING,
                 steps,
                 clock.seconds(steps),
                 series,
