@@ -18,8 +18,9 @@ from utils.watching import outputs, page
 from utils.watching.alarms import Health
 from utils.watching.answers import Answers
 from utils.watching.contents import contents
-from utils.watching.curves import OVERFITTING
+from utils.watching.curves import OVERFITTING, Clock, health_plots
 from utils.watching.history import History
+from utils.watching.rules import MEASURED
 
 HOSTILE = "</script><img src=x onerror=alert(1)> <!-- & ' \" \u2028.h5"
 MEAN_ANSWER = "mean answer, as a probability (0.5: cannot tell)"
@@ -579,3 +580,16 @@ def test_a_run_without_anything_opens(browser, tmp_path):
     assert browser.find_element("id", "follow").is_displayed()
     browser.execute_script("go(3); play()")
     assert not [each for each in browser.get_log("browser") if each["level"] == "SEVERE"]
+
+
+def test_a_score_that_history_shows_is_not_shown_again(tmp_path):
+    health = Health(tmp_path / "health.csv", features="imagenet")
+    health.rows = [[2000.0, *[0.5] * len(MEASURED)]]
+
+    def kids(*columns):
+        history = History(tmp_path / "history.csv", columns)
+        plots = health_plots(health, history, Clock(None))
+        return [each["label"] for each in plots if each["label"].startswith("KID")]
+
+    assert kids("kid_random") == ["KID: distance to held-out reals"]
+    assert kids("kid_imagenet") == []
