@@ -40,8 +40,9 @@ def test_every_command_is_understood(document, monkeypatch, tmp_path):
     for script, words in commands(document):
         module = importlib.import_module(script)
         words = [each for each in words if each != "--help"]
-        if "--resume" in words:  # a run of the reader's
-            place = words.index("--resume")
+        # A run of the reader's, and what goes with it alone.
+        for option in {"--resume", "--start-from", "--freeze-discriminator"} & set(words):
+            place = words.index(option)
             del words[place : place + 2]
         if hasattr(module, "Hyperparameters"):
             parse_command_line(module.Hyperparameters, "", words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ import keras
 from keras import ops
 
 from utils.backend.types import Tensor
+from utils.common.errors import UserError
 from utils.models.augmentation import Augmentation
 
 
@@ -34,6 +36,35 @@ def frozen(network: keras.Model) -> Iterator[None]:
     finally:
         for variable in variables:
             variable.trainable = True
+
+
+def blocks_of(discriminator: keras.Model) -> list[list[keras.layers.Layer]]:
+    """The layers with weights, one list for each size of their maps, the largest first."""
+    blocks: dict[int, list[keras.layers.Layer]] = {}
+    for layer in discriminator.layers:
+        if layer.trainable_variables and len(layer.output.shape) == 4:
+            blocks.setdefault(layer.output.shape[1], []).append(layer)
+    return [blocks[side] for side in sorted(blocks, reverse=True)]
+
+
+def freeze_first(discriminator: keras.Model, number: int) -> None:
+    """Let no update train the first ``number`` blocks (FreezeD, Mo et al. 2020, arXiv:2002.10964).
+
+    As in `frozen`, the variables are switched: moving statistics follow. `frozen` switches only
+    what is trainable where it begins, and so leaves these as they are.
+
+    Raises:
+        UserError: there are fewer blocks.
+    """
+    blocks = blocks_of(discriminator)
+    if number > len(blocks):
+        raise UserError(
+            f"--freeze-discriminator {number}: the {discriminator.name} has {len(blocks)} such "
+            f"layers; expected from 0 to {len(blocks)}"
+        )
+    for layer in itertools.chain(*blocks[:number]):
+        for variable in layer.trainable_variables:
+            variable.trainable = False
 
 
 class Combined(keras.Model):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import zipfile
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -15,11 +13,10 @@ from utils.common import grids
 from utils.common.errors import UserError
 from utils.common.fields import mismatch
 from utils.common.files import files_by_step
-from utils.models import layers  # noqa: F401 - saved networks have some of these
 from utils.training.config import CONFIG, read_config
-from utils.training.names import check_run_name, name_in
+from utils.training.names import run_folders
 from utils.training.options import RunOptions
-from utils.training.snapshots import read_best
+from utils.training.snapshots import load_network, read_best
 
 GENERATORS = {
     "last, averaged": "generator.keras",
@@ -68,26 +65,13 @@ def open_run(
 ) -> Run:
     """A run by its name, or by the folder of its networks or pictures.
 
-    Next to a folder ``PARENT/images/RUN`` or ``PARENT/saved_models/RUN``, the other one is called
-    after the last part of ``models_dir`` or ``images_dir``. Where there are no pictures in the
-    default folder, those in the folder of the run's own ``--images-dir`` count.
+    See `run_folders`. Where there are no pictures in the default folder, those in the folder of the
+    run's own ``--images-dir`` count.
 
     Raises:
         UserError: there is no such run, or its ``config.json`` is damaged.
     """
-    if os.sep not in run and "/" not in run and run not in (".", ".."):
-        check_run_name("RUN", run)
-    name = name_in(run, images_dir, models_dir)
-    if name:
-        images, models = Path(images_dir, name), Path(models_dir, name)
-    else:
-        folder = Path(os.path.relpath(run))
-        if not folder.name or folder.name == "..":
-            folder = Path(os.path.abspath(run))
-        places = folder.parent.parent
-        is_of_images = folder.parent.name == Path(images_dir).name
-        images = places / Path(images_dir).name / folder.name
-        models = places / Path(models_dir).name / folder.name if is_of_images else folder
+    images, models = run_folders("RUN", run, images_dir, models_dir)
     name = models.name
     config = read_config(name, models / CONFIG, option="RUN")
     own = Path(str(config["hyperparameters"].get("images_dir", images_dir)), name)
@@ -118,26 +102,6 @@ def load_generator(run: Run, weights: str) -> keras.Model:
 def generator_path(run: Run, weights: str) -> Path:
     """The file of a generator."""
     return run.models / GENERATORS[WEIGHTS[weights]]
-
-
-def load_network(path: Path) -> keras.Model:
-    """A saved network.
-
-    Raises:
-        UserError: the file is not there or damaged.
-    """
-    if not path.exists():
-        raise UserError(f"{path}: does not exist")
-    try:
-        if not zipfile.is_zipfile(path):  # Keras would say that there is no such file
-            raise ValueError("it is no zip archive, or cut short")
-        return keras.models.load_model(path, compile=False)
-    except Exception as error:  # whatever a damaged archive, configuration or layer brings about
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(
-            f"{path}: is damaged or no Keras network: {reason}; bring it back from a copy, or "
-            "resume the run, which writes it again"
-        ) from None
 
 
 def to_float32(network: keras.Model) -> keras.Model:

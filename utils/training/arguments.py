@@ -8,27 +8,16 @@ import dataclasses
 import os
 import sys
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any
 
 from utils.common.commandline import parse, with_hyphens
 from utils.common.errors import UserError
-from utils.common.fields import check_fields, fixed_fields, mismatch, option_name, spell
-from utils.training.config import CONFIG, read_config
+from utils.common.fields import check_fields, fixed_fields, option_name, spell
+from utils.training.config import CONFIG, options_in, read_config
 from utils.training.names import check_run_name, named_run
-from utils.training.options import RunOptions
+from utils.training.options import Options, RunOptions
 from utils.training.presets import Preset
-
-Options = TypeVar("Options", bound=RunOptions)
-
-RENAMED = {"augmentation_sureness": "augmentation_confidence"}
-"""Names that options had in the configurations of older runs."""
-GONE = {"score": ("f_score",)}
-"""Values that options no longer have: the default takes their place."""
-BEFORE: dict[str, Any] = {
-    "augmentation": (), "augmentation_probability": 1.0, "augmentation_target": 0.0,
-    "color_strength": 1.0, "augmentation_confidence": 1.0,
-}  # fmt: skip
-"""What runs did before there was an option, where that is not its default."""
+from utils.training.start import Start
 
 
 def parse_command_line(
@@ -40,7 +29,8 @@ def parse_command_line(
     """Make the hyperparameters from the command line, and from a run's own where one is resumed.
 
     A default stands in the script or in `utils.training.options`. A GPU (``ON_ACCELERATOR``) takes
-    the place of some, and a preset of any; a resumed run has what it began with.
+    the place of some, and a preset of any; a resumed run has what it began with, and one that
+    begins with the networks of another has their shape.
 
     Args:
         hyperparameters: their class; each field is an option.
@@ -58,25 +48,36 @@ def parse_command_line(
     arguments = sys.argv[1:] if arguments is None else arguments
     arguments = [with_hyphens(argument) for argument in arguments]
     first = _first_options(arguments)
-    config, default = None, hyperparameters()
+    config, start, default = None, None, hyperparameters()
     check_fields(default)  # those that somebody has edited
     if first.resume is not None:
         run = named_run("--resume", first.resume, first.images_dir, first.models_dir)
         config = read_config(run, Path(first.models_dir, run, CONFIG))
-        default = _from_config(hyperparameters, config, run)
+        default = options_in(hyperparameters, config, run)
         default.run_name, default.models_dir = run, first.models_dir
     else:
         default = from_preset(hyperparameters, first.preset, has_accelerator)
+        if first.start_from is not None:
+            start = Start(hyperparameters, first.start_from, first.images_dir, first.models_dir)
+            default = start.taken_over(default)
 
     presets = _describe_presets(hyperparameters.PRESETS)
     chosen = parse(
         hyperparameters, f"{default.METHOD}.py", description, arguments, default, presets
     )
     check_run_name("--run-name", chosen.run_name)
+    given = given_options(arguments)
+    if start is not None and chosen.image_size:
+        start.fit(chosen, given)
     chosen.check()
     if config is None:
         return chosen, None
     chosen.resume = run
+    if chosen.start_from != default.start_from:
+        raise UserError(
+            f"--start-from {chosen.start_from}: goes with a new run, and --resume {run} goes on "
+            "with its own networks; leave one of them out"
+        )
     for field in (*fixed_fields(hyperparameters), "run_name"):
         was, now = getattr(default, field), getattr(chosen, field)
         if was != now:
@@ -84,7 +85,6 @@ def parse_command_line(
                 f"{option_name(field)} {spell(now)}: run {run} has {spell(was)}, which "
                 "a resumed run keeps; leave the option out or start a new run"
             )
-    given = {argument.split("=")[0] for argument in arguments}
     if "--images-dir" not in given:
         chosen.images_dir = default.images_dir  # where its pictures are, also in a folder named ~
     if "--epochs" in given and "--steps" not in given:
@@ -92,10 +92,17 @@ def parse_command_line(
     return chosen, config
 
 
+def given_options(arguments: list[str] | None = None) -> set[str]:
+    """The options on a command line, such as ``--latent-dim``; None takes that of this process."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    return {with_hyphens(argument).split("=")[0] for argument in arguments}
+
+
 def _first_options(arguments: list[str]) -> argparse.Namespace:
     """What decides about the defaults of all others, before everything else is read."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--resume", type=os.path.expanduser)
+    for option in ("--resume", "--start-from"):
+        parser.add_argument(option, type=os.path.expanduser)
     parser.add_argument("--preset", default=RunOptions.preset)
     for option in ("--images-dir", "--models-dir"):
         default = getattr(RunOptions, option[2:].replace("-", "_"))
@@ -126,31 +133,3 @@ def from_preset(
 def _describe_presets(presets: dict[str, Preset]) -> str:
     lines = [f"{name}: {preset.described()}" for name, preset in presets.items()]
     return "Presets\n\n" + "\n\n".join(lines) if presets else ""
-
-
-def _from_config(hyperparameters: type[Options], config: dict[str, Any], run: str) -> Options:
-    """The hyperparameters of a run as it was; what is missing in an older one is as it was then.
-
-    Raises:
-        UserError: another method's run, or values that are not of their fields' types.
-    """
-    if config.get("method") != hyperparameters.METHOD:
-        raise UserError(
-            f"--resume {run}: was made by {config.get('method')}.py, not by "
-            f"{hyperparameters.METHOD}.py"
-        )
-    hints = get_type_hints(hyperparameters, include_extras=True)
-    known = {field.name for field in dataclasses.fields(hyperparameters)}
-    values = {name: value for name, value in BEFORE.items() if name in known}
-    for name, value in config["hyperparameters"].items():
-        name = RENAMED.get(name, name)
-        value = tuple(value) if isinstance(value, list) else value
-        if value in GONE.get(name, ()):
-            continue
-        if name not in known or mismatch(value, hints[name]):
-            raise UserError(
-                f"--resume {run}: its config.json is damaged or from another version: "
-                f"{name} is {value!r}"
-            )
-        values[name] = value
-    return dataclasses.replace(hyperparameters(), **values)

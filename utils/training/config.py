@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from utils.common.errors import UserError
+from utils.common.fields import mismatch
 from utils.common.files import atomic_path
+from utils.training.options import Options
 
 CONFIG = "config.json"
+RENAMED = {"augmentation_sureness": "augmentation_confidence"}
+"""Names that options had in the configurations of older runs."""
+GONE = {"score": ("f_score",)}
+"""Values that options no longer have: the default takes their place."""
+BEFORE: dict[str, Any] = {
+    "augmentation": (), "augmentation_probability": 1.0, "augmentation_target": 0.0,
+    "color_strength": 1.0, "augmentation_confidence": 1.0,
+}  # fmt: skip
+"""What runs did before there was an option, where that is not its default."""
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
@@ -51,6 +63,42 @@ def read_config(run: str, path: Path, option: str = "--resume") -> dict[str, Any
             "from a copy"
         ) from None
     return config
+
+
+def options_in(
+    hyperparameters: type[Options], config: Mapping[str, Any], run: str, option: str = "--resume"
+) -> Options:
+    """The hyperparameters of a run as it was; what is missing in an older one is as it was then.
+
+    Args:
+        hyperparameters: their class.
+        config: of `read_config`.
+        run: its name.
+        option: by which the person gave the name.
+
+    Raises:
+        UserError: another method's run, or values that are not of their fields' types.
+    """
+    if config.get("method") != hyperparameters.METHOD:
+        raise UserError(
+            f"{option} {run}: was made by {config.get('method')}.py, not by "
+            f"{hyperparameters.METHOD}.py"
+        )
+    hints = get_type_hints(hyperparameters, include_extras=True)
+    known = {field.name for field in dataclasses.fields(hyperparameters)}
+    values = {name: value for name, value in BEFORE.items() if name in known}
+    for name, value in config["hyperparameters"].items():
+        name = RENAMED.get(name, name)
+        value = tuple(value) if isinstance(value, list) else value
+        if value in GONE.get(name, ()):
+            continue
+        if name not in known or mismatch(value, hints[name]):
+            raise UserError(
+                f"{option} {run}: its config.json is damaged or from another version: "
+                f"{name} is {value!r}"
+            )
+        values[name] = value
+    return dataclasses.replace(hyperparameters(), **values)
 
 
 def saved_held_out(shown: str, config: Mapping[str, Any], count: int) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shlex
 from pathlib import Path
@@ -44,6 +45,29 @@ def name_in(run: str, images_dir: str, models_dir: str) -> str:
         return folder.name
     is_folder = "/" in run and (folder / CONFIG).is_file()
     return folder.name if len(folder.parts) == 1 and not is_folder else ""
+
+
+def run_folders(option: str, run: str, images_dir: str, models_dir: str) -> tuple[Path, Path]:
+    """The folders of a run's pictures and networks, by its name or one of them, wherever they are.
+
+    Next to a folder ``PARENT/images/RUN`` or ``PARENT/saved_models/RUN``, the other one is called
+    after the last part of ``models_dir`` or ``images_dir``.
+
+    Raises:
+        UserError: it can be no name.
+    """
+    if os.sep not in run and "/" not in run and run not in (".", ".."):
+        check_run_name(option, run)
+    name = name_in(run, images_dir, models_dir)
+    if name:
+        return Path(images_dir, name), Path(models_dir, name)
+    folder = Path(os.path.relpath(run))
+    if not folder.name or folder.name == "..":
+        folder = Path(os.path.abspath(run))
+    places = folder.parent.parent
+    is_of_images = folder.parent.name == Path(images_dir).name
+    models = places / Path(models_dir).name / folder.name if is_of_images else folder
+    return places / Path(images_dir).name / folder.name, models
 
 
 def named_run(option: str, run: str, images_dir: str, models_dir: str) -> str:

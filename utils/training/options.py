@@ -12,7 +12,7 @@ import re
 import shlex
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from utils.common.errors import UserError
 from utils.common.fields import (
@@ -103,6 +103,12 @@ class RunOptions:
     resume: FilePath = ""
     """A run to go on with, its name or folder; it keeps its hyperparameters but for the options
     given."""
+    start_from: FilePath = ""
+    """A run whose networks a new one begins with, its name or a folder of networks, of the same
+    image size or half of it; what shapes networks is that run's but for the options given."""
+    freeze_discriminator: Fixed[CountOrZero] = 0
+    """So many of the discriminator's (critic's) layers, counted from the images, are not trained
+    after --start-from (Mo et al. 2020, arXiv:2002.10964)."""
     images_dir: FilePath = "images"
     """Where the pictures of a run go, in a folder of its name."""
     models_dir: FilePath = "saved_models"
@@ -162,6 +168,11 @@ class RunOptions:
         for field in ("data", "images_dir", "models_dir"):
             if not getattr(self, field):
                 raise UserError(f"{option_name(field)} '': is empty; expected a name")
+        if self.freeze_discriminator and not self.start_from:
+            raise UserError(
+                f"--freeze-discriminator {self.freeze_discriminator}: without --start-from, these "
+                "layers would stay random; expected 0"
+            )
         if self.image_size not in (0, *IMAGE_SIZES):
             raise UserError(f"--image-size {self.image_size}: must be 32, 64, 128 or 256")
         height, width = (
@@ -180,6 +191,9 @@ class RunOptions:
             return ""
         is_run = (Path(self.models_dir) / words[0] / "config.json").is_file()
         return shlex.join(["--resume" if is_run else "--data", words[0]])
+
+
+Options = TypeVar("Options", bound=RunOptions)
 
 
 @dataclass(kw_only=True)

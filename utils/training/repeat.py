@@ -16,6 +16,7 @@ from utils.common.errors import UserError
 from utils.training.arguments import from_preset
 from utils.training.config import CONFIG, read_config
 from utils.training.options import RunOptions
+from utils.training.start import Start
 from utils.watching.contents import NOT_SHOWN
 
 
@@ -39,6 +40,10 @@ def repeat_command(h: RunOptions, has_accelerator: bool) -> str:
         words = ["--preset", h.preset]
         usual = from_preset(type(h), h.preset)
         spelled -= h.PRESETS[h.preset].values.keys()
+    if h.start_from:
+        with contextlib.suppress(UserError):  # it may be gone
+            start = Start(type(h), h.start_from, h.images_dir, h.models_dir)
+            usual = start.taken_over(usual)
     return command(h.METHOD, *words, *_options(h, dataclasses.asdict(usual), {"preset"}, spelled))
 
 

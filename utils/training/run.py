@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from utils import backend  # before Keras: it keeps its start quiet
+from utils.common.files import files_by_step
+from utils.models.adversarial import freeze_first
 from utils.scoring.features import require_features
-from utils.training.arguments import parse_command_line
+from utils.training.arguments import given_options, parse_command_line
 from utils.training.dry_run import dry_run
 from utils.training.failures import explained_memory
-from utils.training.folders import Folders, check_folders
+from utils.training.folders import CHECKPOINTS, Folders, check_folders
 from utils.training.loop import Loop
-from utils.training.method import Method
+from utils.training.method import Method, discriminator_name
 from utils.training.options import RunOptions
 from utils.training.split import open_split
+from utils.training.start import start_of
 from utils.training.trainer import Trainer
 from utils.watching.tensorboard import require_tensorboard
 
@@ -56,10 +59,21 @@ def run(
         h, config = parse_command_line(hyperparameters, description, arguments, True)
     backend.use_devices(h.devices, h.batch_size)
     split = open_split(h, config)
+    # Once there is a checkpoint, the networks are in it.
+    checkpoints = Path(h.models_dir, h.run_name, CHECKPOINTS)
+    start = None if config and files_by_step(checkpoints, ".npz") else start_of(h)
+    if start and config is None:
+        start.fit(h, given_options(arguments))
+    h.check()  # with the data set's image size
     h.precision = backend.set_precision(h.precision)
     folders = None if h.dry_run else Folders(h, is_new=config is None)
     with explained_memory(h), folders.begun() if folders else contextlib.nullcontext():
-        trainer = Trainer(method_class(h), h, split.trained_on)
+        method = method_class(h)
+        begun = start.begin(method, h) if start else ""
+        freeze_first(method.networks[discriminator_name(method.networks)], h.freeze_discriminator)
+        if begun:
+            print(begun)
+        trainer = Trainer(method, h, split.trained_on)
         if folders is None:
             dry_run(trainer, split)
         else:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from utils.common.errors import UserError
 from utils.common.files import atomic_path
+from utils.models import layers  # noqa: F401 - saved networks have some of these
 from utils.models.average import layer_options
 from utils.training.config import write_json
 
@@ -48,6 +50,29 @@ class Snapshot:
                 )
             with atomic_path(folder / f"{name}.keras") as temporary, layer_options, scope:
                 network.save(temporary)
+
+
+def load_network(path: Path) -> keras.Model:
+    """A saved network.
+
+    Raises:
+        UserError: the file is not there or damaged.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: does not exist")
+    try:
+        if not zipfile.is_zipfile(path):  # Keras would say that there is no such file
+            raise ValueError("it is no zip archive, or cut short")
+        network = keras.models.load_model(path, compile=False)
+        if not isinstance(network, keras.Model):
+            raise ValueError(f"it holds a {type(network).__name__}")
+        return network
+    except Exception as error:  # whatever a damaged archive, configuration or layer brings about
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(
+            f"{path}: is damaged or no Keras network: {reason}; bring it back from a copy, or "
+            "resume the run, which writes it again"
+        ) from None
 
 
 def save_best(folder: Path, snapshot: Snapshot, score: Mapping[str, float]) -> None:

@@ -74,7 +74,6 @@ def open_split(h: RunOptions, config: dict[str, Any] | None) -> Split:
         memory_budget=int(h.memory_budget * 1e9),
     )
     h.image_size = dataset.image_size
-    h.check()
     fingerprint = dataset.fingerprint()  # once: it reads thousands of pictures
     kept = choose_held_out(h, dataset, config, fingerprint)
     since: int | None = 0
