@@ -11,7 +11,8 @@ Look at images/RUN/ while it learns. Ctrl-C stops a run cleanly.
 
 Radford, Metz, Chintala: Unsupervised Representation Learning with Deep Convolutional Generative
 Adversarial Networks, 2015 (arXiv:1511.06434). The loss is the non-saturating one of Goodfellow et
-al., 2014 (arXiv:1406.2661).
+al., 2014 (arXiv:1406.2661). Images summed up from every size, and the filter after each transposed
+convolution, are from Karras et al., 2020 (arXiv:1912.04958); --preset radford is without.
 """
 
 from __future__ import annotations
@@ -71,6 +72,11 @@ class Hyperparameters(TrickOptions):
     """Channels of its maps, from 4x4 up; one number: of the largest map, doubled as maps halve."""
     discriminator_filters: Fixed[tuple[Count, ...]] = (32,)
     """Channels of its maps, the largest first; one number: of that map, doubled as maps halve."""
+    generator_architecture: Fixed[Literal["skip", "plain"]] = "skip"
+    """Sum up images of every size, each drawn from its own maps, or draw one from the last maps."""
+    upscaling: Fixed[blocks.Upscaling] = "filtered"
+    """Transposed convolution, filtered so that no chequered pattern is left, or as it is; or every
+    pixel repeated 2x2 and a convolution."""
     generator_dropout: Fixed[Dropout] = 0.0
     """Share of activations dropped; a known remedy against mode collapse."""
     discriminator_dropout: Fixed[Dropout] = 0.0
@@ -149,10 +155,18 @@ def build_generator(h: Hyperparameters) -> keras.Model:
         h.initial_stddev,
     )  # (B, 4, 4, widths[0])  # fmt: skip
     x = blocks.activate(x, layers.ReLU(), normalize, h.normalization, h.generator_dropout)
-    for filters in widths[1:]:
-        x = double(x, filters, use_bias=use_bias)  # (B, 8, 8, widths[1]), then 16, 32, ...
-        x = blocks.activate(x, layers.ReLU(), normalize, h.normalization, h.generator_dropout)
-    x = double(x, 3, use_bias=True)  # (B, image_size, image_size, 3)
+    if h.generator_architecture == "skip":
+        image = None
+        for filters in (*widths[1:], max(1, widths[-1] // 2)):
+            x = double(x, filters, use_bias=use_bias)  # (B, 8, 8, widths[1]), then 16, 32, ...
+            x = blocks.activate(x, layers.ReLU(), normalize, h.normalization, h.generator_dropout)
+            image = blocks.add_details(image, x, h.initial_stddev)  # (B, 8, 8, 3), then 16, ...
+        x = image  # (B, image_size, image_size, 3)
+    else:
+        for filters in widths[1:]:
+            x = double(x, filters, use_bias=use_bias)  # (B, 8, 8, widths[1]), then 16, 32, ...
+            x = blocks.activate(x, layers.ReLU(), normalize, h.normalization, h.generator_dropout)
+        x = double(x, 3, use_bias=True)  # (B, image_size, image_size, 3)
     # In bfloat16, 256 shades would become a few dozen.
     images = layers.Activation("tanh", dtype="float32", name="images")(x)
     return keras.Model(latents, images, name="generator")

@@ -90,6 +90,8 @@ def keras_step(name: str, configuration: Configuration) -> Callable[[], object]:
         batch_size=configuration.batch_size,
         generator_filters=(configuration.filters,),
         discriminator_filters=(configuration.filters,),
+        generator_architecture="plain",
+        upscaling="transposed",
         discriminator_dropout=configuration.dropout,
         augmentation=(),  # which neither of the others has
     )
@@ -204,6 +206,8 @@ def products_of_a_step(configuration: Configuration) -> float:
         image_size=configuration.image_size,
         generator_filters=(configuration.filters,),
         discriminator_filters=(configuration.filters,),
+        generator_architecture="plain",
+        upscaling="transposed",
     )
     generator = forward_products(dcgan.build_generator(h))
     discriminator = forward_products(dcgan.build_discriminator(h))

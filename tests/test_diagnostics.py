@@ -55,7 +55,7 @@ def test_a_step_tells_the_norms_of_the_gradients_it_applied():
         optimizer.apply = apply
     (results,) = backend.fetch([method.train_step(blobs(4, 16)[None])])
     for name, norms in applied.items():
-        assert len(norms) == 3
+        assert len(norms) == {"generator": 5, "discriminator": 3}[name]
         assert results[f"{name[0]}_gradient_first"] == pytest.approx(norms[0], rel=1e-5)
         assert results[f"{name[0]}_gradient_last"] == pytest.approx(norms[-1], rel=1e-5)
     assert applied["generator"][0] != pytest.approx(applied["generator"][-1], rel=0.01)
@@ -308,7 +308,10 @@ def test_the_picture_of_the_answers(tmp_path, held_out):
 
 
 def test_blocks_of_a_dcgan():
-    method = tiny_method(generator_filters=(8, 4), discriminator_dropout=0.25)
+    method = tiny_method(
+        generator_filters=(8, 4), discriminator_dropout=0.25, generator_architecture="plain",
+        upscaling="transposed",
+    )  # fmt: skip
     normalization = "BatchNormalization"
     generator, discriminator = blocks(method.generator), blocks(method.discriminator)
     assert generator == [
@@ -325,6 +328,20 @@ def test_blocks_of_a_dcgan():
         ["Flatten", "Dense"],
     ]
     assert [block.shape for block in discriminator] == [(16, 16, 3), (8, 8, 3), (4, 4, 6), (1,)]
+
+
+def test_a_sum_of_images_is_one_box():
+    made = blocks(tiny_method(generator_filters=(8, 4)).generator)
+    doubled = ["Conv2DTranspose 4×4", "AveragePooling2D", "AveragePooling2D",
+               "BatchNormalization", "ReLU"]  # fmt: skip
+    found = [(block.layers, block.shape, block.inputs) for block in fold(made)]
+    assert found[2:] == [
+        (doubled, (8, 8, 4), [1]),
+        (doubled, (16, 16, 2), [2]),
+        (["Conv2D 3×3"], (8, 8, 3), [2]),
+        (["Conv2D 3×3", "+ UpSampling2D", "tanh"], (16, 16, 3), [3, 4]),
+    ]
+    assert sum(x.parameters for x in fold(made)) == sum(x.parameters for x in made)
 
 
 class PairDistances(layers.Layer):

@@ -65,7 +65,17 @@ def test_an_unknown_option(refused, tmp_path):
     ("arguments", "message"),
     [
         (["--epochs", "many"], "--epochs many: must be a whole number"),
-        (["--upscaling", "bicubic"], "--upscaling bicubic: must be one of transposed, upsample"),
+        (
+            ["--upscaling", "bicubic"],
+            "--upscaling bicubic: must be one of filtered, transposed, upsample",
+        ),
+        *(
+            (
+                ["--kernel-size", size],
+                f"--kernel-size {size}: with --upscaling filtered it must be even and at least 4",
+            )
+            for size in ("2", "3", "5")
+        ),
         (["--batch-size", "1"], "--batch-size 1: must be 2 or more"),
         (["--latent-dim", "0"], "--latent-dim 0: must be 1 or more"),
         (["--image-size", "100"], "--image-size 100: must be 32, 64, 128 or 256"),

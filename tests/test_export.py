@@ -40,7 +40,14 @@ def assert_same_images(generator: keras.Model) -> None:
 GENERATORS = [
     {"generator_dropout": 0.3},
     {"upscaling": "upsample", "kernel_size": 3, "normalization": "after-activation"},
-    {"generator_start": "convolutional", "kernel_size": 5, "normalization": "none"},
+    {
+        "generator_start": "convolutional",
+        "kernel_size": 5,
+        "normalization": "none",
+        "upscaling": "transposed",
+        "generator_architecture": "plain",
+    },
+    {"kernel_size": 6, "generator_architecture": "plain"},
 ]
 
 
@@ -72,6 +79,7 @@ def test_convolutions_of_every_kernel_are_exported():
     x = layers.Conv2D(2, 4, padding="same")(x)
     x = layers.Conv2D(2, (1, 2), padding="valid", groups=2)(layers.UpSampling2D((2, 1))(x))
     x = layers.Conv2DTranspose(3, 3, 2, padding="valid", activation="tanh")(x)
+    x = layers.Cropping2D(((0, 1), (1, 0)))(layers.AveragePooling2D((1, 2), (2, 1))(x))
     network = random_weights(keras.Model(inputs, x))
     for layer in network.layers:
         if isinstance(layer, (layers.Conv2D, layers.Conv2DTranspose)):
@@ -131,6 +139,7 @@ UNKNOWN = {
     "has another axis than the channels'": layers.BatchNormalization(axis=1),
     "has activation elu": layers.Conv2D(2, 1, activation="elu"),
     "has a bound, slope or threshold": layers.ReLU(6),
+    "has padding same": layers.AveragePooling2D(2, 1, padding="same"),
     "has interpolation bicubic": layers.UpSampling2D(interpolation="bicubic"),
     "has an output padding": layers.Conv2DTranspose(2, 3, 2, output_padding=1),
     "has dilation": layers.Conv2D(2, 3, dilation_rate=2, padding="same"),

@@ -132,6 +132,7 @@ def test_losses_gradients_and_first_update(noise, smoothing, sides, monkeypatch)
     h = dcgan.Hyperparameters(
         image_size=SIZE, batch_size=BATCH, latent_dim=LATENT_DIM, initial_stddev=0.3,
         generator_filters=(3,), discriminator_filters=(2, 3), kernel_size=4,
+        generator_architecture="plain", upscaling="transposed",
         discriminator_dropout=0.0, augmentation=(),
         generator_learning_rate=1e-3, discriminator_learning_rate=2e-3,
         label_noise=noise, label_smoothing=smoothing, smoothing_sides=sides,

@@ -248,7 +248,8 @@ def test_what_shapes_the_networks_is_fixed():
         "latent_dim": 7, "generator_filters": (8,), "generator_depth": 2,
         "generator_start": "convolutional", "upscaling": "upsample", "generator_dropout": 0.1,
         "discriminator_filters": (8,), "discriminator_depth": 2, "discriminator_dropout": 0.1,
-        "max_filters": 40, "kernel_size": 3, "normalization": "none",
+        "max_filters": 40, "kernel_size": 6, "generator_architecture": "plain",
+        "normalization": "none",
         "normalization_momentum": 0.5, "leaky_relu_slope": 0.1, "initial_stddev": 0.01,
     }  # fmt: skip
     no_matter = {

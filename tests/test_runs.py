@@ -522,6 +522,7 @@ def test_a_run_from_before_there_was_augmentation_goes_on_without(monkeypatch, t
     assert h.augmentation_probability == 1
     assert h.augmentation_target == 0
     assert h.augmentation_confidence == 1
+    assert (h.generator_architecture, h.upscaling) == ("plain", "transposed")
 
 
 def test_bfloat16_computes_in_it_and_keeps_float32_where_it_matters(tmp_path, precision):

@@ -17,6 +17,7 @@ from utils.backend import Tensor
 from utils.models.layers import MinibatchDiscrimination, MinibatchStandardDeviation
 
 Place = Literal["before-activation", "after-activation", "none"]
+Upscaling = Literal["filtered", "transposed", "upsample"]
 
 
 def initializer(stddev: float) -> keras.initializers.Initializer:
@@ -68,7 +69,7 @@ def double(
     x: Tensor,
     filters: int,
     kernel_size: int,
-    upscaling: Literal["transposed", "upsample"],
+    upscaling: Upscaling,
     use_bias: bool,
     stddev: float,
 ) -> Tensor:
@@ -77,7 +78,33 @@ def double(
     if upscaling == "upsample":
         x = layers.UpSampling2D(2, interpolation="nearest")(x)  # (B, 2H, 2W, C)
         return layers.Conv2D(filters, kernel_size, **options)(x)
+    if upscaling == "filtered":
+        # Two means of 2x2 pixels are the filter [1, 2, 1] / 4 along both sides, which leaves
+        # nothing of a pattern with a period of two pixels. What they need beyond the edges is kept.
+        options["padding"] = "valid"
+        x = layers.Conv2DTranspose(filters, kernel_size, strides=2, **options)(x)
+        x = layers.Cropping2D((kernel_size - 4) // 2)(x) if kernel_size > 4 else x
+        x = layers.AveragePooling2D(2, strides=1)(x)  # (B, 2H + 1, 2W + 1, filters)
+        return layers.AveragePooling2D(2, strides=1)(x)
     return layers.Conv2DTranspose(filters, kernel_size, strides=2, **options)(x)
+
+
+def add_details(image: Tensor | None, x: Tensor, stddev: float) -> Tensor:
+    """An image of half the size, doubled, plus what is drawn from maps of the full size.
+
+    Args:
+        image: (B, H / 2, W / 2, 3), not yet in [-1, 1]; None where there is none yet.
+        x: maps (B, H, W, C).
+        stddev: of the initial weights.
+
+    Returns:
+        (B, H, W, 3), not yet in [-1, 1].
+    """
+    details = layers.Conv2D(3, 3, padding="same", kernel_initializer=initializer(stddev))(x)
+    if image is None:
+        return details
+    image = layers.UpSampling2D(2, interpolation="bilinear")(image)  # (B, H, W, 3)
+    return layers.Add()([image, details])
 
 
 def halving(filters: int, kernel_size: int, use_bias: bool, stddev: float) -> layers.Layer:

@@ -235,6 +235,28 @@ def _upsampling(graph: Graph, layer: layers.UpSampling2D) -> None:
     )  # fmt: skip
 
 
+@writes(layers.AveragePooling2D)
+def _average_pooling(graph: Graph, layer: layers.AveragePooling2D) -> None:
+    _refuse_option_if(layer, layer.padding != "valid", f"padding {layer.padding}")
+    graph.put_channels(first=True)
+    sides = {"kernel_shape": list(layer.pool_size), "strides": list(layer.strides)}
+    graph.add("AveragePool", layer.name, **sides)
+
+
+@writes(layers.Cropping2D)
+def _cropping(graph: Graph, layer: layers.Cropping2D) -> None:
+    graph.put_channels(first=True)
+    starts = [before for before, _ in layer.cropping]
+    sides = zip(starts, layer.output.shape[1:3], strict=True)
+    ends = [start + side for start, side in sides]
+    places = {"starts": starts, "ends": ends, "axes": [2, 3]}
+    inputs = [
+        graph.constant(f"{layer.name}_{name}", np.array(numbers, np.int64))
+        for name, numbers in places.items()
+    ]
+    graph.add("Slice", layer.name, *inputs)
+
+
 @writes(layers.Conv2D)
 def _convolution(graph: Graph, layer: layers.Conv2D) -> None:
     # Keras' kernel is (rows, columns, in, out), ONNX' (out, in, rows, columns).

@@ -21,7 +21,8 @@ GONE = {"score": ("f_score",)}
 """Values that options no longer have: the default takes their place."""
 BEFORE: dict[str, Any] = {
     "augmentation": (), "augmentation_probability": 1.0, "augmentation_target": 0.0,
-    "color_strength": 1.0, "augmentation_confidence": 1.0,
+    "color_strength": 1.0, "augmentation_confidence": 1.0, "generator_architecture": "plain",
+    "upscaling": "transposed",
 }  # fmt: skip
 """What runs did before there was an option, where that is not its default."""
 

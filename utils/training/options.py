@@ -33,6 +33,7 @@ from utils.common.fields import (
 from utils.common.grids import PADDING
 from utils.common.pictures import MAX_PIXELS
 from utils.data import IMAGE_SIZES
+from utils.models.blocks import Upscaling
 from utils.scoring.registry import FeatureKind, choices
 from utils.training.presets import Preset
 
@@ -207,13 +208,14 @@ class ConvolutionalOptions(RunOptions):
     """With a single width: how often the generator doubles its map; 0 starts from 4x4 pixels."""
     generator_start: Fixed[Literal["dense", "convolutional"]] = "dense"
     """Project the latent vector with a dense layer, or take it as a 1x1 map (no dense layer)."""
-    upscaling: Fixed[Literal["transposed", "upsample"]] = "transposed"
-    """Transposed convolution, or every pixel repeated 2x2 and a convolution."""
+    upscaling: Fixed[Upscaling] = "transposed"
+    """Transposed convolution, filtered so that no chequered pattern is left, or as it is; or every
+    pixel repeated 2x2 and a convolution."""
     max_filters: Fixed[Count] = 512
     """Doubling stops at this width."""
     kernel_size: Fixed[Several] = 4
     """Side of the convolution kernels; in transposed convolutions, an odd one leaves a chequered
-    pattern."""
+    pattern, and filtered ones need an even one from 4 on."""
     normalization_momentum: Fixed[Share] = 0.9
     """Inertia of batch normalisation's moving statistics; the average's own are computed anew."""
     normalization_stddev: Share = 0.0
@@ -242,6 +244,11 @@ class ConvolutionalOptions(RunOptions):
         for field in fields(self):
             if field.name.endswith("_depth"):
                 self._check_pyramid(field.name.removesuffix("_depth"))
+        if self.upscaling == "filtered" and (self.kernel_size < 4 or self.kernel_size % 2):
+            raise UserError(
+                f"--kernel-size {self.kernel_size}: with --upscaling filtered it must be even and "
+                "at least 4"
+            )
         if self.minibatch == "discrimination" and self.image_size:
             # The layer compares maps of half the image's size, made smaller by whole numbers.
             side, height = self.minibatch_side, self.image_size // 2

@@ -29,6 +29,7 @@ class Preset:
 
 # No dropout, no augmentation, float32; the weights are averaged all the same.
 _NO_EXTRAS = {"discriminator_dropout": 0.0, "augmentation": (), "precision": "float32"}
+_PLAIN = {"generator_architecture": "plain", "upscaling": "transposed"}
 _EDOUARD99 = {
     "latent_dim": 16, "batch_size": 32, "epochs": 150,
     "generator_start": "convolutional", "max_filters": 1024, "kernel_size": 4,
@@ -36,7 +37,7 @@ _EDOUARD99 = {
     "minibatch": "discrimination",
 }  # fmt: skip
 _EDOUARD99_DCGAN = {
-    **_NO_EXTRAS, **_EDOUARD99,
+    **_NO_EXTRAS, **_PLAIN, **_EDOUARD99,
     "generator_learning_rate": 1.5e-4, "discriminator_learning_rate": 1.5e-4,
     "label_smoothing": 0.1, "smoothing_sides": "two-sided",
 }  # fmt: skip
@@ -79,7 +80,7 @@ DCGAN_PRESETS: dict[str, Preset] = {
             "generator_learning_rate": 1e-4, "generator_beta1": 0.9,
             "discriminator_learning_rate": 3e-5, "discriminator_beta1": 0.9,
             "discriminator_updates": "separate", "label_noise": 0.1, "sample_interval": 10,
-            "precision": "float32", "augmentation": (),
+            "precision": "float32", "augmentation": (), **_PLAIN,
         },
         _GANDAM_DIFFERS,
     ),
@@ -98,6 +99,7 @@ DCGAN_PRESETS: dict[str, Preset] = {
             "learning_rate_decay": 0.2, "learning_rate_decay_steps": 20_000,
             "discriminator_updates": "separate", "label_noise": 0.01,
             "sample_rows": 4, "sample_columns": 8, "precision": "float32", "augmentation": (),
+            **_PLAIN,
         },
         _GANDAM_DIFFERS + "; the kernel over the 1x1 latent map has only the 2x2 weights that can "
         "meet it; dropout and momentum, which its report leaves out, are those of the first",
@@ -117,7 +119,7 @@ DCGAN_PRESETS: dict[str, Preset] = {
     "radford": Preset(
         "Radford et al. 2015 (arXiv:1511.06434): the DCGAN of the paper, 64 px",
         {
-            **_NO_EXTRAS, "image_size": 64, "latent_dim": 100, "batch_size": 128,
+            **_NO_EXTRAS, **_PLAIN, "image_size": 64, "latent_dim": 100, "batch_size": 128,
             "generator_filters": (128,), "discriminator_filters": (128,), "max_filters": 1024,
             "kernel_size": 5, "normalization_momentum": 0.9, "normalization_stddev": 0.0,
             "generator_learning_rate": 2e-4, "discriminator_learning_rate": 2e-4,
@@ -130,7 +132,7 @@ DCGAN_PRESETS: dict[str, Preset] = {
         {
             "image_size": 64, "latent_dim": 100, "batch_size": 32, "precision": "float32",
             "generator_filters": (128, 128, 64), "discriminator_filters": (32, 64, 128, 256),
-            "kernel_size": 3, "upscaling": "upsample", "initial_stddev": 0.0,
+            "kernel_size": 3, **_PLAIN, "upscaling": "upsample", "initial_stddev": 0.0,
             "normalization": "after-activation", "discriminator_normalized": (2, 3),
             "normalization_momentum": 0.8, "discriminator_dropout": 0.25,
             "generator_learning_rate": 2e-4, "discriminator_learning_rate": 2e-4,

@@ -172,7 +172,8 @@ class Start:
         is_larger = h.image_size != self.options.image_size
         if not name.startswith("generator"):  # count from the 4x4 maps, as in a generator
             ours, theirs = ours[::-1], theirs[::-1]
-        if is_larger:
+        sums_up = getattr(self.options, "generator_architecture", "plain") == "skip"
+        if is_larger and not (sums_up and name.startswith("generator")):
             theirs = theirs[:-1]  # the last one is between the images and the largest maps
         fitting = itertools.takewhile(
             lambda pair: _shapes(pair[0]) == _shapes(pair[1]), zip(ours, theirs, strict=False)
@@ -213,4 +214,8 @@ def _shapes(layer: layers.Layer) -> list[tuple[int, ...]]:
 
 
 def _weighted(network: keras.Model) -> list[layers.Layer]:
-    return [layer for layer in network.layers if layer.trainable_variables]
+    """Its layers with weights: in a generator by the size of their maps, as they are computed."""
+    found = [layer for layer in network.layers if layer.trainable_variables]
+    if network.name.startswith("generator"):
+        found.sort(key=lambda layer: layer.output.shape[1] if len(layer.output.shape) == 4 else 0)
+    return found

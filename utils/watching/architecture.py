@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,9 +57,9 @@ def blocks(network: keras.Model) -> list[Block]:
     """The blocks of a network, in the order in which they are computed.
 
     Normalisation, activation and dropout, which keep the shape, belong to the convolution before
-    them, and so does a reshaping; layers without a kernel that change the shape (flattening,
-    upsampling, pooling) belong to the convolution after them. A layer that several others read from
-    ends its block. A network that is not a graph of layers is one block.
+    them, and so does a reshaping or a filter; layers without a kernel that change the shape
+    (flattening, upsampling, pooling) belong to the convolution after them. A layer that several
+    others read from ends its block. A network that is not a graph of layers is one block.
     """
     if not getattr(network, "inputs", None):
         return [Block([type(network).__name__], (), network.count_params())]
@@ -76,7 +77,7 @@ def blocks(network: keras.Model) -> list[Block]:
             if has_kernel:
                 fits = made[place[before[0]]].is_open
             else:
-                fits = shapes[-1] == shapes[before[0]] or isinstance(layer, layers.Reshape)
+                fits = shapes[-1] == shapes[before[0]] or _only_trims(layer)
             joins = place[before[0]] if fits else None
         if joins is None:
             inputs = sorted({place[source] for source in before})
@@ -94,8 +95,10 @@ def blocks(network: keras.Model) -> list[Block]:
 def fold(made: Sequence[Block]) -> list[Block]:
     """The blocks of a drawing: a residual block is one, and so is a convolution with a resizing.
 
-    A residual block is an addition of what a row of blocks makes of a map to that map.
+    A residual block is an addition of what a row of blocks makes of a map to that map. A sum of a
+    convolution and a resized image is a block as well.
     """
+    made = _in_rows(_join_details(made))
     folded: list[Block] = []
     place: list[int] = []  # of each block, its number among the folded ones
     for number, block in enumerate(made):
@@ -123,6 +126,41 @@ def fold(made: Sequence[Block]) -> list[Block]:
     return folded
 
 
+def _join_details(made: Sequence[Block]) -> dict[int, Block]:
+    """The blocks by their numbers; what is added to a resized image is one with that sum."""
+    kept = dict(enumerate(made))
+    readers = Counter(each for block in made for each in block.inputs)
+    for number, block in enumerate(made):
+        is_sum = block.layers[0] == "Add" and len(block.inputs) == 2
+        if not is_sum or any(readers[n] > 1 or len(made[n].inputs) != 1 for n in block.inputs):
+            continue
+        image, details = sorted(block.inputs, key=lambda each: made[each].parameters)
+        if made[details].parameters and not made[image].parameters:
+            first, second = kept.pop(details), kept.pop(image)
+            texts = [*first.layers, *(f"+ {text}" for text in second.layers), *block.layers[1:]]
+            inputs = [*first.inputs, *second.inputs]
+            kept[number] = Block(texts, block.shape, first.parameters + block.parameters, inputs)
+    return kept
+
+
+def _in_rows(numbered: Mapping[int, Block]) -> list[Block]:
+    """Blocks so that each follows one that it reads from, where there is such a one."""
+    order: list[int] = []
+    while len(order) < len(numbered):
+        ready = [
+            number
+            for number, block in numbered.items()
+            if number not in order and set(block.inputs) <= set(order)
+        ]
+        follows = [number for number in ready if order and order[-1] in numbered[number].inputs]
+        order.append(min(follows or ready))
+    place = {number: at for at, number in enumerate(order)}
+    return [
+        dataclasses.replace(block, inputs=sorted(place[each] for each in block.inputs))
+        for block in (numbered[number] for number in order)
+    ]
+
+
 def _is_row(made: Sequence[Block], first: int, last: int) -> bool:
     """Whether each block after the first up to the last reads from the one before, and no other."""
     return all(made[number].inputs == [number - 1] for number in range(first + 1, last + 1))
@@ -148,6 +186,12 @@ def _has_kernel(layer: layers.Layer) -> bool:
     inner = layer.layer if isinstance(layer, layers.Wrapper) else layer
     is_normalization = type(inner).__name__.endswith(("Normalization", "Norm"))
     return not is_normalization and any(len(weight.shape) > 1 for weight in inner.weights)
+
+
+def _only_trims(layer: layers.Layer) -> bool:
+    """Whether it leaves the map's scale: a reshaping, a cropping, or a filter."""
+    is_filter = isinstance(layer, layers.AveragePooling2D) and set(layer.strides) == {1}
+    return is_filter or isinstance(layer, (layers.Reshape, layers.Cropping2D))
 
 
 def _describe(layer: layers.Layer) -> list[str]:
