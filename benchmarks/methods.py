@@ -9,63 +9,27 @@ from utils.training.presets import DCGAN_PRESETS, WGAN_PRESETS
 
 ALWAYS = "--augmentation-probability 1"
 """The probability cannot rise from there."""
-CONSTANT = "--augmentation-target 0 --augmentation-confidence 1"
-"""The augmentation's probability stays as it is."""
-PUBLISHED = f"{ALWAYS} --color-strength 1 --discriminator-learning-rate 2e-4"
-"""Augmentation and the discriminator's learning rate as their papers have them."""
 RATE = "--discriminator-learning-rate"
 OURS = (
     Contestant("default"),
-    Contestant("constant", CONSTANT),
-    Contestant("overfitting only", "--augmentation-confidence 1"),
-    Contestant("probability 0.2", f"{CONSTANT} --augmentation-probability 0.2"),
-    Contestant("probability 0.5", f"{CONSTANT} --augmentation-probability 0.5"),
-    Contestant("probability 0.9", f"{CONSTANT} --augmentation-probability 0.9"),
-    Contestant("constant, color strength 0.1", f"{CONSTANT} --color-strength 0.1"),
-    Contestant(
-        "constant, rate 2e-4, color strength 0.1", f"{CONSTANT} {RATE} 2e-4 --color-strength 0.1"
-    ),
-    Contestant("constant, generator's rate 2e-4", f"{CONSTANT} --generator-learning-rate 2e-4"),
-    Contestant(
-        "constant, both rates doubled", f"{CONSTANT} --generator-learning-rate 8e-4 {RATE} 2e-4"
-    ),
-    Contestant(
-        "constant, 24 filters", f"{CONSTANT} --generator-filters 24 --discriminator-filters 24"
-    ),
-    Contestant("constant, batch 8", f"{CONSTANT} --batch-size 8"),
+    Contestant("as before", "--generator-architecture plain --upscaling transposed"),
+    Contestant("summed, not filtered", "--upscaling transposed"),
+    Contestant("filtered, not summed", "--generator-architecture plain"),
+    Contestant("upsampling", "--upscaling upsample"),
     Contestant("rate 2e-4", f"{RATE} 2e-4"),
+    Contestant("both rates 2e-4", f"--generator-learning-rate 2e-4 {RATE} 2e-4"),
+    Contestant("always", ALWAYS),
+    Contestant("always, rate 2e-4", f"{ALWAYS} {RATE} 2e-4"),
+    Contestant("color strength 1", "--color-strength 1"),
+    Contestant("cutout", "--augmentation color translation cutout"),
+    Contestant("batch 32", "--batch-size 32"),
+    Contestant("deviation", "--minibatch deviation"),
+    Contestant("spectral norm", f"--spectral-normalization {RATE} 4e-4"),
+    Contestant("discriminator not normalised", "--discriminator-normalized 99 99"),
     Contestant("24 filters", "--generator-filters 24 --discriminator-filters 24"),
     Contestant("48 filters", "--generator-filters 48 --discriminator-filters 48"),
-    Contestant("batch 32", "--batch-size 32"),
-    Contestant("always", ALWAYS),
-    Contestant("always, rate 5e-5", f"{ALWAYS} {RATE} 5e-5"),
-    Contestant("always, rate 2e-4", f"{ALWAYS} {RATE} 2e-4"),
-    Contestant("always, color strength 0.1", f"{ALWAYS} --color-strength 0.1"),
-    Contestant("always, color strength 1", f"{ALWAYS} --color-strength 1"),
-    Contestant("always, deviation", f"{ALWAYS} --minibatch deviation"),
-    Contestant(
-        "always, rate 2e-4, color strength 0.1", f"{ALWAYS} {RATE} 2e-4 --color-strength 0.1"
-    ),
-    Contestant(
-        "always, rate 2e-4, dropout 0.1", f"{ALWAYS} {RATE} 2e-4 --discriminator-dropout 0.1"
-    ),
-    Contestant("always, rate 2e-4, batch 32", f"{ALWAYS} {RATE} 2e-4 --batch-size 32"),
-    Contestant("always, rate 2e-4, deviation", f"{ALWAYS} {RATE} 2e-4 --minibatch deviation"),
-    Contestant("published", PUBLISHED),
-    Contestant("published, cutout", f"{PUBLISHED} --augmentation color translation cutout"),
-    Contestant("published, translation alone", f"{PUBLISHED} --augmentation translation"),
-    Contestant("published, rate 4e-4", f"{PUBLISHED} {RATE} 4e-4"),
-    Contestant("published, dropout 0.25", f"{PUBLISHED} --discriminator-dropout 0.25"),
-    Contestant("published, batch 32", f"{PUBLISHED} --batch-size 32"),
-    Contestant("published, deviation", f"{PUBLISHED} --minibatch deviation"),
-    Contestant("published, mirror", f"{PUBLISHED} --mirror"),
-    Contestant("published, upsampling", f"{PUBLISHED} --upscaling upsample"),
-    Contestant("published, spectral norm", f"{PUBLISHED} --spectral-normalization"),
-    Contestant("published, not normalised", f"{PUBLISHED} --discriminator-normalized 99 99"),
+    Contestant("mirror", "--mirror"),
     Contestant("plain", "--preset plain"),
-    Contestant(
-        "plain, slow discriminator", f"--preset plain {RATE} 5e-5 --discriminator-dropout 0.4"
-    ),
     Contestant("wgan penalty", script="wgan.py"),
     Contestant("r3gan", script="r3gan.py", schedule="--schedule-steps"),
     Contestant("r3gan, shared pass", "--shared-pass", "r3gan.py", schedule="--schedule-steps"),

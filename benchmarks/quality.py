@@ -80,7 +80,7 @@ OPTIONS = (
 )
 """Nothing but training: grids and checkpoints only where a run is stopped."""
 MOMENTS = (30, 60, 120, 180, 240, 300, 600, 900, 1200, 1800, 2700, 3600, 5400, 7200)
-"""Seconds at which a run is scored, besides its last."""
+"""Seconds at which a run is scored, besides its last: among them 1, 3, 10 and 20 minutes."""
 SHOWN = ("kid", "swd", "coverage", "recall", "sharpness")
 """The scores of the table."""
 

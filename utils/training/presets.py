@@ -62,9 +62,11 @@ _GANDAM_DIFFERS = (
 
 DCGAN_PRESETS: dict[str, Preset] = {
     "plain": Preset(
-        "the defaults without augmentation: a faster discriminator, held back by dropout",
+        "the first defaults: a plain generator, no augmentation, and a faster discriminator, held "
+        "back by dropout",
         {
-            "augmentation": (), "discriminator_dropout": 0.25, "discriminator_learning_rate": 2e-4,
+            **_PLAIN, "augmentation": (), "discriminator_dropout": 0.25,
+            "discriminator_learning_rate": 2e-4,
         },
     ),
     "gandam-v1": Preset(
