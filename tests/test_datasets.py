@@ -339,6 +339,7 @@ def test_open_folder(tmp_path, capsys):
     picture_folder(tmp_path / "pictures")
     found = open_dataset(str(tmp_path / "pictures"))
     assert found.names == ["a.jpg", "b.png", "no suffix", "sub/c.webp", "sub/deep/D.PNG"]
+    assert found.attributes["folder"].tolist() == ["", "", "", "sub", "deep"]
     assert found.images.shape == (5, 64, 64, 3)
     assert found.images[:, 30, 30].tolist() == [
         [0, 0, 200], [200, 0, 0], [99, 99, 99], [0, 200, 0], [9, 9, 9],
@@ -354,7 +355,9 @@ def test_open_folder(tmp_path, capsys):
     ]
     assert "\x1b[31m" not in errors
     write_dataset(tmp_path / "a.h5", found.images, found.names)
-    assert open_dataset(str(tmp_path / "pictures"), image_size=32).image_size == 32
+    (tmp_path / "pictures/sub/deep/D.PNG").unlink()
+    flat = open_dataset(str(tmp_path / "pictures/sub"), image_size=32)
+    assert (flat.image_size, flat.attributes) == (32, {})  # all in one folder
 
 
 def test_folder_with_limit_fills_up_with_readable_pictures(tmp_path, capsys, monkeypatch):

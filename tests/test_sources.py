@@ -106,6 +106,7 @@ def test_nasty_pictures_end_as_a_picture_or_a_line(tmp_path):
     dataset = read_dataset(tmp_path / "set.h5")
     assert dataset.images.shape == (13, 64, 64, 3)
     alpha = dataset.images[dataset.names.index("alpha.png")]
+    assert "folder" not in dataset.attributes
     assert (alpha[0, 0] == 255).all()  # the colour hidden under it is black
 
 
@@ -126,6 +127,7 @@ def test_a_zip_of_odd_names_keeps_every_picture(tmp_path, drawn):
     prepare(tmp_path, "robots.zip", "--output", "set.h5", "--size", 64)
     dataset = read_dataset(tmp_path / "set.h5")
     order = [dataset.names.index(name) for name in names.values()]
+    assert dataset.attributes["folder"][order].tolist() == ["good", "", "etc", "", "", "sub"]
     np.testing.assert_array_equal(dataset.images[order], drawn)
     assert {path.name for path in tmp_path.iterdir()} == {
         "robots.zip", "set.h5", "set.report.json",
@@ -333,6 +335,7 @@ def test_a_scrapers_folder_with_its_manifest(tmp_path, drawn):
     dataset = read_dataset(tmp_path / "set.h5")
     assert dataset.names == ["unlisted.png", *(f"XXXG-0{i} Gundam" for i in range(3))]
     assert dataset.attributes["show"].tolist() == ["", "wing", "wing", "zeta"]
+    assert dataset.attributes["folder"].tolist() == ["", "wing", "wing", "zeta"]
     assert dataset.attributes["shows"].tolist()[1] == "wing; other"
     assert dataset.attributes["model_number"].tolist()[3] == "XXXG-02"
     assert dataset.attributes["file"].tolist()[1] == "wing/0 robot.png"

@@ -23,6 +23,7 @@ from utils.data.dataset import Dataset, check_memory
 from utils.data.elsewhere import to_prepare
 
 MOST_ENLARGED = 3  # times; smaller pictures are left out
+PARENT = "folder"  # the attribute: the name of the folder that a picture lies in
 AGAIN = "a link to a folder that is read already, or around it"
 READ_BY_PREPARING = (".parquet", ".zip")
 
@@ -69,9 +70,12 @@ class Folder:
         images = np.empty((count, size, size, 3), np.uint8)
         for row, index in enumerate(chosen):
             images[row] = squares.pop(index)
+        names = [printable(paths[index].relative_to(folder).as_posix()) for index in chosen]
+        holds = parents(names)
         return Dataset(
             images=images,
-            names=[printable(paths[index].relative_to(folder).as_posix()) for index in chosen],
+            names=names,
+            attributes={PARENT: np.array(holds)} if holds else {},
             source=data,
             made_by=f"{count} pictures of a folder, padded to squares and resized to {size} px",
         )
@@ -207,6 +211,16 @@ def first_of(names: Sequence[str], shown: int = 3) -> str:
     """The first names: "a, b, c and 4 more"."""
     more = f" and {len(names) - shown:,} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more
+
+
+def parents(files: Iterable[str]) -> list[str]:
+    """The name of the folder that each file lies in; none where all lie in one.
+
+    Args:
+        files: paths with slashes.
+    """
+    found = [file.rpartition("/")[0].rpartition("/")[2] for file in files]
+    return found if len(set(found)) > 1 else []
 
 
 def _read_square(path: Path, size: int) -> np.ndarray | str:

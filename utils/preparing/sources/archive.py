@@ -13,8 +13,15 @@ from pathlib import Path, PurePosixPath
 from utils.common.errors import UserError, printable
 from utils.common.kinds import HEAD_BYTES
 from utils.common.pictures import MAX_FILE_BYTES, SUFFIXES, UnreadablePicture
-from utils.data.folders import other_kind
-from utils.preparing.sources.entries import BOMB_BYTES, BOMB_RATIO, MAX_ENTRIES, Entry, text
+from utils.data.folders import PARENT, other_kind, parents
+from utils.preparing.sources.entries import (
+    BOMB_BYTES,
+    BOMB_RATIO,
+    MAX_ENTRIES,
+    Entry,
+    attributes_of,
+    text,
+)
 
 ENCRYPTED = "encrypted; unpack it with its password and name the folder"
 
@@ -66,11 +73,12 @@ class Zip:
     def entries(self) -> Iterator[Entry]:
         """The pictures by name; of several members of one name, the second is ``name (2)``."""
         count: Counter[str] = Counter()
-        for name, number in self.members:
+        holds = parents(name for name, _ in self.members) or [None] * len(self)
+        for (name, number), parent in zip(self.members, holds, strict=True):
             count[name] += 1
             file = f"{name} ({count[name]})" if count[name] > 1 else name
             read = functools.partial(_read_member, self.path, number)
-            yield Entry(name=file, file=file, read=read)
+            yield Entry(file, file, read, attributes_of({PARENT: parent}))
 
 
 def _names(members: list[zipfile.ZipInfo]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from utils.common.errors import UserError
 from utils.common.pictures import read_file
-from utils.data.folders import find_pictures, identity
+from utils.data.folders import PARENT, find_pictures, identity, parents
 from utils.preparing.sources.archive import Zip
 from utils.preparing.sources.entries import Entry, attributes_of, text, unreadable
 from utils.preparing.sources.parquet import Parquet
@@ -74,8 +74,9 @@ class Folder:
 
     def entries(self) -> Iterator[Entry]:
         """The pictures by path, those in archives, and last the folders that cannot be opened."""
-        for file in self.files:
-            known = self.manifest.lookup(file)
+        holds = parents(self.files) or [None] * len(self.files)
+        for file, parent in zip(self.files, holds, strict=True):
+            known = {PARENT: parent} | self.manifest.lookup(file)
             title, shown = known.get("title"), text(file)
             yield Entry(
                 name=(text(title) if isinstance(title, str) else "") or shown,
