@@ -17,6 +17,7 @@ convolution, are from Karras et al., 2020 (arXiv:1912.04958); --preset radford i
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 from functools import partial
@@ -45,6 +46,7 @@ from utils.models import blocks, recipes
 from utils.models.adversarial import Combined, frozen, update_scalars
 from utils.models.augmentation import Augmentation
 from utils.models.average import AveragedNetwork
+from utils.models.classes import add_class, beside, class_input, project
 from utils.models.layers import InstanceNoise, SpectralNormalization
 from utils.models.optimizers import built, decaying
 from utils.models.recipes import Batch
@@ -150,10 +152,12 @@ def build_generator(h: Hyperparameters) -> keras.Model:
     )
 
     latents = keras.Input((h.latent_dim,), name="latents")  # (B, latent_dim)
+    classes = class_input(len(h.class_names))  # (B, K), or None
     x = blocks.start(
         latents, h.image_size >> len(widths), widths[0], h.generator_start, use_bias,
         h.initial_stddev,
     )  # (B, 4, 4, widths[0])  # fmt: skip
+    x = add_class(x, classes, h.initial_stddev * math.sqrt(h.latent_dim))
     x = blocks.activate(x, layers.ReLU(), normalize, h.normalization, h.generator_dropout)
     if h.generator_architecture == "skip":
         image = None
@@ -169,7 +173,7 @@ def build_generator(h: Hyperparameters) -> keras.Model:
         x = double(x, 3, use_bias=True)  # (B, image_size, image_size, 3)
     # In bfloat16, 256 shades would become a few dozen.
     images = layers.Activation("tanh", dtype="float32", name="images")(x)
-    return keras.Model(latents, images, name="generator")
+    return keras.Model(beside(latents, classes), images, name="generator")
 
 
 def build_discriminator(h: Hyperparameters) -> keras.Model:
@@ -201,12 +205,14 @@ def build_discriminator(h: Hyperparameters) -> keras.Model:
             x = layers.Identity(name="features")(x)
         if level == 1:
             x = compare_batch(x, "first")
-    x = compare_batch(x, "last")  # (B, 4, 4, widths[-1])
+    x = maps = compare_batch(x, "last")  # (B, 4, 4, widths[-1])
     x = layers.Flatten()(x)  # (B, 4 * 4 * widths[-1])
     initializer = blocks.initializer(h.initial_stddev)
     dense = layers.Dense(1, kernel_initializer=initializer, dtype="float32", name="logits")
     logits = normalized(dense)(x)  # (B, 1)
-    return keras.Model(images, logits, name="discriminator")
+    classes = class_input(len(h.class_names))  # (B, K), or None
+    logits = project(logits, maps, classes, h.initial_stddev, normalized)
+    return keras.Model(beside(images, classes), logits, name="discriminator")
 
 
 # ------------------------------------------------------------------------------------------------
@@ -286,8 +292,8 @@ class DCGAN:
 
         def loss_function() -> tuple[Tensor, tuple[Tensor, Tensor]]:
             # Two passes: in one, batch normalisation would mix real with generated images.
-            real = self.discriminator(real_images, training=True)
-            fake = self.discriminator(fake_images, training=True)
+            real = self.discriminator(beside(real_images, batch.classes), training=True)
+            fake = self.discriminator(beside(fake_images, batch.classes), training=True)
             loss = binary_cross_entropy(real_labels, real) + binary_cross_entropy(fake_labels, fake)
             return loss, (real, fake)
 
@@ -311,7 +317,7 @@ class DCGAN:
         """
 
         def loss_function(images: Tensor) -> tuple[Tensor, None]:
-            logits = self.combined.from_images(images)
+            logits = self.combined.from_images(images, batch.classes)
             return binary_cross_entropy(self.labels.target(), logits), None
 
         with frozen(self.discriminator):
@@ -325,11 +331,12 @@ class DCGAN:
             **update_scalars("g", gradients, variables, self.generator_optimizer),
         }
 
-    def train_step(self, real_batches: Tensor) -> dict[str, Tensor]:
+    def train_step(self, real_batches: Tensor, classes: Tensor | None = None) -> dict[str, Tensor]:
         """One alternation.
 
         Args:
             real_batches: uint8 (1, B, H, W, 3).
+            classes: their class weights (1, B, K), of generated images as well; or None.
 
         Returns:
             ``d_loss``: the sum of the discriminator's losses on real and on generated images;
@@ -344,8 +351,9 @@ class DCGAN:
         recipes.fade_noise(self.discriminator, h.instance_noise, updates, h.instance_noise_steps)
         turn = self.balance.begin()
         # The generator stays as it is until its own update: one pass of it serves both.
-        fake_images, pull_back = backend.forward(self.generator, latents)
-        batch = Batch(real_images, fake_images, pull_back, turn)
+        classes = None if classes is None else classes[0]
+        fake_images, pull_back = backend.forward(self.generator, beside(latents, classes))
+        batch = Batch(real_images, fake_images, pull_back, turn, classes)
         results = self.update_discriminator(batch) | self.update_generator(batch)
         self.average.update(self.generator_optimizer.iterations * h.batch_size, h.batch_size)
         return results

@@ -36,9 +36,11 @@ from utils.common import grids
 from utils.common.commandline import parse
 from utils.common.errors import RunError, UserError, one_line_errors, or_warning
 from utils.common.fields import FilePath, Seed
+from utils.data.classes import labels
 from utils.data.dataset import Dataset
 from utils.data.opening import open_dataset
-from utils.sampling import latents, runs
+from utils.sampling import runs
+from utils.scoring.classes import GENERATED, Labelled, class_scores, class_table
 from utils.scoring.copies import nearest_pictures, small_pictures
 from utils.scoring.features import feature_networks
 from utils.scoring.registry import FeatureKind
@@ -121,6 +123,8 @@ class Evaluation:
     """Kind, input size and hash of the features: where they differ, scores do not compare."""
     caution: list[str]
     """What these scores cannot tell."""
+    classes: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    """By class, of the generator that stands for the run; empty without classes."""
 
     @property
     def first(self) -> dict[str, float]:
@@ -206,7 +210,11 @@ def look_at(name: str, options: Options) -> Subject:
             "--data with pictures that it was not trained on"
         )
     files = {each: run.models / file for each, file in runs.GENERATORS.items()}
-    generators = {each: runs.load_network(path) for each, path in files.items() if path.exists()}
+    generators = {
+        each: run.let_classes_in(runs.load_network(path), each)
+        for each, path in files.items()
+        if path.exists()
+    }
     if not generators:
         raise UserError(f"{name}: {run.models / 'generator.keras'} does not exist")
     chosen = np.random.default_rng(options.seed).permutation(held_out)
@@ -230,20 +238,50 @@ def evaluate(subject: Subject, options: Options) -> Evaluation:
     evaluation = Evaluation(
         run.name, number, floor, {}, {}, subject.reals, subject.features, cautions
     )
-    shown = None
+    shown, known = None, None if options.data else labels_of(run, dataset)
+    asked = None if known is None else known[subject.chosen]  # as many of each class as reals
     bar = tqdm(subject.generators.items(), f"scoring {run.name}", unit="networks", leave=False)
     for name, generator in bar:
         # The same latent vectors for every generator.
-        drawn = latents.draw(number, generator.input_shape[1], options.seed)
+        drawn = runs.draw(generator, number, options.seed, labels=asked)
         generated = runs.generate(generator, drawn)
         shown = generated if shown is None else shown
         evaluation.scores[name] = scorer.score(generated)
         evaluation.steps[name] = runs.trained_steps(run.models, name)
+    if known is not None and training is not None:
+        generator = next(iter(subject.generators.values()))
+        evaluation.classes = score_classes(run, generator, scorer, dataset, subject, options.seed)
     if training is not None:
         path = run.images / outputs.NEAREST
         with or_warning(path):
             draw_nearest(path, shown, training)
     return evaluation
+
+
+def labels_of(run: runs.Run, dataset: Dataset) -> np.ndarray | None:
+    """The class of each picture, (N,); None without classes.
+
+    Raises:
+        UserError: the pictures are of none of the run's classes.
+    """
+    names = list(run.classes)
+    return labels(dataset, run.hyperparameter("classes"), names) if names else None
+
+
+def score_classes(
+    run: runs.Run, generator: keras.Model, scorer: Scorer, dataset: Dataset, subject: Subject,
+    seed: int,
+) -> dict[str, dict[str, float]]:  # fmt: skip
+    """Score `GENERATED` images of each class of a run against the real ones of that class."""
+    names, known = list(run.classes), labels_of(run, dataset)
+    asked = np.repeat(np.arange(len(names)), GENERATED)
+    vectors = runs.draw(generator, len(asked), seed, labels=asked)
+    reals = [
+        Labelled(dataset.take(chosen), known[chosen])
+        for chosen in (subject.trained_on[:MOST_TRAINING_IMAGES], subject.chosen)
+    ]
+    generated = Labelled(runs.generate(generator, vectors), asked)
+    return class_scores(scorer.networks[0], *reals, generated, names)
 
 
 @functools.lru_cache(maxsize=1)
@@ -309,6 +347,12 @@ def print_evaluation(evaluation: Evaluation) -> None:
         f"run {evaluation.run}: {evaluation.pictures} generated images against as many real ones, "
         f"{evaluation.features} features; in brackets, steps\n\n{table(columns)}\n"
     )
+    if evaluation.classes:
+        print(
+            f"{GENERATED} images of each class, {next(iter(evaluation.scores))}: the share whose "
+            "class a small classifier sees, that of\nheld-out reals, the mean distance between "
+            f"images divided by that of reals, kid\n\n{class_table(evaluation.classes)}\n"
+        )
     print(*evaluation.caution, sep="\n", end="\n" if evaluation.caution else "")
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, ClassVar, Literal
 
 from utils import backend  # before Keras: it keeps its start quiet
@@ -34,6 +35,7 @@ from utils.models import residual
 from utils.models.adversarial import Combined, frozen, update_scalars
 from utils.models.augmentation import Augmentation
 from utils.models.average import AveragedNetwork
+from utils.models.classes import add_class, beside, class_input, project
 from utils.models.layers import Downsample
 from utils.models.optimizers import built
 from utils.training.options import ResidualOptions, ScoreName
@@ -139,6 +141,8 @@ def build_generator(h: Hyperparameters) -> keras.Model:
     widths = h.widths("generator")
     latents = keras.Input((h.latent_dim,), name="latents")  # (B, latent_dim)
     x = layers.Dense(widths[0], use_bias=False, kernel_initializer=residual.he_normal())(latents)
+    classes = class_input(len(h.class_names))  # (B, K), or None
+    x = add_class(x, classes, 1.0)
     # A learned 4x4 map for each channel; the latent vector says how much of it there is.
     basis = keras.initializers.RandomNormal(stddev=1.0)
     x = layers.EinsumDense("bc,chw->bhwc", (4, 4, widths[0]), kernel_initializer=basis)(x)
@@ -154,7 +158,7 @@ def build_generator(h: Hyperparameters) -> keras.Model:
         3, 1, use_bias=False, kernel_initializer=residual.he_normal(), dtype="float32",
         name="images",
     )(x)  # (B, image_size, image_size, 3)  # fmt: skip
-    return keras.Model(latents, images, name="generator")
+    return keras.Model(beside(latents, classes), images, name="generator")
 
 
 def build_discriminator(h: Hyperparameters) -> keras.Model:
@@ -178,7 +182,9 @@ def build_discriminator(h: Hyperparameters) -> keras.Model:
     logits = layers.Dense(
         1, use_bias=False, kernel_initializer=residual.he_normal(), dtype="float32", name="logits"
     )(x)  # (B, 1)
-    return keras.Model(images, logits, name="discriminator")
+    classes = class_input(len(h.class_names))  # (B, K), or None
+    logits = project(logits, x, classes, 1 / math.sqrt(widths[-1]))
+    return keras.Model(beside(images, classes), logits, name="discriminator")
 
 
 # ------------------------------------------------------------------------------------------------
@@ -265,15 +271,15 @@ class R3GAN:
         shape = (self.h.batch_size, self.h.latent_dim)
         return keras.random.normal(shape, seed=self.seed_generator)
 
-    def answer(self, images: Tensor) -> Tensor:
+    def answer(self, images: Tensor, classes: Tensor | None = None) -> Tensor:
         """Logits (B, 1) of images (B, H, W, 3), each augmented and answered by itself.
 
         Slopes are those at the images before augmentation.
         """
-        return self.discriminator(self.augment(images), training=True)
+        return self.discriminator(beside(self.augment(images), classes), training=True)
 
     def update_discriminator(
-        self, real_images: Tensor, fake_images: Tensor
+        self, real_images: Tensor, fake_images: Tensor, classes: Tensor | None = None
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """(1) Update D: minimise softplus(-(D(x) - D(G(z)))) + gamma / 2 (|grad D(x)|^2 + |grad
         D(G(z))|^2).
@@ -283,6 +289,7 @@ class R3GAN:
         Args:
             real_images: x, (B, H, W, 3).
             fake_images: G(z), in the same shape.
+            classes: class weights of both (B, K), or None.
 
         Returns:
             Named scalars; and what the discriminator answered before this update: ``real_logits``
@@ -296,8 +303,9 @@ class R3GAN:
         def differentiate(penalises: bool) -> tuple[dict[str, Tensor], list[Tensor]]:
             def loss_function() -> tuple[Tensor, dict[str, Tensor]]:
                 # Slopes that are not used are not computed, except on PyTorch.
-                real_logits, real_slopes = backend.input_gradient(self.answer, real_images)
-                fake_logits, fake_slopes = backend.input_gradient(self.answer, fake_images)
+                answer = partial(self.answer, classes=classes)
+                real_logits, real_slopes = backend.input_gradient(answer, real_images)
+                fake_logits, fake_slopes = backend.input_gradient(answer, fake_images)
                 loss, penalties = relativistic_loss(real_logits, fake_logits), self.penalties.value
                 answers = {"loss": loss, "real_logits": real_logits, "fake_logits": fake_logits}
                 if h.shared_pass:
@@ -337,7 +345,11 @@ class R3GAN:
         return results | schedules, answers
 
     def update_generator(
-        self, fake_images: Tensor, pull_back: PullBack, real_images: Tensor
+        self,
+        fake_images: Tensor,
+        pull_back: PullBack,
+        real_images: Tensor,
+        classes: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """(2) Update G: minimise softplus(-(D(G(z)) - D(x))).
 
@@ -347,11 +359,12 @@ class R3GAN:
             fake_images: G(z), (B, H, W, 3).
             pull_back: from a gradient with respect to them to that of the generator's variables.
             real_images: x, in the same shape.
+            classes: class weights of both (B, K), or None.
         """
-        real_logits = self.answer(real_images)
+        real_logits = self.answer(real_images, classes)
 
         def loss_function(images: Tensor) -> tuple[Tensor, None]:
-            return relativistic_loss(self.combined.from_images(images), real_logits), None
+            return relativistic_loss(self.combined.from_images(images, classes), real_logits), None
 
         with frozen(self.discriminator):
             variables = self.combined.trainable_variables  # the generator's
@@ -386,7 +399,7 @@ class R3GAN:
             "g", gradients, variables, self.generator_optimizer
         )
 
-    def train_step(self, real_batches: Tensor) -> dict[str, Tensor]:
+    def train_step(self, real_batches: Tensor, classes: Tensor | None = None) -> dict[str, Tensor]:
         """One alternation, or with --shared-pass one update of both at once.
 
         What --shared-pass changes: the generator learns from the discriminator as it was before its
@@ -395,6 +408,8 @@ class R3GAN:
 
         Args:
             real_batches: uint8 (2, B, H, W, 3), or (1, B, H, W, 3) with --shared-pass.
+            classes: their class weights (2 or 1, B, K), of generated images as well; or None. Each
+                real image is compared with a generated one of its class.
 
         Returns:
             ``d_loss``, ``g_loss``: without penalties; log 2 = 0.693 where real and generated images
@@ -406,16 +421,19 @@ class R3GAN:
         """
         h = self.h
         real_images = ops.cast(real_batches, "float32") / 127.5 - 1.0
-        latents = self.random_latents()
+        first = None if classes is None else classes[0]
+        latents = beside(self.random_latents(), first)
         if h.shared_pass:
             fake_images, pull_back = backend.forward(self.generator, latents)
-            results, answers = self.update_discriminator(real_images[0], fake_images)
+            results, answers = self.update_discriminator(real_images[0], fake_images, first)
             results |= self.update_generator_at_once(pull_back, answers)
         else:
             fake_images = self.generator(latents, training=True)
-            results, _ = self.update_discriminator(real_images[0], fake_images)
-            fake_images, pull_back = backend.forward(self.generator, self.random_latents())
-            results |= self.update_generator(fake_images, pull_back, real_images[1])
+            results, _ = self.update_discriminator(real_images[0], fake_images, first)
+            second = None if classes is None else classes[1]
+            latents = beside(self.random_latents(), second)
+            fake_images, pull_back = backend.forward(self.generator, latents)
+            results |= self.update_generator(fake_images, pull_back, real_images[1], second)
         self.average.update(self.generator_optimizer.iterations * h.batch_size, h.batch_size)
         return results
 

@@ -7,6 +7,8 @@
     python sample.py dcgan-1 --interpolate            # from one sample to the next, as a GIF
     python sample.py dcgan-1 --search                 # which latent dimensions matter most
     python sample.py dcgan-1 --walk 25                # along one of them
+    python sample.py dcgan-1 --class hero             # of one class, where there are classes
+    python sample.py dcgan-1 --class-walk hero ace    # from one class to another
     python sample.py dcgan-1 --film mp4               # the sample grids of the training as a film
     python sample.py dcgan-1 --export                 # for plain Keras and for ONNX Runtime
     python sample.py dcgan-1 --explore                # a page that draws samples in the browser
@@ -20,6 +22,7 @@ samples: sample 7 of 48 is sample 7 of 200.
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 from collections.abc import Callable
 from itertools import zip_longest
@@ -36,7 +39,7 @@ from PIL import Image
 
 from utils.common import films, grids
 from utils.common.commandline import parse
-from utils.common.errors import UserError, one_line_errors
+from utils.common.errors import UserError, one_line_errors, printable
 from utils.common.fields import Between, FilePath, Seed, option_name
 from utils.common.files import files_by_step
 from utils.common.pictures import read_picture
@@ -61,6 +64,8 @@ class Options:
     walk: int | None = None
     """Walks along one latent dimension, counted from 0: rows are samples, columns are values from
     -3 to 3."""
+    class_walk: tuple[str, str] | None = None
+    """Ways from one class to another: rows are samples."""
     search: bool = False
     """Find the latent dimensions that change the picture most, and walk along the first five."""
     film: Literal["gif", "mp4"] | None = None
@@ -75,13 +80,15 @@ class Options:
     weights: Literal["average", "current", "best"] = "average"
     """Those averaged over the last steps, those of the last step, or averaged ones at the best
     score."""
+    class_: Annotated[str, tyro.conf.arg(name="class")] = ""
+    """Samples of this class alone; by default, one class after the other."""
     seed: Seed = 0
     """Of the latent vectors."""
     count: Annotated[int, Between(0, 100_000)] = 0
-    """How many samples: in the grid (0 takes 48), in each half of --best-worst (24), as rows of
-    --walk (6)."""
+    """How many samples: in the grid (0 takes 48, or a row of each class), in each half of
+    --best-worst (24), as rows of --walk and --class-walk (6)."""
     columns: Annotated[int, Between(0, 1000)] = 0
-    """Columns of the picture: 8 in grids if 0, 9 of --interpolate, 7 of --walk and --search."""
+    """Columns of the picture: 8 in grids if 0, 9 of --interpolate, 7 of walks and --search."""
     truncation: float = 0.0
     """Numbers of latent vectors beyond it, in standard deviations, are drawn again (Brock et al.
     2018); 0 is off. Below about 1.5, batch normalisation's moving statistics no longer fit."""
@@ -124,12 +131,15 @@ def task(name: str, takes: str) -> Callable[[Task], Task]:
     return register
 
 
-@task("", takes="weights seed count columns truncation single")
+@task("", takes="class_ weights seed count columns truncation single")
 def make_grid(run: runs.Run, options: Options) -> None:
-    """A grid of samples, and with --single each of them as a file."""
-    generator = runs.load_generator(run, options.weights)
-    images = runs.generate(generator, draw(generator, options, options.count or 48))
-    save(path(run, "", options), grids.grid(images, options.columns or 8))
+    """A grid of samples, rows of each class, and with --single each of them as a file."""
+    generator, columns = runs.load_generator(run, options.weights), options.columns or 8
+    names = () if options.class_ else tuple(run.classes)
+    count = options.count or (columns * len(names) if names else 48)
+    images = runs.generate(generator, draw(run, generator, options, count))
+    picture = grids.in_rows(images, columns, names) if names else grids.grid(images, columns)
+    save(path(run, "", options), picture)
     if options.single:
         # Without what does not change a sample: the same sample is the same file.
         alone = dataclasses.replace(options, count=0, columns=0)
@@ -137,7 +147,7 @@ def make_grid(run: runs.Run, options: Options) -> None:
             save(path(run, "", alone, f"-{number:05d}.png", "sample"), image)
 
 
-@task("best_worst", takes="weights seed count columns truncation candidates")
+@task("best_worst", takes="class_ weights seed count columns truncation candidates")
 def make_best_worst(run: runs.Run, options: Options) -> None:
     """The samples with the highest and the lowest answers of the discriminator, in two blocks."""
     count, candidates = options.count or 24, options.candidates
@@ -149,22 +159,27 @@ def make_best_worst(run: runs.Run, options: Options) -> None:
     generator = runs.load_generator(run, options.weights)
     discriminator, name = favourites.load_discriminator(run, options.weights)
     batch_size = run.hyperparameter("batch_size")
-    images = runs.generate(generator, draw(generator, options, candidates))
-    answers = favourites.mean_answers(discriminator, generator, batch_size, images, options.seed)
+    vectors = draw(run, generator, options, candidates)
+    images = runs.generate(generator, vectors)
+    classes = vectors[:, runs.latent_dim(generator) :] if run.classes else None
+    answers = favourites.mean_answers(
+        discriminator, generator, batch_size, images, options.seed, classes
+    )
     picture, texts = best_and_worst(images, answers, count, options.columns or 8, name)
     print(*texts, sep="\n")
     save(path(run, "best_worst", options), picture)
 
 
-@task("interpolate", takes="weights seed columns truncation points frames")
+@task("interpolate", takes="class_ weights seed columns truncation points frames")
 def make_interpolation(run: runs.Run, options: Options) -> None:
     """A row for each way, and all of them as a film that ends where it begins."""
     generator = runs.load_generator(run, options.weights)
-    points, columns = draw(generator, options, options.points), options.columns or 9
-    images = runs.generate(generator, latents.loop(points, np.linspace(0, 1, columns)))
+    points, columns = draw(run, generator, options, options.points), options.columns or 9
+    size = runs.latent_dim(generator)
+    images = runs.generate(generator, latents.loop(points, np.linspace(0, 1, columns), size))
     save(path(run, "interpolate", options), grids.grid(images, columns))
     count = options.frames or 15
-    frames = runs.generate(generator, latents.loop(points, np.arange(count) / count))
+    frames = runs.generate(generator, latents.loop(points, np.arange(count) / count, size))
     side = max(1, 256 // frames.shape[1])  # small pictures enlarged, pixel by pixel
     film = path(run, "interpolate", options, ".gif")
     films.save_gif(
@@ -174,22 +189,33 @@ def make_interpolation(run: runs.Run, options: Options) -> None:
     print(film)
 
 
-@task("walk", takes="weights seed count columns truncation")
+@task("walk", takes="class_ weights seed count columns truncation")
 def make_walk(run: runs.Run, options: Options) -> None:
     """Walks along one dimension."""
     generator, dimension = runs.load_generator(run, options.weights), options.walk
-    last = generator.input_shape[1] - 1
+    last = runs.latent_dim(generator) - 1
     if not 0 <= dimension <= last:
         raise UserError(
             f"--walk {dimension}: must be from 0 to {last}, the latent dimensions of {run.name}"
         )
-    vectors = draw(generator, options, options.count or 6)
+    vectors = draw(run, generator, options, options.count or 6)
     columns, title = options.columns or 7, f"latent dimension {dimension}"
     picture = dimensions.draw_walks(generator, vectors, dimension, columns, title)
     save(path(run, "walk", options), picture)
 
 
-@task("search", takes="weights seed columns truncation")
+@task("class_walk", takes="weights seed count columns truncation")
+def make_class_walk(run: runs.Run, options: Options) -> None:
+    """Ways from one class to another."""
+    generator = runs.load_generator(run, options.weights)
+    ends = tuple(label_of(run, name, "--class-walk") for name in options.class_walk)
+    vectors = draw(run, generator, options, options.count or 6)
+    columns, names = options.columns or 7, options.class_walk
+    picture = dimensions.draw_class_walk(generator, vectors, ends, names, columns)
+    save(path(run, "class_walk", options), picture)
+
+
+@task("search", takes="class_ weights seed columns truncation")
 def make_search(run: runs.Run, options: Options) -> None:
     """A table of the dimensions that change the picture most, and walks along the first five."""
     generator, to = runs.load_generator(run, options.weights), dimensions.SEARCH_TO
@@ -202,7 +228,7 @@ def make_search(run: runs.Run, options: Options) -> None:
     for rank, (dimension, change) in enumerate(strongest, start=1):
         print(f"{rank:4}  {dimension:9}  {change:6.2f}")
     print(f"median of all {len(changes)}: {np.median(changes):.2f}, least: {changes.min():.2f}\n")
-    vectors, columns, blocks = draw(generator, options, 3), options.columns or 7, []
+    vectors, columns, blocks = draw(run, generator, options, 3), options.columns or 7, []
     for dimension, change in strongest[:5]:
         title = f"latent dimension {dimension}: changes a pixel by {change:.1f} of 255"
         blocks.append(dimensions.draw_walks(generator, vectors, dimension, columns, title))
@@ -253,7 +279,8 @@ def make_explorer(run: runs.Run, options: Options) -> None:
     file = Path(options.output, f"{run.name}-{name}") if options.output else run.images / name
     if steps := runs.trained_steps(run.models, options.weights):
         what = f"{what}, step {steps:,}"
-    write_explorer(file, runs.load_generator(run, options.weights), run.name, what)
+    generator = runs.load_generator(run, options.weights)
+    write_explorer(file, generator, run.name, what, tuple(run.classes))
     print(f"{file} ({file.stat().st_size / 1e6:.1f} MB)")
     page = run.images / outputs.PAGE
     if not options.output and page.exists():
@@ -265,9 +292,23 @@ def make_explorer(run: runs.Run, options: Options) -> None:
 # ------------------------------------------------------------------------------------------------
 
 
-def draw(generator: keras.Model, options: Options, count: int) -> np.ndarray:
-    """Latent vectors as the options say, (count, latent_dim)."""
-    return latents.draw(count, generator.input_shape[1], options.seed, options.truncation)
+def draw(run: runs.Run, generator: keras.Model, options: Options, count: int) -> np.ndarray:
+    """Latent vectors, with class weights beside them, as the options say; see `runs.draw`."""
+    labels = np.full(count, label_of(run, options.class_, "--class")) if options.class_ else None
+    return runs.draw(generator, count, options.seed, options.truncation, labels)
+
+
+def label_of(run: runs.Run, name: str, option: str) -> int:
+    """The place of a class among those of the run.
+
+    Raises:
+        UserError: it has no such class.
+    """
+    names = list(run.classes)
+    if name not in names:
+        known = f"expected one of {printable(', '.join(names))}" if names else "it has no classes"
+        raise UserError(f"{option} {name}: run {run.name} has no class of that name; {known}")
+    return names.index(name)
 
 
 def path(run: runs.Run, task: str, options: Options, suffix: str = ".png", what: str = "") -> Path:
@@ -275,13 +316,21 @@ def path(run: runs.Run, task: str, options: Options, suffix: str = ".png", what:
     words = [run.name, what or task.replace("_", "-") or "grid"]
     if task == "walk":
         words.append(str(options.walk))
+    if task == "class_walk":
+        words += map(safe_name, options.class_walk)
     for field in dataclasses.fields(options):
         chosen = getattr(options, field.name)
         is_named = field.name == "seed" or chosen != field.default
         if field.name in TAKES[task] - {"single"} and is_named:
-            words += [field.name, f"{chosen:g}" if isinstance(chosen, float) else str(chosen)]
+            value = f"{chosen:g}" if isinstance(chosen, float) else safe_name(str(chosen))
+            words += [field.name.rstrip("_"), value]
     folder = Path(options.output) if options.output else run.images / "samples"
     return folder / ("-".join(words) + suffix)
+
+
+def safe_name(text: str) -> str:
+    """A text as a part of a file name: whatever could mean something else there is a ``_``."""
+    return re.sub(r"[^\w.+-]", "_", text)[:40]
 
 
 def save(file: Path, image: np.ndarray) -> None:
@@ -325,7 +374,7 @@ def chosen_task(options: Options) -> str:
         raise UserError(f"--truncation {options.truncation}: must be 0.01 or more")
     if options.frames == 1:
         raise UserError("--frames 1: must be 2 or more")
-    if name in ("interpolate", "walk", "search") and options.columns == 1:
+    if name in ("interpolate", "walk", "class_walk", "search") and options.columns == 1:
         raise UserError("--columns 1: must be 2 or more, for both ends")
     return name
 

@@ -18,6 +18,7 @@ Training of Wasserstein GANs, 2017 (arXiv:1704.00028), where a penalty on its gr
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
@@ -46,6 +47,7 @@ from utils.models import blocks
 from utils.models.adversarial import Combined, frozen, update_scalars
 from utils.models.augmentation import Augmentation
 from utils.models.average import AveragedNetwork
+from utils.models.classes import add_class, beside, class_input, project
 from utils.models.optimizers import built, decaying
 from utils.training.options import ConvolutionalOptions, ScoreName
 from utils.training.presets import WGAN_PRESETS, Preset
@@ -169,6 +171,8 @@ def build_generator(h: Hyperparameters) -> keras.Model:
     latents = keras.Input((h.latent_dim,), name="latents")  # (B, latent_dim)
     # An offset before batch normalisation would be subtracted again.
     x = blocks.start(latents, size, widths[0], h.generator_start, False, stddev)
+    classes = class_input(len(h.class_names))  # (B, K), or None
+    x = add_class(x, classes, stddev * math.sqrt(h.latent_dim))
     x = layers.ReLU()(normalize()(x))  # (B, 4, 4, widths[0])
     x = blocks.drop(x, h.generator_dropout)
     for filters in widths[1:]:
@@ -178,7 +182,7 @@ def build_generator(h: Hyperparameters) -> keras.Model:
     x = double(x, 3, use_bias=True)  # (B, image_size, image_size, 3)
     # In bfloat16, 256 shades would become a few dozen.
     images = layers.Activation("tanh", dtype="float32", name="images")(x)
-    return keras.Model(latents, images, name="generator")
+    return keras.Model(beside(latents, classes), images, name="generator")
 
 
 def build_critic(h: Hyperparameters) -> keras.Model:
@@ -205,12 +209,14 @@ def build_critic(h: Hyperparameters) -> keras.Model:
         x = layers.LeakyReLU(h.leaky_relu_slope)(x)
         if level == 0:
             x = compare_batch(x, "first")
-    x = compare_batch(x, "last")  # (B, 4, 4, widths[-1])
+    x = maps = compare_batch(x, "last")  # (B, 4, 4, widths[-1])
     x = layers.Flatten()(x)  # (B, 4 * 4 * widths[-1])
     answers = layers.Dense(
         1, kernel_initializer=blocks.initializer(h.initial_stddev), dtype="float32", name="answers"
     )(x)  # (B, 1)
-    return keras.Model(images, answers, name="critic")
+    classes = class_input(len(h.class_names))  # (B, K), or None
+    answers = project(answers, maps, classes, h.initial_stddev)
+    return keras.Model(beside(images, classes), answers, name="critic")
 
 
 # ------------------------------------------------------------------------------------------------
@@ -301,7 +307,9 @@ class WGAN:
         shape = (self.h.batch_size, self.h.latent_dim)
         return keras.random.normal(shape, seed=self.seed_generator)
 
-    def update_critic(self, real_images: Tensor, fake_images: Tensor) -> dict[str, Tensor]:
+    def update_critic(
+        self, real_images: Tensor, fake_images: Tensor, classes: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """(1) Update f: maximise E f(x) - E f(G(z)), under the constraint on its slope.
 
         Trains the critic's variables.
@@ -309,6 +317,7 @@ class WGAN:
         Args:
             real_images: (B, H, W, 3) in [-1, 1].
             fake_images: G(z), in the same shape and range.
+            classes: class weights of both (B, K), or None.
         """
         h = self.h
         real_images, fake_images = self.augment(real_images), self.augment(fake_images)
@@ -316,14 +325,16 @@ class WGAN:
         share = keras.random.uniform((h.batch_size, 1, 1, 1), seed=self.seed_generator)
         between = real_images + share * (fake_images - real_images)
 
+        def answer(images: Tensor) -> Tensor:
+            return self.critic(beside(images, classes), training=True)
+
         def loss_function() -> tuple[Tensor, dict[str, Tensor]]:
             # Two passes: in one, batch normalisation would mix real with generated images.
-            real_answers = self.critic(real_images, training=True)
-            fake_answers = self.critic(fake_images, training=True)
+            real_answers, fake_answers = answer(real_images), answer(fake_images)
             estimate = wasserstein_estimate(real_answers, fake_answers)
             results = {"critic_loss": -estimate, "wasserstein": estimate}
             if h.constraint == "penalty":
-                _, slope = backend.input_gradient(lambda x: self.critic(x, training=True), between)
+                _, slope = backend.input_gradient(answer, between)
                 results["gradient_penalty"] = gradient_penalty(slope)
                 results["critic_loss"] += h.penalty_weight * results["gradient_penalty"]
             return results["critic_loss"], results
@@ -336,7 +347,9 @@ class WGAN:
             clip(self.critic, h.clip_value)
         return results | update_scalars("critic", gradients, variables, self.critic_optimizer)
 
-    def update_generator(self, fake_images: Tensor, pull_back: PullBack) -> dict[str, Tensor]:
+    def update_generator(
+        self, fake_images: Tensor, pull_back: PullBack, classes: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """(2) Update G: maximise E f(G(z)).
 
         Trains the generator's variables through the combined model.
@@ -344,10 +357,11 @@ class WGAN:
         Args:
             fake_images: G(z), (B, H, W, 3) in [-1, 1].
             pull_back: from a gradient with respect to them to that of the generator's variables.
+            classes: class weights (B, K), or None.
         """
 
         def loss_function(images: Tensor) -> tuple[Tensor, None]:
-            return -ops.mean(self.combined.from_images(images)), None
+            return -ops.mean(self.combined.from_images(images, classes)), None
 
         with frozen(self.critic):
             variables = self.combined.trainable_variables  # the generator's
@@ -359,11 +373,12 @@ class WGAN:
             **update_scalars("g", gradients, variables, self.generator_optimizer),
         }
 
-    def train_step(self, real_batches: Tensor) -> dict[str, Tensor]:
+    def train_step(self, real_batches: Tensor, classes: Tensor | None = None) -> dict[str, Tensor]:
         """One alternation: n_critic updates of the critic, one of the generator.
 
         Args:
             real_batches: uint8 (n_critic, B, H, W, 3).
+            classes: their class weights (n_critic, B, K), of generated images as well; or None.
 
         Returns:
             ``wasserstein``: the critic's estimate of the distance, in its last update; it falls as
@@ -377,9 +392,10 @@ class WGAN:
             real_images = ops.cast(real_batches[number], "float32") / 127.5 - 1.0
             latents = self.random_latents()
             # The generator stays as it is until its own update: its last pass serves both.
-            fake_images, pull_back = backend.forward(self.generator, latents)
-            results = self.update_critic(real_images, fake_images)
-        results |= self.update_generator(fake_images, pull_back)
+            of_batch = None if classes is None else classes[number]
+            fake_images, pull_back = backend.forward(self.generator, beside(latents, of_batch))
+            results = self.update_critic(real_images, fake_images, of_batch)
+        results |= self.update_generator(fake_images, pull_back, of_batch)
         self.average.update(self.generator_optimizer.iterations * h.batch_size, h.batch_size)
         return results
 

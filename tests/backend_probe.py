@@ -110,6 +110,27 @@ def main(start: Path, result: Path, devices: Literal["one", "all"] = "one") -> N
     for name, value in shared.items():
         results[f"shared {name}"] = ops.convert_to_numpy(value)
 
+    # Two steps with classes, the second with half of their share.
+    h.class_names = ("a", "b", "c")
+    conditional = dcgan.DCGAN(h)
+    state = [variable for group in conditional.state().values() for variable in group]
+    trained = [*conditional.generator.trainable_variables]
+    trained += conditional.discriminator.trainable_variables
+    for number, variable in enumerate(trained):
+        random = np.random.default_rng(number)
+        variable.assign(random.normal(0.0, 0.1, variable.shape).astype(np.float32))
+
+    def conditional_step(images, latents, classes):
+        conditional.random_latents = lambda: ops.convert_to_tensor(latents)
+        return conditional.train_step(images, classes)
+
+    compiled = backend.compile_step(conditional_step, state)
+    classes = np.eye(3, dtype=np.float32)[[0, 1, 2, 0]][None]
+    for number, share in enumerate((1.0, 0.5)):
+        compiled(images[number], given["latents"][number], np.float32(share) * classes)
+    for number, variable in enumerate(trained):
+        results[f"after conditional {number}"] = ops.convert_to_numpy(variable)
+
     # A variable that the loss does not reach is an error, not a gradient of zero.
     def forgetful_step():
         trained = method.discriminator.trainable_variables

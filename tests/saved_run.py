@@ -43,7 +43,8 @@ def write_run(folder: Path, name: str, h: dcgan.Hyperparameters) -> None:
         random_weights(generator, seed).save(models / file)
     dcgan.build_discriminator(h).save(models / "discriminator.keras")
     shutil.copy(models / "discriminator.keras", models / "best")
-    config = {"method": h.METHOD, "hyperparameters": dataclasses.asdict(h), "data_set": {}}
+    classes = {"classes": dict.fromkeys(h.class_names, 20)} if h.class_names else {}
+    config = {"method": h.METHOD, "hyperparameters": dataclasses.asdict(h), "data_set": classes}
     (models / "config.json").write_text(json.dumps(config))
     for step, image in enumerate(blobs(5, 64)):
         grids.save_png(folder / "images" / name / f"step_{step * 200:07d}.png", image)

@@ -89,7 +89,7 @@ def test_samples_are_made_by_whole_batches_of_the_average():
     assert 0 < np.abs(np.asarray(normalization.moving_mean)).max() < 0.7
     expected = np.clip(np.rint(np.asarray(average(latents)) * 127.5 + 127.5), 0, 255)
     assert np.abs(sampled - expected).max() <= 1
-    assert len(trainer.first_pictures(99)) == 6
+    assert len(trainer.first_indices(99)) == 6
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads memory from /proc")
@@ -123,7 +123,9 @@ def test_the_network_that_answers_is_the_one_that_is_no_generator():
     assert {kind: len(x) for kind, x in answers.items()} == {
         "training": 8, "held out": 3, "generated": 8,
     }  # fmt: skip
-    expected = trainer.method.examiner(trainer.first_pictures(8) / np.float32(127.5) - 1)
+    expected = trainer.method.examiner(
+        trainer.dataset.take(trainer.first_indices(8)) / np.float32(127.5) - 1
+    )
     np.testing.assert_allclose(answers["training"], np.asarray(expected)[:, 0], rtol=1e-5)
 
 

@@ -51,8 +51,8 @@ NAMES = {int: "a whole number", float: "a number", bool: "True or False", str: "
 
 
 def option_name(field: str) -> str:
-    """The option of a field: ``latent_dim`` is ``--latent-dim``."""
-    return "--" + field.replace("_", "-")
+    """The option of a field: ``latent_dim`` is ``--latent-dim``, and ``class_`` ``--class``."""
+    return "--" + field.rstrip("_").replace("_", "-")
 
 
 def option_names(dataclass_type: type) -> list[str]:

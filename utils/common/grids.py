@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from utils.common.errors import printable
 from utils.common.files import atomic_path
 from utils.common.pictures import WHITE, Colour
 
@@ -66,9 +67,10 @@ def enlarge(picture: np.ndarray, side: int) -> np.ndarray:
     return picture.repeat(times, axis=0).repeat(times, axis=1)
 
 
-def grid(images: np.ndarray, columns: int) -> np.ndarray:
-    """`tile`, enlarged where the images are small."""
-    return enlarge(tile(images, columns), images.shape[1])
+def grid(images: np.ndarray, columns: int, rows: Sequence[str] = ()) -> np.ndarray:
+    """`tile`, enlarged where the images are small; names of its rows, if any, to the left."""
+    picture = enlarge(tile(images, columns), images.shape[1])
+    return name_rows(picture, rows) if rows else picture
 
 
 def save_png(path: str | Path, image: np.ndarray) -> None:
@@ -112,6 +114,45 @@ def caption(
         left = number * share + (share / 2 if centred else 4)
         draw.text((left, strip.height / 2), text, (0, 0, 0), font, "mm" if centred else "lm")
     return np.concatenate([np.asarray(strip), image])
+
+
+def in_rows(images: np.ndarray, columns: int, names: Sequence[str]) -> np.ndarray:
+    """A grid of images that are of one kind after the other, with rows of their own for each.
+
+    Args:
+        images: uint8 (N, H, W, 3); image i is of kind i modulo the number of kinds.
+        columns: of the grid.
+        names: of the kinds, to the left of the first of their rows.
+    """
+    cells, texts = [], []
+    for number, name in enumerate(names[: len(images)]):
+        found = images[number :: len(names)]
+        rows = -(-len(found) // columns)
+        empty = np.full((rows * columns - len(found), *images.shape[1:]), 255, np.uint8)
+        cells += [found, empty]
+        texts += [name, *[""] * (rows - 1)]
+    return grid(np.concatenate(cells), columns, texts)
+
+
+def name_rows(image: np.ndarray, texts: Sequence[str], size: int = 14) -> np.ndarray:
+    """A picture to the right of a white strip with a text for each of its rows.
+
+    Args:
+        image: uint8 (H, W, 3).
+        texts: from top to bottom, each in an equal share of the height; long ones are cut off.
+        size: of the letters in pixels.
+
+    Returns:
+        uint8 (H, strip + W, 3).
+    """
+    font = ImageFont.load_default(size)
+    texts = [text if len(text) <= 20 else f"{text[:19]}\u2026" for text in map(printable, texts)]
+    strip = Image.new("RGB", (int(max(map(font.getlength, texts))) + 12, image.shape[0]), WHITE)
+    draw = ImageDraw.Draw(strip)
+    for number, text in enumerate(texts):
+        height = (number + 0.5) * image.shape[0] / len(texts)
+        draw.text((strip.width - 6, height), text, (0, 0, 0), font, "rm")
+    return np.concatenate([np.asarray(strip), image], axis=1)
 
 
 def stack(images: Sequence[np.ndarray]) -> np.ndarray:

@@ -13,6 +13,7 @@ from keras import ops
 from utils.backend.types import Tensor
 from utils.common.errors import UserError
 from utils.models.augmentation import Augmentation
+from utils.models.classes import beside, is_of_classes
 
 
 @contextmanager
@@ -81,13 +82,13 @@ class Combined(keras.Model):
         super().__init__(name="combined")
         self.generator, self.augment, self.discriminator = generator, augment, discriminator
 
-    def call(self, latents: Tensor) -> Tensor:
+    def call(self, latents: Tensor, classes: Tensor | None = None) -> Tensor:
         """Latent vectors (B, latent_dim) to the discriminator's answers (B, 1)."""
-        return self.from_images(self.generator(latents, training=True))
+        return self.from_images(self.generator(beside(latents, classes), training=True), classes)
 
-    def from_images(self, images: Tensor) -> Tensor:
+    def from_images(self, images: Tensor, classes: Tensor | None = None) -> Tensor:
         """The second half: generated images (B, H, W, 3) to the discriminator's answers (B, 1)."""
-        return self.discriminator(self.augment(images), training=True)
+        return self.discriminator(beside(self.augment(images), classes), training=True)
 
 
 def update_scalars(
@@ -112,7 +113,11 @@ def update_scalars(
         ``PREFIX_updates``, how many there have been.
     """
     pairs = zip(gradients, variables, strict=True)
-    kernels = [gradient for gradient, variable in pairs if variable.name.endswith("kernel")]
+    kernels = [
+        gradient
+        for gradient, variable in pairs
+        if variable.name.endswith("kernel") and not is_of_classes(variable)
+    ]
     return {
         f"{prefix}_gradient_first": ops.norm(ops.reshape(kernels[0], (-1,))),
         f"{prefix}_gradient_last": ops.norm(ops.reshape(kernels[-1], (-1,))),

@@ -8,6 +8,7 @@ import keras
 from keras import layers, ops
 
 from utils.backend.types import Tensor
+from utils.models.classes import beside
 
 layer_options = threading.RLock()
 """Hold it while an option of a layer is set for a moment, and while networks are saved."""
@@ -58,7 +59,7 @@ class AveragedNetwork:
         ):
             average.assign_add((variable.value - average.value) * (1.0 - decay))
 
-    def recompute_statistics(self, latents: Tensor) -> None:
+    def recompute_statistics(self, latents: Tensor, classes: Tensor | None = None) -> None:
         """Let batch normalisation's moving statistics be those of the averaged weights.
 
         They are a pure function of the weights, the latents and the state of dropout, which is left
@@ -66,6 +67,7 @@ class AveragedNetwork:
 
         Args:
             latents: (batches, B, ...), what training passes take, each as large as a batch.
+            classes: class weights (batches, B, K), where there are classes.
         """
         if not self._normalizations:
             return
@@ -79,7 +81,8 @@ class AveragedNetwork:
                 for layer in self._normalizations:
                     layer.momentum = 0.0  # the statistics become those of the pass
                 for number in range(latents.shape[0]):
-                    self.network(latents[number], training=True)
+                    of_batch = None if classes is None else classes[number]
+                    self.network(beside(latents[number], of_batch), training=True)
                     for place, layer in enumerate(self._normalizations):
                         mean = ops.copy(layer.moving_mean.value)
                         means[place].append(mean)

@@ -16,6 +16,7 @@ from keras import ops
 from utils import backend
 from utils.backend.types import PullBack, Tensor
 from utils.models.adversarial import frozen, update_scalars
+from utils.models.classes import beside
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -125,6 +126,8 @@ class Batch(NamedTuple):
     pull_back: PullBack
     """From a gradient with respect to ``fake`` to that of the generator's variables."""
     turn: Turn
+    classes: Tensor | None = None
+    """Class weights of both (B, K), where there are classes."""
 
 
 class Balance:
@@ -251,7 +254,7 @@ def update_discriminator_separately(method: Any, loss: Loss, batch: Batch) -> di
 
     def update(labels: Tensor, images: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         def loss_function() -> tuple[Tensor, Tensor]:
-            logits = method.discriminator(images, training=True)
+            logits = method.discriminator(beside(images, batch.classes), training=True)
             return loss(labels, logits), logits
 
         (value, logits), gradients = backend.value_and_grad(loss_function, variables)
@@ -277,11 +280,11 @@ def update_generator_by_features(method: Any, loss: Loss, batch: Batch) -> dict[
     statistics follow one more pass, over real images.
     """
     network = method.discriminator_with_features
-    _, real_features = network(method.augment(batch.real), training=True)
+    _, real_features = network(beside(method.augment(batch.real), batch.classes), training=True)
     real_features = ops.stop_gradient(real_features)
 
     def loss_function(images: Tensor) -> tuple[Tensor, Tensor]:
-        logits, features = network(method.augment(images), training=True)
+        logits, features = network(beside(method.augment(images), batch.classes), training=True)
         value = loss(method.labels.target(), logits)
         distance = feature_distance(real_features, features)
         return value + method.h.feature_matching * distance, value
@@ -301,7 +304,7 @@ def update_generator_by_features(method: Any, loss: Loss, batch: Batch) -> dict[
 def with_features(discriminator: keras.Model) -> keras.Model:
     """The discriminator with two outputs: logits (B, 1) and what its layer ``features`` says."""
     outputs = [discriminator.output, discriminator.get_layer("features").output]
-    return keras.Model(discriminator.inputs[0], outputs, name="with_features")
+    return keras.Model(discriminator.input, outputs, name="with_features")
 
 
 def feature_distance(real_features: Tensor, fake_features: Tensor) -> Tensor:

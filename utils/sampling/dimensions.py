@@ -7,6 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from utils.common import grids
+from utils.data.classes import one_hot
 from utils.sampling import latents, runs
 
 WALK_TO = 3.0
@@ -27,6 +28,29 @@ def draw_walks(
     return grids.caption(headed, [title])
 
 
+def draw_class_walk(
+    generator: keras.Model, vectors: np.ndarray, ends: tuple[int, int], names: tuple[str, str],
+    columns: int,
+) -> np.ndarray:  # fmt: skip
+    """A captioned picture: a row for each latent vector, columns from one class to the other.
+
+    Args:
+        generator: takes classes.
+        vectors: of `runs.draw`, whose class weights do not count.
+        ends: the labels of both classes.
+        names: theirs.
+        columns: of the picture, at least 2.
+    """
+    shares = np.linspace(0, 1, columns)
+    first, last = one_hot(np.array(ends), runs.class_count(generator))
+    weights = np.outer(1 - shares, first) + np.outer(shares, last)
+    plain = vectors[:, : runs.latent_dim(generator)]
+    walked = [plain.repeat(columns, axis=0), np.tile(weights, (len(vectors), 1))]
+    images = runs.generate(generator, np.concatenate(walked, axis=1).astype(np.float32))
+    headings = [names[0], *(f"{share:.0%}" for share in shares[1:-1]), names[1]]
+    return grids.caption(grids.grid(images, columns), headings, centred=True)
+
+
 def changes(generator: keras.Model, seed: int = 0, truncation: float = 0.0) -> np.ndarray:
     """How much each latent dimension changes the picture, in shades of 255.
 
@@ -34,8 +58,8 @@ def changes(generator: keras.Model, seed: int = 0, truncation: float = 0.0) -> n
         float64 (latent_dim,): the mean absolute difference of all pixels between -2 and 2 in this
         dimension, over 32 latent vectors.
     """
-    latent_dim = generator.input_shape[1]
-    vectors = latents.draw(SEARCHED_LATENTS, latent_dim, seed, truncation)
+    latent_dim = runs.latent_dim(generator)
+    vectors = runs.draw(generator, SEARCHED_LATENTS, seed, truncation)
     found = np.zeros(latent_dim)
     for dimension in tqdm(range(latent_dim), desc="searching", unit="dimensions", leave=False):
         walked = latents.walk(vectors, dimension, (-SEARCH_TO, SEARCH_TO))

@@ -10,6 +10,28 @@ function make(tag, text, parent) {
   return made;
 }
 
+// A vector is a latent vector and, after it, the weights of the classes, where there are classes.
+
+// The latent part with the weights of a class, by its number: 1 for it and 0 for the others.
+function ofClass(vector, label) {
+  const found = new Float32Array(data.latent_dim + data.classes.length);
+  found.set(vector.subarray(0, data.latent_dim));
+  if (data.classes.length) found[data.latent_dim + label] = 1;
+  return found;
+}
+
+function seeded() {
+  const latent = normal(data.latent_dim, seedInField(), +element("truncation").value);
+  return ofClass(latent, element("class").selectedIndex);
+}
+
+// Between two vectors: an arc of latent vectors, an even mixture of classes.
+function between(start, end, t) {
+  const mixed = start.map((x, i) => (1 - t) * x + t * end[i]);
+  mixed.set(slerp(start.subarray(0, data.latent_dim), end.subarray(0, data.latent_dim), t));
+  return mixed;
+}
+
 // Latent vectors as text ------------------------------------------------------------------------
 
 // For an address: the bytes of the numbers, in base64 with letters that have no meaning there.
@@ -23,7 +45,7 @@ function unspell(text) {
   try {
     const bytes = fromBase64(text.replaceAll("-", "+").replaceAll("_", "/"));
     const latent = new Float32Array(bytes.buffer);
-    return latent.length === data.latent_dim && latent.every(Number.isFinite) ? latent : null;
+    return latent.length === data.latent_dim + data.classes.length && latent.every(Number.isFinite) ? latent : null;
   } catch {
     return null;
   }
@@ -64,10 +86,12 @@ async function load() {
   for (const id of ["loader", "runtime", "model"]) element(id).remove();
 }
 
-// The image of a latent vector, for a canvas.
-async function generate(latent) {
-  const tensor = new ort.Tensor("float32", latent, [1, data.latent_dim]);
-  const { images } = await session.run({ latents: tensor });
+// The image of a vector, for a canvas.
+async function generate(vector) {
+  const tensor = part => new ort.Tensor("float32", part, [1, part.length]);
+  const inputs = { latents: tensor(vector.slice(0, data.latent_dim)) };
+  if (data.classes.length) inputs.classes = tensor(vector.slice(data.latent_dim));
+  const { images } = await session.run(inputs);
   const image = new ImageData(data.width, data.height);
   // Storing rounds and clips; NaN becomes grey.
   for (let from = 0, to = 0; from < images.data.length; to++) {
@@ -126,6 +150,8 @@ function complain(error) {
 function show(latent, words, isChange = false) {
   requested = latent;
   origin = words;
+  const classes = latent.subarray(data.latent_dim);
+  if (classes.length) element("class").selectedIndex = classes.indexOf(Math.max(...classes));
   if (!isChange) unchanged = { latent, words };
   element("reset").disabled = !isChange;
   for (const slider of element("sliders").querySelectorAll("input")) place(slider);
@@ -136,7 +162,8 @@ function show(latent, words, isChange = false) {
 function showSeed(seed) {
   const truncation = +element("truncation").value;
   element("seed").value = seed;
-  return show(normal(data.latent_dim, seed, truncation), "seed " + seed + (truncation ? ", truncation " + truncation : ""));
+  const words = data.classes.length ? data.classes[element("class").selectedIndex] + ", " : "";
+  return show(seeded(), words + "seed " + seed + (truncation ? ", truncation " + truncation : ""));
 }
 
 // The seed in the field as a whole number of 32 bits, whatever has been typed there.
@@ -234,7 +261,7 @@ function go() {
   const t = +element("share").value;
   const percent = Math.round(100 * t) + " %";
   element("share").setAttribute("aria-valuetext", percent);
-  show(slerp(ends[0].latent, ends[1].latent, t),
+  show(between(ends[0].latent, ends[1].latent, t),
     "favourite " + ends[0].number + " to " + ends[1].number + ", " + percent);
 }
 
@@ -249,8 +276,9 @@ function remember() {
     const kept = new URLSearchParams();
     kept.set("seed", seedInField());
     if (+element("truncation").value) kept.set("truncation", element("truncation").value);
-    const seeded = normal(data.latent_dim, seedInField(), +element("truncation").value);
-    if (requested.some((x, i) => x !== seeded[i])) kept.set("latent", spell(requested));
+    if (element("class").selectedIndex > 0) kept.set("class", element("class").value);
+    const usual = seeded();
+    if (requested.some((x, i) => x !== usual[i])) kept.set("latent", spell(requested));
     // Not into the history, where each move of a slider would be an entry.
     written = "#" + kept;
     if (location.hash !== written) location.replace(written);
@@ -261,6 +289,7 @@ function recall() {
   const kept = new URLSearchParams(location.hash.slice(1));
   element("truncation").value = kept.get("truncation");
   element("truncation").value ||= "0";  // it was none of the choices
+  element("class").selectedIndex = Math.max(0, data.classes.indexOf(kept.get("class")));
   element("seed").value = kept.get("seed");
   element("seed").value = seedInField();
   const latent = unspell(kept.get("latent") ?? "");
@@ -273,7 +302,10 @@ function describe() {
   document.title = data.name + ": explorer - GANdam";
   element("name").textContent = data.name;
   element("what").textContent = "The generator: " + data.what + "; " + data.latent_dim +
-    " latent dimensions, pictures of " + data.width + " px";
+    " latent dimensions, " + (data.classes.length ? data.classes.length + " classes, " : "") +
+    "pictures of " + data.width + " px";
+  element("classes").hidden = !data.classes.length;
+  for (const name of data.classes) make("option", name, element("class"));
   element("dimensions").textContent = data.latent_dim;
   element("back").hidden = !data.page || parent !== window;
   if (data.page) element("back").firstChild.href = data.page;
@@ -294,6 +326,10 @@ function listen() {
   element("random").addEventListener("click", () => showSeed(Math.floor(Math.random() * 1e6)));
   element("seed").addEventListener("change", () => showSeed(seedInField()));
   element("truncation").addEventListener("change", () => showSeed(seedInField()));
+  element("class").addEventListener("change", () => {
+    const name = element("class").value;
+    show(ofClass(requested, element("class").selectedIndex), unchanged.words + ", as " + name, true);
+  });
   element("reset").addEventListener("click", () => show(unchanged.latent, unchanged.words));
   element("keep").addEventListener("click", keep);
   element("share").addEventListener("input", go);

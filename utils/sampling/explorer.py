@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -22,7 +23,7 @@ from utils.common.files import atomic_path
 from utils.common.html import content_policy, fill_template, script_safe
 from utils.sampling import dimensions
 from utils.sampling.export import to_onnx
-from utils.sampling.runs import to_float32
+from utils.sampling.runs import latent_dim, to_float32
 from utils.watching.outputs import PAGE
 from utils.watching.page import STYLE
 
@@ -36,7 +37,9 @@ DIMENSIONS = 8
 """Latent dimensions that get a slider."""
 
 
-def write_explorer(path: Path, generator: keras.Model, name: str, what: str) -> None:
+def write_explorer(
+    path: Path, generator: keras.Model, name: str, what: str, classes: Sequence[str] = ()
+) -> None:
     """Write the explorer of a generator, whole, in place of the one before.
 
     Args:
@@ -44,6 +47,7 @@ def write_explorer(path: Path, generator: keras.Model, name: str, what: str) -> 
         generator: latent vectors (N, latent_dim) to images (N, H, W, 3) in [-1, 1].
         name: of the run.
         what: which weights these are.
+        classes: the names of its classes.
 
     Raises:
         UserError: its weights are larger than ``MAX_MEGABYTES``, or see `to_onnx`.
@@ -64,7 +68,8 @@ def write_explorer(path: Path, generator: keras.Model, name: str, what: str) -> 
         "what": what,
         "height": generator.output_shape[1],
         "width": generator.output_shape[2],
-        "latent_dim": generator.input_shape[1],
+        "latent_dim": latent_dim(generator),
+        "classes": list(classes),
         "dimensions": [[number, round(change, 2)] for number, change in strongest],
         "page": PAGE if (path.parent / PAGE).exists() else None,
     }

@@ -23,7 +23,7 @@ from keras import layers, ops
 from utils.common.errors import UserError
 from utils.common.files import atomic_path
 from utils.sampling.graph import Graph, Value
-from utils.sampling.runs import to_float32
+from utils.sampling.runs import class_count, latent_dim, to_float32
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -54,8 +54,9 @@ def export(generator: keras.Model, keras_path: Path, onnx_path: Path) -> None:
 def to_onnx(generator: keras.Model, option: str) -> ModelProto:
     """A generator as an ONNX model, in float32.
 
-    Its input is ``latents``, float32 (N, latent_dim), any N. Its output is ``images``, float32
-    (N, H, W, 3); clip them to [-1, 1], which a network without a tanh can exceed.
+    Its input is ``latents``, float32 (N, latent_dim), any N, and with classes ``classes``, float32
+    (N, K): 1 for the class that is asked for, else 0, or a mixture. Its output is ``images``,
+    float32 (N, H, W, 3); clip them to [-1, 1], which a network without a tanh can exceed.
 
     Args:
         generator: latent vectors (N, latent_dim) to images (N, H, W, 3).
@@ -65,10 +66,11 @@ def to_onnx(generator: keras.Model, option: str) -> ModelProto:
         UserError: the onnx package is not installed, or a layer cannot be exported.
     """
     try:
-        graph = Graph(generator.input_shape[1])
+        graph = Graph(latent_dim(generator), class_count(generator))
     except ImportError:
         raise UserError(f"{option}: the onnx package is not here: pip install onnx") from None
-    made = {id(generator.inputs[0]): graph.value()}
+    given = zip(generator.inputs, graph.inputs, strict=True)
+    made = {id(tensor): value for tensor, value in given}
     try:
         for layer in generator.layers:  # each after those it reads
             if isinstance(layer, layers.InputLayer):

@@ -24,7 +24,7 @@ def load_discriminator(run: runs.Run, weights: str) -> tuple[keras.Model, str]:
     found = [path for path in folder.glob("[a-z]*.keras") if "generator" not in path.stem]
     if not found:
         raise UserError(f"--best-worst: no discriminator (or critic) is in {folder}")
-    return runs.load_network(found[0]), found[0].stem
+    return run.let_classes_in(runs.load_network(found[0]), weights), found[0].stem
 
 
 def mean_answers(
@@ -33,6 +33,7 @@ def mean_answers(
     batch_size: int,
     images: np.ndarray,
     seed: int,
+    classes: np.ndarray | None = None,
 ) -> np.ndarray:
     """Answers of a discriminator to generated images, in batches of them, as in training.
 
@@ -44,6 +45,7 @@ def mean_answers(
         batch_size: of the training.
         images: uint8 (N, H, W, 3).
         seed: of the batches.
+        classes: class weights (N, K), where there are classes.
 
     Returns:
         float64 (N,); more is more real.
@@ -54,5 +56,6 @@ def mean_answers(
     random = np.random.default_rng(seed)
     for _ in range(ASKED_TIMES):
         order = random.permutation(len(images))
-        answers[order] += probe.answers_to_real(images[order]) / ASKED_TIMES
+        weights = None if classes is None else classes[order]
+        answers[order] += probe.answers_to_real(images[order], weights) / ASKED_TIMES
     return answers

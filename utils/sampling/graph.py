@@ -30,11 +30,14 @@ class Graph:
     The next operator reads the output of the last one, until `go_to` chooses another.
     """
 
-    def __init__(self, latent_dim: int) -> None:
+    def __init__(self, latent_dim: int, classes: int = 0) -> None:
         from onnx import helper, numpy_helper
 
         self._helper = helper
-        self._latent_dim = latent_dim
+        self.inputs = [Value("latents", (latent_dim,), False)]
+        """And the class weights, where there are classes."""
+        if classes:
+            self.inputs.append(Value("classes", (classes,), False))
         self._from_array = numpy_helper.from_array
         self._nodes: list[Any] = []
         self._weights: list[Any] = []
@@ -81,7 +84,7 @@ class Graph:
             self.channels_first = first
 
     def model(self) -> ModelProto:
-        """The finished model: ``latents`` to ``images``, the last output with channels last."""
+        """The finished model: its inputs to ``images``, the last output with channels last."""
         import onnx
 
         helper, number = self._helper, onnx.TensorProto.FLOAT
@@ -90,7 +93,10 @@ class Graph:
         graph = helper.make_graph(
             self._nodes,
             "generator",
-            [helper.make_tensor_value_info("latents", number, ["N", self._latent_dim])],
+            [
+                helper.make_tensor_value_info(name, number, ["N", *shape])
+                for name, shape, _ in self.inputs
+            ],
             [helper.make_tensor_value_info("images", number, ["N", *self.shape])],
             self._weights,
         )

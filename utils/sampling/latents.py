@@ -87,19 +87,32 @@ def slerp(start: np.ndarray, end: np.ndarray, shares: Sequence[float] | np.ndarr
     return found.astype(np.float32)
 
 
-def loop(points: np.ndarray, shares: Sequence[float] | np.ndarray) -> np.ndarray:
+def arc(
+    start: np.ndarray, end: np.ndarray, shares: Sequence[float] | np.ndarray, latent_dim: int
+) -> np.ndarray:
+    """`slerp` of latent vectors; what is beyond ``latent_dim``, class weights, is mixed evenly."""
+    t = np.asarray(shares, np.float32)[:, np.newaxis]
+    mixed = (1 - t) * start[latent_dim:] + t * end[latent_dim:]
+    return np.concatenate([slerp(start[:latent_dim], end[:latent_dim], shares), mixed], axis=1)
+
+
+def loop(
+    points: np.ndarray, shares: Sequence[float] | np.ndarray, latent_dim: int | None = None
+) -> np.ndarray:
     """A closed way through points: an arc from each to the next, and from the last to the first.
 
     Args:
-        points: (P, latent_dim), at least two.
+        points: (P, latent_dim), at least two; or with class weights beside, see `arc`.
         shares: t on each arc, as in `slerp`, (N,). For a film without a seam, without 1: the end of
             an arc begins the next one.
+        latent_dim: all numbers of a point if not given.
 
     Returns:
         float32 (P * N, latent_dim), arc by arc.
     """
     following = np.roll(points, -1, axis=0)
-    arcs = [slerp(start, end, shares) for start, end in zip(points, following, strict=True)]
+    size = latent_dim or points.shape[1]
+    arcs = [arc(start, end, shares, size) for start, end in zip(points, following, strict=True)]
     return np.concatenate(arcs)
 
 

@@ -13,7 +13,10 @@ from utils.common import grids
 from utils.common.errors import UserError
 from utils.common.fields import mismatch
 from utils.common.files import files_by_step
-from utils.training.config import CONFIG, read_config
+from utils.data.classes import one_hot
+from utils.models.classes import let_in, share_at
+from utils.sampling import latents
+from utils.training.config import CONFIG, read_config, saved_classes
 from utils.training.names import run_folders
 from utils.training.options import RunOptions
 from utils.training.snapshots import load_network, read_best
@@ -53,9 +56,37 @@ class Run:
             value = self.config["hyperparameters"][name]
         except KeyError as error:
             raise UserError(f"RUN {self.name}: its config.json is damaged: no {error}") from None
+        value = tuple(value) if isinstance(value, list) else value
         if mismatch(value, get_type_hints(RunOptions, include_extras=True)[name]):
             raise UserError(f"RUN {self.name}: its config.json is damaged: {name} is {value!r}")
         return value
+
+    @property
+    def classes(self) -> dict[str, int]:
+        """The names of its classes and their numbers of pictures; empty without any.
+
+        Raises:
+            UserError: its ``config.json`` is damaged.
+        """
+        return saved_classes(f"RUN {self.name}", self.config)
+
+    def let_classes_in(self, network: keras.Model, weights: str) -> keras.Model:
+        """The network, to be told classes by one-hot vectors, however far the training was.
+
+        Args:
+            network: of this run, as it was saved.
+            weights: which, as in `trained_steps`.
+        """
+        classes = class_count(network)
+        if classes != len(self.classes):
+            raise UserError(
+                f"RUN {self.name}: its networks have {classes} classes, and its config.json names "
+                f"{len(self.classes)}; bring back the files of one training"
+            )
+        if classes:
+            steps = trained_steps(self.models, weights)
+            let_in(network, share_at(steps, *self.hyperparameter("class_steps")))
+        return network
 
 
 def open_run(
@@ -96,7 +127,7 @@ def load_generator(run: Run, weights: str) -> keras.Model:
         if weights == "best":
             reason = "the run has no best networks, which it keeps when it scores itself"
         raise UserError(f"--weights {weights}: {path} does not exist; {reason}")
-    return to_float32(load_network(path))
+    return run.let_classes_in(to_float32(load_network(path)), weights)
 
 
 def generator_path(run: Run, weights: str) -> Path:
@@ -124,15 +155,51 @@ def trained_steps(folder: Path, name: str) -> int:
     return max(steps, default=0)
 
 
-def generate(generator: keras.Model, latents: np.ndarray) -> np.ndarray:
-    """Images of latent vectors (N, latent_dim): uint8 (N, H, W, 3)."""
-    batches = [
+def latent_dim(generator: keras.Model) -> int:
+    """Length of its latent vectors."""
+    return generator.inputs[0].shape[1]
+
+
+def class_count(network: keras.Model) -> int:
+    """How many classes a network is told; 0 if none."""
+    return network.inputs[1].shape[1] if len(network.inputs) > 1 else 0
+
+
+def draw(
+    generator: keras.Model,
+    count: int,
+    seed: int,
+    truncation: float = 0.0,
+    labels: np.ndarray | None = None,
+) -> np.ndarray:
+    """What a generator makes images of: random latent vectors and, beside them, class weights.
+
+    Args:
+        generator: what they are for.
+        count: how many.
+        seed: see `latents.draw`.
+        truncation: see `latents.draw`.
+        labels: of the classes, (count,); by default one class after the other.
+
+    Returns:
+        float32 (count, latent_dim + K), K = 0 without classes.
+    """
+    drawn = latents.draw(count, latent_dim(generator), seed, truncation)
+    classes = class_count(generator)
+    if not classes:
+        return drawn
+    labels = np.arange(count) % classes if labels is None else labels
+    return np.concatenate([drawn, one_hot(labels, classes)], axis=1)
+
+
+def generate(generator: keras.Model, vectors: np.ndarray) -> np.ndarray:
+    """Images of latent vectors with their class weights, as of `draw`: uint8 (N, H, W, 3)."""
+    ends = [latent_dim(generator)] if class_count(generator) else []
+    batches = []
+    for start in range(0, len(vectors), BATCH_SIZE):
         # Always a whole batch: another shape would be compiled again.
-        grids.to_uint8(
-            generator.predict_on_batch(
-                np.resize(latents[start : start + BATCH_SIZE], (BATCH_SIZE, latents.shape[1]))
-            )
-        )
-        for start in range(0, len(latents), BATCH_SIZE)
-    ]
-    return np.concatenate(batches)[: len(latents)]
+        batch = np.resize(vectors[start : start + BATCH_SIZE], (BATCH_SIZE, vectors.shape[1]))
+        inputs = np.split(batch, ends, axis=1)
+        images = generator.predict_on_batch(inputs if ends else inputs[0])
+        batches.append(grids.to_uint8(images))
+    return np.concatenate(batches)[: len(vectors)]

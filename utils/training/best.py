@@ -121,10 +121,11 @@ class Scoring:
             return
         self.pictures = number = min(len(held_out), MOST_SCORED)
         compared = min(len(trainer.dataset), MOST_COMPARED)
-        self._scorer = Scorer(
-            spread(held_out, number), spread(trainer.dataset, compared), h.features,
-            pairs=COMPARED_PAIRS,
-        )  # fmt: skip
+        chosen = spread(held_out, number)
+        training = trainer.dataset.take(spread(trainer.dataset, compared))
+        self._scorer = Scorer(held_out.take(chosen), training, h.features, pairs=COMPARED_PAIRS)
+        self.labels = trainer.classes.of(held_out, chosen)
+        """Of what is scored: as many of each class as the pictures it is compared with."""
         self.features = self._scorer.features
         self.column = column(h.score, self.features)
         self._metrics = metrics_of((*HEALTH, *ranking(h.score)))
@@ -138,7 +139,7 @@ class Scoring:
         Returns:
             The samples, uint8 (N, H, W, 3), and their scores.
         """
-        images = self._trainer.sample(self._latents)
+        images = self._trainer.sample(self._latents, self.labels)
         scores = self._scorer.score(images, self._metrics)
         self.shown = {self._trainer.h.score: cell(scores, self._trainer.h.score)}
         return images, scores

@@ -102,6 +102,24 @@ def options_in(
     return dataclasses.replace(hyperparameters(), **values)
 
 
+def saved_classes(shown: str, config: Mapping[str, Any]) -> dict[str, int]:
+    """The classes of a run, by name their numbers of pictures; empty without classes.
+
+    Args:
+        shown: the run, as the person named it.
+        config: of `read_config`.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    saved = config["data_set"].get("classes", {})
+    if not isinstance(saved, dict) or not {type(count) for count in saved.values()} <= {int}:
+        raise UserError(f"{shown}: its config.json is damaged: classes are no names with numbers")
+    if bool(saved) != bool(config["hyperparameters"].get("classes")):
+        raise UserError(f"{shown}: its config.json is damaged: classes without --classes, or none")
+    return saved
+
+
 def saved_held_out(shown: str, config: Mapping[str, Any], count: int) -> list[int]:
     """The numbers of the pictures that a run has kept from training, ascending.
 

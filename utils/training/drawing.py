@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,7 @@ class Drawing:
         writer: BackgroundWriter,
         events: EventLog | None = None,
         on_grid: Callable[[Path], None] | None = None,
+        rows: Sequence[str] = (),
     ) -> None:
         """Draw nothing yet.
 
@@ -42,9 +43,10 @@ class Drawing:
             writer: writes them.
             events: get every grid as well.
             on_grid: is called with every sample grid once it is written, by the writer.
+            rows: what stands to the left of each row of a grid; nothing if empty.
         """
         self._h, self._folders, self._writer = h, folders, writer
-        self._events, self._on_grid = events, on_grid
+        self._events, self._on_grid, self._rows = events, on_grid, rows
 
     def reals(self, step: int, images: np.ndarray) -> None:
         """Draw a grid of real pictures, uint8 (N, H, W, 3); of ``step`` only for TensorBoard."""
@@ -87,6 +89,9 @@ class Drawing:
 
     def _grid(self, path: Path, step: int, images: np.ndarray, name: str) -> None:
         columns, events = self._h.sample_columns, self._events
-        self._draw(path, lambda: grids.save_png(path, grids.grid(images, columns)), images.nbytes)
+        rows = self._rows
+        self._draw(
+            path, lambda: grids.save_png(path, grids.grid(images, columns, rows)), images.nbytes
+        )
         if events is not None:
             self._draw(path, lambda: events.add_grid(name, step, path))

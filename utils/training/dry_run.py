@@ -35,12 +35,13 @@ def dry_run(trainer: Trainer, split: Split, timed_steps: int = 10) -> None:
     data = images.nbytes
     if split.trained_on.is_streamed:
         data, streamed = images.bytes_held, f" streamed from disk ({_size(images.nbytes)})"
+    classes = f", {len(h.class_names)} classes of {h.classes}" if h.classes else ""
     mirrored = f", {progress.count} with mirror images" if h.mirror else ""
     whole = f"; {last} steps take {_duration(last * step_seconds)}" if last else ""
     described = h.described(backend.has_accelerator())
     print(
         f"device      {backend.describe_device(h.devices)} in {h.precision}; {described}\n"
-        f"data set    {h.data}: {split.described()}, {h.image_size} px{mirrored}\n"
+        f"data set    {h.data}: {split.described()}, {h.image_size} px{mirrored}{classes}\n"
         f"networks    generator {generator:,} parameters, {discriminator_name(networks)} "
         f"{other:,} parameters ({other / generator:.2f} of the generator's)\n"
         f"memory      about {_size(weights + activations + data)}: {_size(weights)} weights, "

@@ -48,6 +48,9 @@ from utils.watching.tensorboard import EventLog
 # isort: split
 import keras
 
+MOST_SHOWN = 10_000
+"""Training pictures among which those of each class are looked for, for a grid of real ones."""
+
 
 class Loop:
     """Trains a run, from its newest checkpoint on if there is one, until its end."""
@@ -75,7 +78,8 @@ class Loop:
         self.progress = trainer.progress
         self.writer = writer = BackgroundWriter(trainer.waiting)
         self.events = EventLog(folders.events) if h.tensorboard else None
-        self.drawing = Drawing(h, folders, writer, self.events, on_grid)
+        rows = trainer.classes.row_names()
+        self.drawing = Drawing(h, folders, writer, self.events, on_grid, rows)
         discriminator = discriminator_name(trainer.method.networks)
         self.answers = Answers(folders.answers, discriminator)
         self.probe = RunProbe(trainer, split.held_out)
@@ -179,10 +183,14 @@ class Loop:
             self.drawing.architecture(trained_networks(self.trainer.method.networks))
         if h.augmentation:
             probability = self.trainer.method.augment.current_probability()
-            self.drawing.augmented(self.trainer.first_pictures(4), probability)
+            pictures = self.trainer.dataset.take(self.trainer.first_indices(4))
+            self.drawing.augmented(pictures, probability)
         if not folders.reals.exists() or self.pictures_since == step:
             number = h.sample_rows * h.sample_columns
-            self.drawing.reals(step, self.trainer.first_pictures(number))
+            shown = self.trainer.first_indices(number)
+            if self.trainer.classes.names:
+                shown = self.trainer.classes.first_of_each(self.trainer.first_indices(MOST_SHOWN))
+            self.drawing.reals(step, self.trainer.dataset.take(shown))
         if not step:
             self.samples.draw()
             self.saving.save(self.config)
@@ -254,10 +262,13 @@ class Loop:
             images, scores = self.scoring.score()
             self.record.last_score = scores[self.h.score]
             self.best.consider(self.progress.step, scores, self.trainer.method.networks)
-            images = images[:MOST_ASKED]
+            images, labels = images[:MOST_ASKED], self.scoring.labels
+            labels = None if labels is None else labels[:MOST_ASKED]
         else:
-            images, scores = self.trainer.sample(self.probe.latents), {}
-        self.drawing.best_and_worst(self.probe.best_and_worst(images, self.h.sample_columns))
+            labels, scores = self.probe.labels, {}
+            images = self.trainer.sample(self.probe.latents, labels)
+        picture = self.probe.best_and_worst(images, labels, self.h.sample_columns)
+        self.drawing.best_and_worst(picture)
         return scores
 
     def _announcement(self) -> str:
@@ -271,6 +282,9 @@ class Loop:
         ]
         if preset := h.PRESETS.get(h.preset):
             lines.append(f"preset {h.preset}: {preset.described()}")
+        if classes := split.classes():
+            first, last = h.class_steps
+            lines.append(f"{h.classes}: {classes}; let in from step {first:,} to {last:,}")
         if self.scoring.column:
             scoring = self.scoring
             lines.append(f"scores: {scoring.features} features of {scoring.pictures} pictures")

@@ -22,7 +22,8 @@ class Method(Protocol):
     """By the names under which they are saved. ``generator`` is the average, and
     ``generator-current`` what an optimizer updates: latent vectors (B, latent_dim) to images in
     [-1, 1]; `grids.to_uint8` clips what is beyond. There is one more, whose name the method
-    chooses: images to answers (B, 1), the larger the more real."""
+    chooses: images to answers (B, 1), the larger the more real. With ``h.class_names``, each takes
+    class weights (B, K) as well."""
     average: AveragedNetwork
     """Of ``generator-current``."""
     augment: Augmentation
@@ -32,7 +33,9 @@ class Method(Protocol):
         """Every variable that a step reads or changes, for a checkpoint; but for the probability of
         ``augment``, which the loop moves."""
 
-    def train_step(self, real_batches: backend.Tensor) -> dict[str, backend.Tensor]:
+    def train_step(
+        self, real_batches: backend.Tensor, classes: backend.Tensor | None = None
+    ) -> dict[str, backend.Tensor]:
         """Make one alternation; returns named scalars, the same names in every step.
 
         Some names mean something to who reads them. ``d_real`` and ``d_fake`` are mean answers as
@@ -42,6 +45,7 @@ class Method(Protocol):
 
         Args:
             real_batches: uint8 (h.batches_per_step, B, H, W, 3).
+            classes: their class weights (h.batches_per_step, B, K), where there are classes.
         """
 
 

@@ -71,6 +71,12 @@ class RunOptions:
     score: ScoreName
     score_interval: Count
 
+    classes: Fixed[str] = ""
+    """An attribute of the data set, such as faction of the built-in robots or folder: both networks
+    are told its value, and samples are of the class that is asked for."""
+    class_steps: tuple[CountOrZero, CountOrZero] = (1000, 3000)
+    """Steps between which classes are let in, from not at all to wholly: from the start, they make
+    the generator collapse on few pictures (Shahbazi et al. 2022, arXiv:2201.06578)."""
     features: FeatureKind = "imagenet"
     """What scores see: shapes and objects (imagenet), colours and textures alone (random), or what
     Keras' Inception does, whose weights have to be there."""
@@ -126,6 +132,8 @@ class RunOptions:
     """What --preset can be."""
     ON_ACCELERATOR: ClassVar[dict[str, Any]] = {}
     """Defaults on a GPU or TPU that differ from those on a CPU."""
+    class_names: ClassVar[tuple[str, ...]] = ()
+    """Of ``classes``, most pictures first; `open_split` finds them in the data set."""
     augmentation_confidence: ClassVar[float] = 1.0
     """Only the answers of dcgan.py are probabilities; elsewhere this is off."""
 
@@ -174,6 +182,9 @@ class RunOptions:
                 f"--freeze-discriminator {self.freeze_discriminator}: without --start-from, these "
                 "layers would stay random; expected 0"
             )
+        first, last = self.class_steps
+        if first > last:
+            raise UserError(f"--class-steps {first} {last}: expected the smaller number first")
         if self.image_size not in (0, *IMAGE_SIZES):
             raise UserError(f"--image-size {self.image_size}: must be 32, 64, 128 or 256")
         height, width = (

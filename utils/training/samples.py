@@ -28,14 +28,16 @@ class Samples:
         self._trainer, self._probe, self._drawing = trainer, probe, drawing
         self._answers, self._writer = answers, writer
         h = trainer.h
+        self.labels = trainer.classes.of_grid()
+        rows = len(trainer.classes.row_names()) or h.sample_rows
         self.latents = np.random.default_rng(h.seed).standard_normal(
-            (h.sample_rows * h.sample_columns, h.latent_dim), dtype=np.float32
+            (rows * h.sample_columns, h.latent_dim), dtype=np.float32
         )
 
     def draw(self) -> None:
         """Have a grid drawn, and the answers added to ``answers.csv``."""
         step = self._trainer.progress.step
-        self._drawing.samples(step, self._trainer.sample(self.latents))
+        self._drawing.samples(step, self._trainer.sample(self.latents, self.labels))
         answers = self._probe.ask()
         self._writer.submit(lambda: self._answers.add(step, answers))
 

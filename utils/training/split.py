@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from utils.common.errors import UserError
+from utils.common.errors import UserError, printable
+from utils.data.classes import class_names, described, labels
 from utils.data.dataset import Dataset
 from utils.data.opening import open_dataset
 from utils.data.order import held_out
-from utils.training.config import saved_held_out
+from utils.training.config import saved_classes, saved_held_out
 from utils.training.options import RunOptions
 
 FEWEST_SCORED = 50
@@ -34,6 +35,11 @@ class Split(NamedTuple):
         if self.held_out is None:
             return f"{len(self.trained_on)} pictures"
         return f"{len(self.trained_on)} pictures and {len(self.held_out)} held out"
+
+    def classes(self) -> str:
+        """A line about its classes; empty without any."""
+        found = self.origin.get("classes", {})
+        return described(found, self.origin["pictures"]) if found else ""
 
     def hint(self, h: RunOptions) -> str:
         """What a person can do where too few are held out."""
@@ -60,7 +66,8 @@ def open_split(h: RunOptions, config: dict[str, Any] | None) -> Split:
     """Open the data set and divide it; a resumed run keeps those from training that it always did.
 
     Args:
-        h: the options; ``image_size`` becomes that of the data set.
+        h: the options; ``image_size`` becomes that of the data set, ``class_names`` those of its
+            classes.
         config: of the run that is resumed, or None.
 
     Raises:
@@ -87,11 +94,35 @@ def open_split(h: RunOptions, config: dict[str, Any] | None) -> Split:
         "fingerprint": fingerprint,
         "pictures_since": since,
     }
+    if h.classes:
+        origin["classes"] = choose_classes(h, dataset, config)
+        h.class_names = tuple(origin["classes"])
     if not len(kept):
         return Split(dataset, None, origin)
     # Copies, so that the whole does not stay in memory.
     trained_on = dataset.part(np.delete(np.arange(len(dataset)), kept))
     return Split(trained_on, dataset.part(kept), origin)
+
+
+def choose_classes(
+    h: RunOptions, dataset: Dataset, config: dict[str, Any] | None
+) -> dict[str, int]:
+    """The classes and their numbers of pictures; a resumed run keeps those that it began with.
+
+    Raises:
+        UserError: the data set has no such attribute, or too few classes.
+    """
+    if config is None:
+        return class_names(dataset, h.classes)
+    names = list(saved_classes(f"--resume {h.run_name}", config))
+    found = labels(dataset, h.classes, names)
+    counts = np.bincount(found[found >= 0], minlength=len(names))
+    if not counts.any():
+        raise UserError(
+            f"--classes {h.classes}: no picture of {printable(h.data)} is of the run's classes, "
+            f"{printable(', '.join(names))[:200]}"
+        )
+    return dict(zip(names, counts.tolist(), strict=True))
 
 
 def fewest_for_scores(h: RunOptions) -> int:
@@ -141,5 +172,5 @@ def choose_held_out(
 
 
 def spread(dataset: Dataset, number: int) -> np.ndarray:
-    """Pictures spread evenly over a data set, uint8 (number, H, W, 3)."""
-    return dataset.take(np.linspace(0, len(dataset) - 1, number).astype(int))
+    """Numbers of pictures spread evenly over a data set, (number,)."""
+    return np.linspace(0, len(dataset) - 1, number).astype(int)

@@ -13,8 +13,9 @@ from utils.common.errors import UserError
 from utils.common.fields import fixed_fields, option_name, spell
 from utils.data import IMAGE_SIZES
 from utils.models.adversarial import blocks_of
+from utils.models.classes import is_of_classes
 from utils.models.layers import MinibatchDiscrimination
-from utils.training.config import CONFIG, options_in, read_config
+from utils.training.config import CONFIG, options_in, read_config, saved_classes
 from utils.training.method import Method, discriminator_name
 from utils.training.names import run_folders
 from utils.training.options import Options, RunOptions
@@ -26,7 +27,7 @@ from keras import layers, ops
 
 OWN = (
     "image_size", "holdout", "sample_rows", "sample_columns", "preset", "freeze_discriminator",
-    "balance", "optimizer",
+    "balance", "optimizer", "classes",
 )  # fmt: skip
 """What a run keeps that shapes no network: a new run has its own."""
 
@@ -59,6 +60,7 @@ class Start:
         path = above if is_above else self.folder / CONFIG
         config = read_config(run, path, "--start-from")
         self.options = options_in(hyperparameters, config, run, "--start-from")
+        self.class_names = tuple(saved_classes(self.shown, config))
         if self.options.image_size not in IMAGE_SIZES:
             raise UserError(
                 f"{self.shown}: its config.json is damaged: image_size is {self.options.image_size}"
@@ -155,6 +157,8 @@ class Start:
             variable.assign(array)
         files = [f"{each}.keras" for each in saved if each == "generator" or saved[each] != average]
         line = f"begins with {', '.join(files)} of {self.folder}"
+        if h.class_names and h.class_names != self.class_names:
+            line += f"; what {h.classes} adds begins fresh"
         if not any(fresh.values()):
             return line
         counts = [
@@ -191,6 +195,11 @@ class Start:
             fits = set(fresh) <= set(outermost)
         if not fits:
             raise self._other_layers(name, h)
+        if h.class_names and h.class_names == self.class_names:
+            of_classes = [_weighted(each, of_classes=True) for each in (network, saved)]
+            if [*map(_shapes, of_classes[0])] != [*map(_shapes, of_classes[1])]:
+                raise self._other_layers(name, h)
+            pairs += zip(*of_classes, strict=True)
         return pairs, fresh
 
     def _other_layers(self, name: str, h: RunOptions) -> UserError:
@@ -213,9 +222,16 @@ def _shapes(layer: layers.Layer) -> list[tuple[int, ...]]:
     return [tuple(variable.shape) for variable in layer.weights]
 
 
-def _weighted(network: keras.Model) -> list[layers.Layer]:
-    """Its layers with weights: in a generator by the size of their maps, as they are computed."""
-    found = [layer for layer in network.layers if layer.trainable_variables]
+def _weighted(network: keras.Model, of_classes: bool = False) -> list[layers.Layer]:
+    """Its layers with weights: in a generator by the size of their maps, as they are computed.
+
+    Those of classes, which a network without them lacks, are another list.
+    """
+    found = [
+        layer
+        for layer in network.layers
+        if layer.trainable_variables and is_of_classes(layer.trainable_variables[0]) == of_classes
+    ]
     if network.name.startswith("generator"):
         found.sort(key=lambda layer: layer.output.shape[1] if len(layer.output.shape) == 4 else 0)
     return found

@@ -7,6 +7,8 @@ import numpy as np
 from utils import backend
 from utils.common import grids
 from utils.data.dataset import Dataset
+from utils.models.classes import beside
+from utils.training.classes import RunClasses
 from utils.training.clock import Clock
 from utils.training.feed import DeviceFeed, StreamedFeed
 from utils.training.method import Method
@@ -40,6 +42,7 @@ class Trainer:
         self.order = dataset.order(h.mirror, h.seed)
         images_per_step = h.batches_per_step * h.batch_size
         self.progress = Progress(self.order.count, self.order.window, images_per_step)
+        self.classes = RunClasses(h, dataset, self.progress)
         if dataset.is_streamed:
             self.feed = StreamedFeed(dataset, self.order, images_per_step, self.waiting)
         else:
@@ -54,21 +57,31 @@ class Trainer:
         self._refreshing_latents = np.random.default_rng([h.seed, 1]).standard_normal(
             (REFRESHING_BATCHES, h.batch_size, h.latent_dim), dtype=np.float32
         )
+        self._refreshing_labels = self.classes.like_reals(
+            REFRESHING_BATCHES * h.batch_size, [h.seed, 4]
+        )
         self._refreshed_at = -1
 
     def _step(self, *inputs: backend.Tensor) -> dict[str, backend.Tensor]:
         h, size = self.h, self.dataset.image_size
-        return self.method.train_step(
-            ops.reshape(
-                self.feed.pictures(*inputs), (h.batches_per_step, h.batch_size, size, size, 3)
-            )
-        )
+        batches = (h.batches_per_step, h.batch_size)
+        classes = ()
+        if self.classes.names:
+            *inputs, weights = inputs
+            classes = (ops.reshape(weights, (*batches, len(self.classes.names))),)
+        pictures = ops.reshape(self.feed.pictures(*inputs), (*batches, size, size, 3))
+        return self.method.train_step(pictures, *classes)
 
-    def _sample(self, latents: backend.Tensor) -> dict[str, backend.Tensor]:
-        return {"images": self.method.networks["generator"](latents, training=False)}
+    def _sample(
+        self, latents: backend.Tensor, classes: backend.Tensor | None = None
+    ) -> dict[str, backend.Tensor]:
+        inputs = beside(latents, classes)
+        return {"images": self.method.networks["generator"](inputs, training=False)}
 
-    def _refresh(self, latents: backend.Tensor) -> dict[str, backend.Tensor]:
-        self.method.average.recompute_statistics(latents)
+    def _refresh(
+        self, latents: backend.Tensor, classes: backend.Tensor | None = None
+    ) -> dict[str, backend.Tensor]:
+        self.method.average.recompute_statistics(latents, classes)
         return {}
 
     def one_step(self) -> dict[str, backend.Tensor]:
@@ -77,32 +90,47 @@ class Trainer:
         Raises:
             RunError: the pictures are on disk and cannot be read.
         """
-        scalars = self._compiled_step(*self.feed.inputs(self.progress.images_seen))
+        start = self.progress.images_seen
+        inputs = self.feed.inputs(start)
+        if self.classes.names:
+            indices = self.order.indices(start, self.progress.images_per_step)
+            inputs = (*inputs, self.classes.of_step(indices % len(self.dataset)))
+        scalars = self._compiled_step(*inputs)
         self.progress.advance()
         return scalars
 
     def refresh_average(self) -> None:
         """Make the averaged generator ready for use, unless it is."""
         if self._refreshed_at != self.progress.step:
-            self._compiled_refresh(self._refreshing_latents)
+            inputs = [self._refreshing_latents]
+            if self.classes.names:
+                weights = self.classes.weights(self._refreshing_labels)
+                inputs.append(weights.reshape(*inputs[0].shape[:2], -1))
+            self._compiled_refresh(*inputs)
             self._refreshed_at = self.progress.step
 
-    def sample(self, latents: np.ndarray) -> np.ndarray:
-        """Generate uint8 (N, H, W, 3) from (N, latent_dim), never more than a batch at once."""
+    def sample(self, latents: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+        """Generate uint8 (N, H, W, 3), never more than a batch at once.
+
+        Args:
+            latents: (N, latent_dim).
+            labels: of the classes, (N,); None without classes.
+        """
         self.refresh_average()
         batches = []
+        inputs = [latents] if labels is None else [latents, self.classes.weights(labels)]
         for start in range(0, len(latents), self.h.batch_size):
-            batch = latents[start : start + self.h.batch_size]
+            batch = [each[start : start + self.h.batch_size] for each in inputs]
             # Always a whole batch: another shape would be compiled anew.
-            padded = np.resize(batch, (self.h.batch_size, latents.shape[1]))
-            images = ops.convert_to_numpy(self._compiled_sample(padded)["images"])
-            batches.append(grids.to_uint8(images[: len(batch)]))
+            padded = [np.resize(each, (self.h.batch_size, each.shape[1])) for each in batch]
+            images = ops.convert_to_numpy(self._compiled_sample(*padded)["images"])
+            batches.append(grids.to_uint8(images[: len(batch[0])]))
         return np.concatenate(batches)
 
-    def first_pictures(self, number: int) -> np.ndarray:
-        """The pictures that come first in training, uint8 (N, H, W, 3), by their numbers.
+    def first_indices(self, number: int) -> np.ndarray:
+        """Numbers of the pictures that come first in training, ascending, (N,).
 
         They are shuffled, and near each other on a disk.
         """
         chosen = self.order.indices(0, min(number, self.order.count)) % len(self.dataset)
-        return self.dataset.take(np.sort(chosen))
+        return np.sort(chosen)

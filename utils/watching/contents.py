@@ -121,6 +121,7 @@ def _facts(config: Mapping[str, Any]) -> list[tuple[str, str]]:
     held_out = origin.get("held_out") or []
     facts = [
         ("data set", values.get("data")),
+        ("classes", _classes(values.get("classes"), origin.get("classes") or {})),
         ("made by", origin.get("made_by")),
         ("pictures", _pictures(origin.get("pictures"), len(held_out), values)),
         ("fingerprint", (origin.get("fingerprint") or "")[:16]),
@@ -130,6 +131,13 @@ def _facts(config: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("versions", ", ".join(f"{k} {v}" for k, v in config.get("versions", {}).items())),
     ]
     return [(name, str(text)) for name, text in facts if text]
+
+
+def _classes(attribute: str | None, classes: Mapping[str, int]) -> str:
+    """The attribute, and its classes with their numbers of pictures."""
+    if not classes:
+        return ""
+    return f"{attribute}: {', '.join(f'{name} {count}' for name, count in classes.items())}"
 
 
 def _scored_by(scoring: Mapping[str, Any]) -> str:

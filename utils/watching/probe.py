@@ -16,6 +16,7 @@ import numpy as np
 from utils import backend
 from utils.common import grids
 from utils.models.average import layer_options
+from utils.models.classes import beside
 
 # isort: split
 import keras
@@ -55,7 +56,8 @@ class Probe:
 
         Args:
             discriminator: images (B, H, W, 3) in [-1, 1] to answers (B, 1); more is more real.
-            generator: latent vectors (B, latent_dim) to images, as it is trained.
+            generator: latent vectors (B, latent_dim) to images, as it is trained. Both may take
+                class weights (B, K) as well.
             batch_size: of the batches in which both are trained.
             state: every variable of both.
         """
@@ -81,32 +83,42 @@ class Probe:
                 for layer, rate in zip(self._dropouts, rates, strict=True):
                     layer.rate = rate
 
-    def _answer_real(self, images: backend.Tensor) -> dict[str, backend.Tensor]:
+    def _answer_real(
+        self, images: backend.Tensor, classes: backend.Tensor | None = None
+    ) -> dict[str, backend.Tensor]:
         images = ops.cast(images, "float32") / 127.5 - 1.0
         with self._without_trace():
-            return {"answers": self.discriminator(images, training=True)}
+            return {"answers": self.discriminator(beside(images, classes), training=True)}
 
-    def _answer_generated(self, latents: backend.Tensor) -> dict[str, backend.Tensor]:
+    def _answer_generated(
+        self, latents: backend.Tensor, classes: backend.Tensor | None = None
+    ) -> dict[str, backend.Tensor]:
         with self._without_trace():
-            images = self.generator(latents, training=True)
-            return {"answers": self.discriminator(images, training=True)}
+            images = self.generator(beside(latents, classes), training=True)
+            return {"answers": self.discriminator(beside(images, classes), training=True)}
 
-    def answers_to_real(self, images: np.ndarray) -> np.ndarray:
-        """Answers, float32 (N,), to pictures, uint8 (N, H, W, 3)."""
-        return self._by_batches(self._compiled_real, images)
+    def answers_to_real(self, images: np.ndarray, classes: np.ndarray | None = None) -> np.ndarray:
+        """Answers, float32 (N,), to pictures, uint8 (N, H, W, 3), with class weights (N, K)."""
+        return self._by_batches(self._compiled_real, images, classes)
 
-    def answers_to_generated(self, latents: np.ndarray) -> np.ndarray:
-        """Answers, float32 (N,), to the images generated from latent vectors (N, latent_dim)."""
-        return self._by_batches(self._compiled_generated, latents)
+    def answers_to_generated(
+        self, latents: np.ndarray, classes: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Answers, float32 (N,), to what is generated from (N, latent_dim) and (N, K)."""
+        return self._by_batches(self._compiled_generated, latents, classes)
 
-    def _by_batches(self, compiled: backend.Step, inputs: np.ndarray) -> np.ndarray:
-        found = []
-        for start in range(0, len(inputs), self.batch_size):
-            batch = inputs[start : start + self.batch_size]
+    def _by_batches(
+        self, compiled: backend.Step, first: np.ndarray, classes: np.ndarray | None
+    ) -> np.ndarray:
+        inputs, found = [first] if classes is None else [first, classes], []
+        for start in range(0, len(first), self.batch_size):
             # Always a whole batch: another shape would be compiled anew.
-            padded = np.resize(batch, (self.batch_size, *inputs.shape[1:]))
-            found.append(compiled(padded)["answers"])
-        return np.concatenate([ops.convert_to_numpy(x)[:, 0] for x in found])[: len(inputs)]
+            padded = [
+                np.resize(each[start : start + self.batch_size], (self.batch_size, *each.shape[1:]))
+                for each in inputs
+            ]
+            found.append(compiled(*padded)["answers"])
+        return np.concatenate([ops.convert_to_numpy(x)[:, 0] for x in found])[: len(first)]
 
 
 def best_and_worst(
