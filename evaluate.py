@@ -38,7 +38,8 @@ from utils.common.errors import RunError, UserError, one_line_errors, or_warning
 from utils.common.fields import FilePath, Seed
 from utils.data.classes import labels
 from utils.data.dataset import Dataset
-from utils.data.opening import open_dataset
+from utils.data.hdf5 import File
+from utils.preparing.opening import open_dataset, source_of
 from utils.sampling import runs
 from utils.scoring.classes import GENERATED, Labelled, class_scores, class_table
 from utils.scoring.copies import nearest_pictures, small_pictures
@@ -302,7 +303,7 @@ def open_pictures(run: runs.Run, options: Options) -> tuple[Dataset, np.ndarray,
     limit, seed = None, options.seed
     if not options.data:
         limit, seed = run.hyperparameter("limit") or None, run.hyperparameter("seed")
-    is_prepared = bool(options.data) and source.lower().endswith((".h5", ".hdf5"))
+    is_prepared = bool(options.data) and isinstance(source_of(source), File)
     dataset, fingerprint = opened(source, None if is_prepared else size, limit, seed)
     if dataset.image_size != size:
         raise UserError(

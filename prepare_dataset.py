@@ -8,8 +8,8 @@ more with
     python prepare_dataset.py … --exclude exclude.txt --include include.txt
     python dcgan.py --data data/mahq-128.h5
 
-A source is a folder (a scraper's, with its manifest.jsonl, or any other), a .zip, or a .parquet
-file with a column of pictures. NAME.report.json says what became of every picture. The same input
+A source is a folder, a .zip, .tar or .tar.gz, a .parquet file, or an array of pictures in a .npz,
+.npy or .h5 file. NAME.report.json says what became of every picture. The same input
 and options give the same bytes.
 """
 
@@ -67,7 +67,7 @@ class Options:
     """Each field is an option: ``min_side`` is ``--min-side``."""
 
     sources: Positional[tuple[FilePath, ...]] = ()
-    """Folders, .zip archives and .parquet files of pictures."""
+    """Folders, and .zip, .tar, .tar.gz, .parquet, .npz, .npy and .h5 files of pictures."""
     output: FilePath = ""
     """The data set file to write, ending in .h5. The report goes into the same folder."""
     size: Literal[32, 64, 128, 256] = 128
@@ -120,7 +120,7 @@ class Options:
 
     # Reading.
     image_column: str = ""
-    """The column of pictures in a .parquet file, if there are several."""
+    """The column or array of pictures in a file of several."""
     max_pixels: Pixels = 64_000_000
     """Pictures of more pixels are rejected before they are decoded."""
     processes: Annotated[int, Between(0, 256)] = 0

@@ -60,7 +60,8 @@ class Hyperparameters(ConvolutionalOptions):
 
     # Data
     data: FilePath = "mechas"
-    """A built-in data set (mechas), a prepared .h5 file, or a folder of pictures."""
+    """A built-in data set (mechas), a prepared .h5 file, or pictures: a folder, .zip, .tar,
+    .parquet, .npz, .npy or .h5."""
     image_size: Fixed[int] = 0
     """Side in pixels: 32, 64, 128 or 256; 0 takes the data set's own, 64 for mechas and folders."""
     mirror: bool = False

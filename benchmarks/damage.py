@@ -193,7 +193,7 @@ def cell(scores: Mapping[str, float], name: str) -> str:
 
 def pictures(data: str, size: int, count: int) -> list[np.ndarray]:
     """Reals, training pictures and fakes, uint8 (count, size, size, 3) each."""
-    from utils.data.opening import open_dataset
+    from utils.preparing.opening import open_dataset
 
     dataset = open_dataset(data, size, 3 * count, seed=0)
     order = np.random.default_rng(0).permutation(len(dataset))[: 3 * count]

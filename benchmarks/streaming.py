@@ -59,7 +59,7 @@ def make_set(path: Path, count: int, rows: int) -> int:
 def train(kind: str, path: str, budget: int, steps: int) -> dict[str, float]:
     """Train in this process; seconds a step, memory in bytes."""
     from utils import backend
-    from utils.data.opening import open_dataset
+    from utils.preparing.opening import open_dataset
     from utils.training.trainer import Trainer
 
     # isort: split

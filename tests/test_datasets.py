@@ -11,11 +11,13 @@ import pytest
 from PIL import Image
 
 from utils.common.errors import RunError, UserError
+from utils.common.pictures import read_picture
 from utils.data import mechas
 from utils.data.dataset import Dataset
 from utils.data.hdf5 import read_dataset, write_dataset
-from utils.data.opening import open_dataset
 from utils.data.order import BatchOrder
+from utils.preparing.kept import _died
+from utils.preparing.opening import open_dataset
 
 
 def random_images(count=5, size=32, seed=0) -> np.ndarray:
@@ -189,25 +191,25 @@ def missing_filter(path):
 BAD_FILES = {
     "empty": (
         lambda path: path.touch(),
-        "an empty file; expected a folder of pictures or a prepared .h5 file",
+        "an empty file; expected a prepared .h5 file$",
     ),
-    "text": (lambda path: path.write_text("no HDF5"), "a text file; expected a folder"),
+    "text": (lambda path: path.write_text("no HDF5"), "a text file; expected a prepared"),
     "unknown": (lambda path: path.write_bytes(b"\1\2\3\xff"), "not an HDF5 file; expected"),
     "zip": (
         lambda path: path.write_bytes(b"PK\3\4" + bytes(99)),
-        "a zip archive; make a data set of it with: ",
+        "a zip archive; expected a prepared",
     ),
     "parquet": (
         lambda path: path.write_bytes(b"PAR1" + bytes(99)),
-        "a parquet file; make a data set of it with: python prepare_dataset.py ",
+        "a parquet file; expected a prepared",
     ),
     "tar": (
         lambda path: path.write_bytes(bytes(257) + b"ustar"),
-        "a tar archive, which is not read; unpack it; ",
+        "a tar archive; expected a prepared",
     ),
     "picture": (
         lambda path: Image.new("RGB", (8, 8)).save(path, "PNG"),
-        "a picture; expected a folder",
+        "a picture; expected a prepared",
     ),
     "folder": (lambda path: path.mkdir(), "not a file; expected"),
     "missing": (lambda path: None, "no such file$"),
@@ -345,13 +347,19 @@ def test_open_folder(tmp_path, capsys):
         [0, 0, 200], [200, 0, 0], [99, 99, 99], [0, 200, 0], [9, 9, 9],
     ]  # fmt: skip
     assert found.source == str(tmp_path / "pictures")
-    assert found.made_by == "5 pictures of a folder, padded to squares and resized to 64 px"
+    made_by = "5 pictures (folder), padded to squares and resized to 64 px; 7 left out"
+    assert found.made_by == made_by
     errors = capsys.readouterr().err
-    assert errors.splitlines()[-4:] == [
-        "4 left out: a text file (evil?[31m.gif, text.jpg, README.txt and 1 more)",
+    *told, kept = errors.splitlines()[-6:]
+    assert kept.startswith(
+        f"{tmp_path / 'pictures'}: {made_by}; kept in {os.environ['GANDAM_HOME']}/"
+    )
+    assert told == [
+        "3 left out: a text file (evil?[31m.gif, text.jpg, README.txt)",
         "2 left out: hidden (.cache, .hidden.png)",
         "1 left out: an empty file (broken.png)",
         "1 left out: a link to a folder that is read already, or around it (sub/loop)",
+        "5 one-coloured, taken nonetheless (a.jpg, b.png, no suffix and 2 more)",
     ]
     assert "\x1b[31m" not in errors
     write_dataset(tmp_path / "a.h5", found.images, found.names)
@@ -368,7 +376,7 @@ def test_folder_with_limit_fills_up_with_readable_pictures(tmp_path, capsys, mon
         assert found.names == sorted(found.names)
     read = []
     monkeypatch.setattr(
-        "utils.data.folders._read_square", lambda path, size: read.append(path) or ""
+        "utils.preparing.kept._square", lambda task: read.append(task.index) or _died(task)
     )
     with pytest.raises(UserError):
         open_dataset(str(tmp_path), limit=2)
@@ -379,7 +387,7 @@ def test_many_unreadable_pictures_are_counted(tmp_path, capsys):
     for number in range(14):
         (tmp_path / f"{number:02}.png").write_bytes(b"")
     (tmp_path / "notes.txt").touch()
-    problem = "^--data .*: found no readable picture among 15 files; expected a folder of PNG, JPEG"
+    problem = "^--data .*: found no readable picture among 15 files; expected a folder, .zip"
     with pytest.raises(UserError, match=problem):
         open_dataset(str(tmp_path))
     errors = capsys.readouterr().err
@@ -397,28 +405,52 @@ def test_small_pictures_and_banners_are_left_out_and_links_followed(tmp_path, ca
     os.symlink(tmp_path / "elsewhere", folder / "first")
     os.symlink(tmp_path / "elsewhere", folder / "second")
     os.symlink(tmp_path, folder / "third")
-    (folder / "shard.parquet").write_bytes(b"PAR1")
+    (folder / "shard.parquet").write_bytes(b"PK")
     assert open_dataset(str(folder)).names == ["a.png", "first/d.PNG"]
-    assert capsys.readouterr().err.splitlines()[-4:] == [
+    assert capsys.readouterr().err.splitlines()[-6:-2] == [
         "3 left out: a link to a folder that is read already, or around it "
         "(second, third, first/loop)",
         "1 left out: too small, under 21 pixels each way (b.png)",
         "1 left out: too narrow, over 5 times as long as wide (c.png)",
-        "1 left out: a parquet file (shard.parquet)",
+        "1 left out: a text file (shard.parquet)",
     ]
-    for name in ("a.png", "first"):
-        (folder / name).unlink()
-    (folder / "second").unlink()
-    with pytest.raises(UserError, match=r"among 4 files; make a data set of it with: python prep"):
+
+
+def test_a_folder_is_decoded_once_until_it_changes(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("GANDAM_HOME", str(tmp_path / "kept"))
+    folder = tmp_path / "pictures"
+    picture_folder(folder)
+    read = []
+    monkeypatch.setattr(
+        "utils.preparing.kept.read_picture", lambda data: read.append(data) or read_picture(data)
+    )
+
+    def opened(**options):
+        """The fingerprint, and how many files were decoded."""
+        read.clear()
+        return open_dataset(str(folder), **options).fingerprint(), len(read)
+
+    first, count = opened()
+    assert count == 8
+    assert opened() == (first, 0)
+    assert open_dataset(str(folder), memory_budget=1).is_streamed
+    (kept,) = (tmp_path / "kept").iterdir()
+    cut_file(kept)
+    assert opened() == (first, 8)  # it is damaged
+    others = {"image_size": 32}, {"limit": 2}, {"limit": 2, "seed": 1}
+    assert [opened(**options)[1] > 0 for options in others] == [True] * 3
+    assert [opened(**options)[1] for options in others] == [0] * 3
+    with open(folder / "b.png", "ab") as file:
+        file.write(b"more")
+    assert opened() == (first, 8)
+    (folder / "b.png").unlink()
+    assert opened()[1] == 7
+    sizes = [path.name.split("-")[1] for path in sorted((tmp_path / "kept").iterdir())]
+    assert sizes == ["32", "64"]  # of the 64, nothing out of date
+    (tmp_path / "kept" / "x").touch()
+    monkeypatch.setenv("GANDAM_HOME", str(tmp_path / "kept" / "x"))
+    with pytest.raises(RunError, match=r"/x/pictures-64-.*\.h5: cannot be written: .* GANDAM_HOME"):
         open_dataset(str(folder))
-
-
-def test_folder_larger_than_memory_is_refused(tmp_path, monkeypatch):
-    picture_folder(tmp_path)
-    monkeypatch.setattr(os, "sysconf", lambda name: 200)
-    with pytest.raises(UserError, match=r"8 pictures of 64 px need .* take fewer with --limit"):
-        open_dataset(str(tmp_path))
-    assert len(open_dataset(str(tmp_path), limit=1)) == 1
 
 
 # Built in
@@ -543,6 +575,6 @@ def test_order_of_one_picture_and_of_none():
 
 
 def test_no_deep_learning_library_is_imported():
-    code = "import json, sys, utils.data.opening; print(json.dumps(sorted(sys.modules)))"
+    code = "import json, sys, utils.preparing.opening; print(json.dumps(sorted(sys.modules)))"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
     assert not {"keras", "tensorflow", "torch", "jax"} & set(json.loads(output))

@@ -21,7 +21,7 @@ from tests.test_filters import scene
 from tests.test_pictures import encode
 from utils.data import mechas
 from utils.data.hdf5 import read_dataset
-from utils.preparing import columns
+from utils.preparing import attributes, columns
 from utils.preparing.decisions import Picture
 from utils.preparing.examine import Examined
 from utils.preparing.scratch import Heap
@@ -247,18 +247,18 @@ def test_the_file_is_as_the_training_wants_it(prepared):
 
 @pytest.mark.parametrize("mirror", [False, True])
 def test_long_names_of_many_pictures_stay_readable(tmp_path, monkeypatch, mirror):
-    monkeypatch.setattr(columns, "MAX_COLUMN_BYTES", 8 * 10 * 40)
+    monkeypatch.setattr(attributes, "MAX_COLUMN_BYTES", 8 * 10 * 40)
     heap = Heap(tmp_path / "heap")
     place = heap.add(b"", {})
     pictures = [
         Picture(Examined("n" * 400 * (row == 3), "f" * 400, 0, None), details=place)
         for row in range(10)
     ]
-    names, attributes = columns.columns(pictures, np.arange(10), 1, mirror, heap)
+    names, known = columns.columns(pictures, np.arange(10), 1, mirror, heap)
     heap.close()
     stored = len(names) * 4 * max(map(len, names))  # as an array, each as long as the longest
-    assert stored <= columns.MAX_COLUMN_BYTES
-    assert max(map(len, attributes["file"])) == 40
+    assert stored <= attributes.MAX_COLUMN_BYTES
+    assert max(map(len, known["file"])) == 40
     assert names[3] == "n" * 29
     assert names[13:14] == ["n" * 29 + " (mirrored)"] * mirror
 

@@ -6,8 +6,6 @@ import contextlib
 import errno
 import os
 import re
-import shlex
-import shutil
 import signal
 import time
 from pathlib import Path
@@ -22,7 +20,7 @@ from tests.preparing import prepare, refused, report_of, save
 from tests.test_pictures import encode
 from utils.common.errors import UserError
 from utils.data.hdf5 import write_dataset
-from utils.data.opening import open_dataset
+from utils.preparing.opening import open_dataset
 
 
 @pytest.fixture
@@ -35,7 +33,10 @@ def robots(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "no source: expected a folder, a .zip or a .parquet file of pictures"),
+        (
+            [],
+            "no source: expected a folder, .zip, .tar, .tar.gz, .parquet, .npz, .npy or .h5 file",
+        ),
         (["robots"], "--output '': expected the name of a file ending in .h5"),
         (["robots", "x.h5"], "x.h5: did you mean --output x.h5?"),
         (["robots", "--output", "x.zip"], "--output 'x.zip': expected the name of a file"),
@@ -61,38 +62,22 @@ def test_mistakes_are_one_line(tmp_path, robots, arguments, message):
     assert message in refused(tmp_path, *arguments)
 
 
-@pytest.mark.parametrize("is_archive", [True, False])
-def test_the_command_told_prepares_what_a_training_cannot_read(
-    tmp_path, monkeypatch, robots, is_archive
-):
-    """And the way back is told where a set is prepared already, and there alone."""
-    monkeypatch.chdir(tmp_path)
-    shutil.make_archive("more/my robots", "zip", robots)
-    source = "more/my robots.zip" if is_archive else "more"
-    stem = "my-robots" if is_archive else "more"
-    Path("data").mkdir()
-    Path("data", f"{stem}.h5").touch()
-    with pytest.raises(UserError) as error:
-        open_dataset(source, 32)
-    _, script, *words = shlex.split(str(error.value).partition("make a data set of it with: ")[2])
-    assert words == [source, "--output", f"data/{stem}-2.h5", "--size", "32"]
-    prepared = run_script(script, *words, folder=tmp_path)
-    assert prepared.returncode == 0, prepared.stderr
-    message = refused(tmp_path, words[2], "--output", "x.h5")
-    _, script, *words = shlex.split(message.partition("train on it with: ")[2])
-    assert (script, words) == ("dcgan.py", ["--data", f"data/{stem}-2.h5"])
-    assert len(open_dataset(words[1])) == 8
+def test_a_set_that_is_prepared_already_is_trained_on(tmp_path, robots):
+    prepare(tmp_path, "robots", "--output", "my robots.hdf5", "--size", 64)
+    assert refused(tmp_path, "my robots.hdf5", "--output", "x.h5") == (
+        "my robots.hdf5: an HDF5 file, prepared already; train on it with: "
+        "python dcgan.py --data 'my robots.hdf5'"
+    )
 
 
-def test_a_file_of_other_software_is_not_sent_back_and_forth(tmp_path):
+def test_a_file_of_other_software_without_pictures(tmp_path):
     with h5py.File(tmp_path / "other.hdf5", "w") as file:
         file["temperatures"] = np.zeros(3)
     expected = (
-        "other.hdf5: an HDF5 file without the data set 'images'; found temperatures; expected "
-        "images, uint8 (N, H, W, 3) with H = W = 32, 64, 128 or 256; or write its pictures into a "
-        "folder"
+        "other.hdf5: expected one array of pictures, uint8 or float, N x H x W x C or "
+        "N x C x H x W, found temperatures (float64 (3,))"
     )
-    assert refused(tmp_path, "other.hdf5", "--output", "x.h5").endswith(expected)
+    assert refused(tmp_path, "other.hdf5", "--output", "x.h5") == expected
     with pytest.raises(UserError, match=re.escape(expected)):
         open_dataset(str(tmp_path / "other.hdf5"))
 

@@ -27,6 +27,8 @@ def folder(tmp_path_factory):
     for index, image in enumerate(map(Image.fromarray, images)):
         image = image.convert("L") if index == 4 else image
         image.save(folder / "in" / f"{index:02d}.png")
+    factions = [f"{index:02d}.png,{'A' if index < 4 else 'B'}\n" for index in (0, 1, 2, 3, 8, 9)]
+    (folder / "in" / "metadata.csv").write_text("file_name,faction\n" + "".join(factions))
     cut = (folder / "in" / "05.png").read_bytes()[:300]
     (folder / "in" / "05.png").write_bytes(cut)
     (folder / "in" / "06.png").rename(folder / "in" / "<script>alert(1)<!-- & '.png")
@@ -135,7 +137,12 @@ def test_finding_filtering_and_sorting(page):
     page.execute_script("arrange()")
     choose(page, "show", "filter: black and white")
     assert shown(page) == ["04.png"]
+    choose(page, "show", "faction: B")
+    assert sorted(shown(page)) == ["08.png", "09.png"]
+    assert "faction: B" in card(page, "08.png").text
     choose(page, "show", "all")
+    choose(page, "sort", "class: faction")
+    assert shown(page)[-6:] == ["00.png", "01.png", "02.png", "03.png", "08.png", "09.png"]
     choose(page, "sort", "order of the sources")
     assert shown(page)[:3] == ["00.png", "01.png", "02.png"]
     assert "certainty of side" not in page.find_element("id", "sort").text  # nothing was mirrored

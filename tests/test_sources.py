@@ -300,7 +300,7 @@ def test_parquet_files_of_lies(tmp_path, drawn):
     table = pa.table({"image": ["a.png", "b.png"], "one": [b"1", b"2"], "two": [b"1", b"2"]})
     pyarrow.parquet.write_table(table, tmp_path / "columns.parquet")
     message = refused(tmp_path, "columns.parquet", "--output", "x.h5")
-    assert "found one, two; choose with --image-column" in message
+    assert "found one, two; choose with prepare_dataset.py --image-column" in message
     message = refused(tmp_path, "columns.parquet", "--output", "x.h5", "--image-column", "image")
     assert "--image-column image: columns.parquet has no such column" in message
     bomb = pa.table({"image": pa.array([b"\0" * 2**20] * 40)})

@@ -17,9 +17,9 @@ from tests.conftest import TINY, blobs
 from tests.run_files import assert_same_state, read_history
 from utils.common.errors import RunError, UserError
 from utils.data.hdf5 import read_dataset, write_dataset
-from utils.data.opening import open_dataset
 from utils.data.order import BatchOrder
 from utils.data.streaming import ImagesOnDisk, ReadAhead
+from utils.preparing.opening import open_dataset
 
 PICTURE = 32 * 32 * 3
 BUDGET = 3 * PICTURE  # 20 pictures are a good deal more

@@ -48,7 +48,7 @@ _SIGNATURES = (
     (0, b"PK\x03\x04", "a zip archive"),
     (0, b"PK\x05\x06", "an empty zip archive"),
     (0, b"PK\x07\x08", "a part of a split zip archive"),
-    (257, b"ustar", f"a tar archive, {_PACKED}"),
+    (257, b"ustar", "a tar archive"),
     (0, b"Rar!\x1a\x07", f"a RAR archive, {_PACKED}"),
     (0, b"7z\xbc\xaf\x27\x1c", f"a 7-Zip archive, {_PACKED}"),
     (0, b"\x1f\x8b", f"a gzip file, {_PACKED}"),

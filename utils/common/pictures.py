@@ -178,6 +178,13 @@ def is_elongated(width: int, height: int) -> bool:
     return max(width, height) > 5 * min(width, height)
 
 
+def is_one_coloured(image: Image.Image, tolerance: int = 8) -> bool:
+    """Whether a picture is nothing but its background, give or take what JPEG makes of it."""
+    found = image.getextrema()
+    extrema = found if len(image.getbands()) > 1 else (found,)
+    return all(high - low <= tolerance for low, high in extrema)
+
+
 def background_colour(image: Image.Image) -> Colour:
     """The median of the picture's border pixels, channel by channel."""
     pixels = np.asarray(image.convert("RGB"))

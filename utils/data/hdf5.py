@@ -20,7 +20,6 @@ from utils.common.pictures import is_picture_signature
 from utils.common.processes import cores
 from utils.data import ANY_SIZE, IMAGE_SIZES
 from utils.data.dataset import Dataset, check_memory, picture_bytes
-from utils.data.elsewhere import to_prepare
 from utils.data.streaming import ImagesOnDisk
 
 FORMAT_VERSION = 1
@@ -37,7 +36,7 @@ FILTERS = {
     32013: "ZFP", 32015: "Zstandard", 32017: "SZ", 32026: "Blosc2",
 }  # fmt: skip
 
-EXPECTED = "expected a folder of pictures or a prepared .h5 file"
+EXPECTED = "expected a prepared .h5 file"
 
 
 def write_dataset(
@@ -140,18 +139,29 @@ def _compressed(images: Iterable[np.ndarray], shape: tuple[int, ...]) -> Iterato
             yield future.result()
 
 
+def is_foreign(path: str | Path) -> bool:
+    """Whether an HDF5 file is of another program, and of pictures that have to be converted."""
+    try:
+        with h5py.File(path, "r") as file:
+            if "format_version" in file.attrs:
+                return False
+            images = own(file, "images", h5py.Dataset, "")
+            return images is None or bool(_images_problem(images.shape, images.dtype))
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError, UserError):
+        return False  # `read_dataset` says what is wrong
+
+
 class File:
-    """A file that `write_dataset` has written, or another HDF5 file of pictures."""
+    """A file that `write_dataset` has written, or another HDF5 file of pictures like these."""
 
     def is_named_by(self, data: str) -> bool:
-        """Whether there is a file of that name."""
-        return bool(data) and os.path.exists(data)
+        """Whether there is such a file of that name."""
+        return bool(data) and os.path.isfile(data) and h5py.is_hdf5(data) and not is_foreign(data)
 
     def open(
         self, data: str, image_size: int | None, limit: int | None, seed: int, memory_budget: int
     ) -> Dataset:
         """Its pictures, in memory if they fit in the budget; ``image_size`` must be theirs."""
-        _check_is_hdf5(Path(data), printable(data), image_size)
         dataset = read_dataset(data, limit, seed, memory_budget)
         if image_size not in (None, dataset.image_size):
             raise UserError(
@@ -196,7 +206,7 @@ def read_dataset(
         raise UserError(f"{shown}: damaged or cut short: {reason}") from error
 
 
-def _check_is_hdf5(path: Path, shown: str, image_size: int | None = None) -> None:
+def _check_is_hdf5(path: Path, shown: str) -> None:
     if not os.path.exists(path):
         raise UserError(f"{shown}: no such file")
     if not path.is_file():
@@ -211,9 +221,7 @@ def _check_is_hdf5(path: Path, shown: str, image_size: int | None = None) -> Non
     kind = kind_of(head) or "not an HDF5 file"
     if is_picture_signature(head[:12]):
         kind = "a picture"
-    prepared = ("a zip archive", "a parquet file")  # by prepare_dataset.py
-    hint = to_prepare(str(path), image_size) if kind in prepared else EXPECTED
-    raise UserError(f"{shown}: {kind}; {hint}")
+    raise UserError(f"{shown}: {kind}; {EXPECTED}")
 
 
 def _check_filters(data: h5py.Dataset, shown: str) -> None:
@@ -247,7 +255,7 @@ def _read_hdf5(
             f"{shown}: format version {version}, and this program reads up to {FORMAT_VERSION}; "
             "update it or prepare the set again"
         )
-    images = _own(file, "images", h5py.Dataset, shown)
+    images = own(file, "images", h5py.Dataset, shown)
     if images is None:
         held = printable(", ".join(sorted(file)[:10])) or "nothing"
         raise UserError(
@@ -261,16 +269,16 @@ def _read_hdf5(
     if count > MAX_PICTURES:
         raise UserError(f"{shown}: images: {count} pictures, more than {MAX_PICTURES:,}")
     chosen = _choose(count, limit, seed)
-    names = _read_column(file, "names", shown, count)
+    names = read_column(file, "names", shown, count)
     names = chosen if names is None else names[chosen]
-    group = _own(file, "attributes", h5py.Group, shown) or {}
+    group = own(file, "attributes", h5py.Group, shown) or {}
     if len(group) > MAX_ATTRIBUTES:
         raise UserError(f"{shown}: {len(group)} attributes, more than {MAX_ATTRIBUTES}")
     made_by = file.attrs.get("made_by", "")
     return Dataset(
         images=_pixels(images, chosen, memory_budget, shown),
         names=[str(name) for name in names],
-        attributes={name: _read_column(group, name, shown, count)[chosen] for name in group},
+        attributes={name: read_column(group, name, shown, count)[chosen] for name in group},
         source=shown,
         made_by=made_by if isinstance(made_by, str) else "",
     )
@@ -298,12 +306,13 @@ def _pixels(
     return pixels
 
 
-def _own(
+def own(
     group: h5py.Group, name: str, kind: type[h5py.Dataset | h5py.Group], shown: str
 ) -> h5py.Dataset | h5py.Group | None:
     """What lies under ``name`` in this very file: a file must not make us read another.
 
-    None if there is nothing. The low-level calls are those that look at a link and not behind it.
+    It has to be of one of the kinds. None if there is nothing. The low-level calls are those that
+    look at a link and not behind it.
     """
     links, key = group.id.links, name.encode("utf-8", "surrogateescape")
     if not links.exists(key):
@@ -312,16 +321,22 @@ def _own(
         raise UserError(f"{shown}: {printable(name)}: a link to elsewhere, which is not followed")
     found = group[name]
     if not isinstance(found, kind):
-        raise UserError(f"{shown}: {printable(name)}: expected an HDF5 {kind.__name__.lower()}")
-    if kind is h5py.Dataset and (found.is_virtual or found.external):
+        expected = "group" if kind is h5py.Group else "dataset"
+        raise UserError(f"{shown}: {printable(name)}: expected an HDF5 {expected}")
+    if isinstance(found, h5py.Dataset) and (found.is_virtual or found.external):
         raise UserError(f"{shown}: {printable(name)}: stored in other files, which are not read")
-    if kind is h5py.Dataset:
+    if isinstance(found, h5py.Dataset):
         _check_filters(found, f"{shown}: {printable(name)}")
     return found
 
 
-def _read_column(group: h5py.Group, name: str, shown: str, count: int) -> np.ndarray | None:
-    column = _own(group, name, h5py.Dataset, shown)
+def read_column(group: h5py.Group, name: str, shown: str, count: int) -> np.ndarray | None:
+    """An array of ``count`` rows of numbers or strings; None if there is none of that name.
+
+    Raises:
+        UserError: it is of another kind, or too large.
+    """
+    column = own(group, name, h5py.Dataset, shown)
     if column is None:
         return None
     shown = f"{shown}: {printable(name)}"

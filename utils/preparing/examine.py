@@ -15,6 +15,7 @@ from utils.common.pictures import (
     UnreadablePicture,
     background_colour,
     figure_box,
+    is_one_coloured,
     place,
     read_picture,
 )
@@ -77,6 +78,8 @@ class Examined:
     height: int = 0
     framed: tuple[int, int] = (0, 0)
     """Width and height in pixels of the part that becomes the square."""
+    one_coloured: bool = False
+    """Whether there is nothing to see; kept nonetheless, and named."""
     measures: Measures | None = None
     hashes: bytes = b""
     thumbnail: bytes = b""
@@ -113,6 +116,7 @@ def examine(task: Task) -> Examined:
     image, scale = _reduce(image, instructions.size)
     square, sides = _frame(image, background, instructions)
     examined.framed = round(sides[0] * scale), round(sides[1] * scale)
+    examined.one_coloured = is_one_coloured(image)
     examined.measures = measure(image, background)
     instructions.squares.write(index, np.asarray(square))
     if instructions.descriptors:

@@ -15,7 +15,6 @@ from typing import Any
 
 from utils.common.commandline import option_name
 from utils.common.errors import printable
-from utils.data.folders import by_reason, first_of
 from utils.preparing.decisions import Picture
 from utils.preparing.filters import FILTER_NAMES, Thresholds
 from utils.preparing.orientation import Orientation
@@ -23,6 +22,7 @@ from utils.preparing.output import MADE_BY
 from utils.preparing.overrides import Overrides
 from utils.preparing.scratch import Heap
 from utils.preparing.sources.entries import Source
+from utils.preparing.sources.finding import by_reason, first_of
 
 REPORT_VERSION = 1
 LISTED = 100  # reasons for leaving files out that the report lists, and names of each
@@ -95,6 +95,9 @@ class Report:
         overruled = sum(p.decision == "included" and bool(p.rejected_by) for p in self.pictures)
         included = f", {overruled} of them against a filter" if overruled else ""
         lines.append(f"{self.kept:6} pictures kept{included}")
+        blank = [p.examined.file for p in self.pictures if p.kept and p.examined.one_coloured]
+        if blank:
+            lines.append(f"{len(blank):6} of them one-coloured ({first_of(blank)})")
         if self.options["mirror"]:
             lines.append(f"{2 * self.kept:6} pictures stored, with their mirror images")
         if self.orientation is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,10 @@ TEMPLATE = Path(__file__).with_name("review.html")
 # +1 where large values are doubtful, -1 where small ones are.
 MEASURES = {"colour": -1, "plainness": -1, "lightness": -1, "photo": 1, "aspect": -1}
 
+# Attributes that the page sorts and shows by, as classes.
+MOST_CLASSES = 60
+MOST_KINDS = 6
+
 SHEET_SIDE = 64
 SHEET_PICTURES = 2000
 
@@ -35,28 +40,48 @@ def write_page(
         title: of the data set.
         pictures: all of them, decided.
         thresholds: of the filters, for the score that the page is sorted by.
-        heap: their thumbnails.
+        heap: their thumbnails and attributes.
 
     Raises:
         OSError: the folder cannot be written, or the disk is full.
     """
+    kinds = _kinds_of_classes(pictures, heap)
     before, after = TEMPLATE.read_text(encoding="utf-8").split("DATA", 1)
     head = {
         "title": title,
         "measures": MEASURES,
         "oriented": any(picture.mirrored for picture in pictures),
+        "classes": kinds,
     }
     with open(path, "w", encoding="utf-8") as file:
         file.write(before + script_safe(head)[:-1] + ', "pictures": [')
         for number, picture in enumerate(pictures):
             file.write(("," if number else "") + "\n")
-            file.write(script_safe(_card(picture, thresholds, heap)))
+            file.write(script_safe(_card(picture, thresholds, heap, kinds)))
         file.write("\n]}" + after)
 
 
-def _card(picture: Picture, thresholds: Thresholds, heap: Heap) -> dict[str, object]:
+def _kinds_of_classes(pictures: Sequence[Picture], heap: Heap) -> list[str]:
+    """The attributes that have few values, each of several pictures."""
+    counts: dict[str, Counter[str | int]] = {}
+    for picture in pictures:
+        for name, value in heap.get(picture.details)[1].items():
+            count = counts.setdefault(name, Counter())
+            if not isinstance(value, float) and len(count) <= MOST_CLASSES:
+                count[value] += 1
+    found = [
+        name
+        for name, count in counts.items()
+        if 2 <= len(count) <= MOST_CLASSES and count.total() >= 2 * len(count)
+    ]
+    return found[:MOST_KINDS]
+
+
+def _card(
+    picture: Picture, thresholds: Thresholds, heap: Heap, kinds: Sequence[str]
+) -> dict[str, object]:
     examined, measures = picture.examined, picture.examined.measures
-    thumbnail, _ = heap.get(picture.details)
+    thumbnail, attributes = heap.get(picture.details)
     return {
         "name": examined.name,
         "file": examined.file,
@@ -72,6 +97,7 @@ def _card(picture: Picture, thresholds: Thresholds, heap: Heap) -> dict[str, obj
         "measures": {}
         if measures is None
         else {name: round(value, 4) for name, value in measures._asdict().items()},
+        "classes": {name: str(attributes[name]) for name in kinds if name in attributes},
         "thumbnail": base64.b64encode(thumbnail).decode(),
     }
 

@@ -11,7 +11,7 @@ from typing import Any
 from utils import backend
 from utils.common.errors import RunError
 from utils.data.hdf5 import File
-from utils.data.opening import source_of
+from utils.preparing.opening import source_of
 from utils.training.checkpoints import Checkpoints
 from utils.training.options import RunOptions
 from utils.training.progress import Progress

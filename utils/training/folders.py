@@ -12,8 +12,8 @@ from pathlib import Path
 from utils.common.commandline import option_name
 from utils.common.errors import UserError
 from utils.common.files import FolderLock, files_by_step, remove_leftovers
-from utils.data.folders import Folder
-from utils.data.opening import source_of
+from utils.preparing.kept import Pictures
+from utils.preparing.opening import source_of
 from utils.training.config import CONFIG, read_config
 from utils.training.options import RunOptions
 from utils.training.repeat import command
@@ -38,7 +38,7 @@ def check_folders(h: RunOptions) -> None:
                 written, f"--resume {h.run_name}" if h.resume else f"{option_name(option)} {folder}"
             )
     source, drawn = Path(h.data).resolve(), Path(h.images_dir).resolve()
-    is_folder = isinstance(source_of(h.data), Folder)
+    is_folder = isinstance(source_of(h.data), Pictures) and source.is_dir()
     if is_folder and source in (drawn, *drawn.parents):
         raise UserError(
             f"--images-dir {h.images_dir}: is in --data {h.data}, and what a run draws would be "

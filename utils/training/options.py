@@ -88,8 +88,8 @@ class RunOptions:
     """Share of the pictures held out from training, to score with: a generator that has only
     memorised its training pictures must not win. Of 100 pictures or more, 50 at least; 0: none."""
     memory_budget: Annotated[float, Between(0, 1e6)] = 0.0
-    """Gigabytes of pictures to hold in memory; from an .h5 file with more, pictures are read while
-    the training goes on. 0 takes a quarter of the machine's memory."""
+    """Gigabytes of pictures to hold in memory; of a set with more, pictures are read while the
+    training goes on. 0 takes a quarter of the machine's memory."""
     seed: Seed = 0
     """The same seed gives the same run on the same machine."""
     deterministic: bool = True

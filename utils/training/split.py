@@ -11,8 +11,8 @@ import numpy as np
 from utils.common.errors import UserError, printable
 from utils.data.classes import class_names, described, labels
 from utils.data.dataset import Dataset
-from utils.data.opening import open_dataset
 from utils.data.order import held_out
+from utils.preparing.opening import open_dataset
 from utils.training.config import saved_classes, saved_held_out
 from utils.training.options import RunOptions
 

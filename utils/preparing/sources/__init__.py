@@ -1,6 +1,6 @@
-"""Where pictures come from: a folder, a zip archive, a parquet file.
+"""Where pictures come from: a folder, an archive, a table, an array.
 
-A new kind is one class, named in ``KINDS``. Nothing is ever unpacked to disk; names and sizes that
+A new kind is one class, named in ``KINDS``. Nothing is unpacked to disk; names and sizes that
 a file claims are not believed.
 """
 
@@ -17,9 +17,12 @@ from utils.data.hdf5 import read_dataset
 from utils.preparing.sources.archive import Zip
 from utils.preparing.sources.entries import EXPECTED, Source
 from utils.preparing.sources.folder import Folder
+from utils.preparing.sources.foreign import Hdf5
+from utils.preparing.sources.npy import NumPy
 from utils.preparing.sources.parquet import Parquet
+from utils.preparing.sources.tar import Tar
 
-KINDS: tuple[type[Source], ...] = (Folder, Zip, Parquet)
+KINDS: tuple[type[Source], ...] = (Folder, NumPy, Zip, Tar, Parquet, Hdf5)
 
 
 def open_source(source: str, image_column: str = "") -> Source:

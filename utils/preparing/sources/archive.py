@@ -1,4 +1,4 @@
-"""A zip archive of pictures, read without unpacking it."""
+"""A zip archive of pictures, read without unpacking it; and what it shares with a tar archive."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ import re
 import stat
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from utils.common.errors import UserError, printable
 from utils.common.kinds import HEAD_BYTES
 from utils.common.pictures import MAX_FILE_BYTES, SUFFIXES, UnreadablePicture
-from utils.data.folders import PARENT, other_kind, parents
+from utils.preparing.sources.beside import (
+    PARENT,
+    Beside,
+    is_table,
+    parents,
+    stands_beside,
+    stems,
+)
 from utils.preparing.sources.entries import (
     BOMB_BYTES,
     BOMB_RATIO,
@@ -22,17 +29,66 @@ from utils.preparing.sources.entries import (
     attributes_of,
     text,
 )
+from utils.preparing.sources.finding import other_kind
 
 ENCRYPTED = "encrypted; unpack it with its password and name the folder"
 
 
-class Zip:
+class Archive:
+    """Pictures in one file, each by its number."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()
+        self.members: list[tuple[str, int]] = []
+        """The name of each picture, and its number in the archive."""
+        self.beside = Beside()
+        self.left_out = self.beside.left_out
+
+    def holds(self, path: Path) -> bool:
+        """Whether it is this very file."""
+        return path.exists() and path.samefile(self.path)
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def entries(self) -> Iterator[Entry]:
+        """The pictures; of several members of one name, the second is ``name (2)``."""
+        count: Counter[str] = Counter()
+        holds = parents(name for name, _ in self.members)
+        for (name, _), parent, read in zip(self.members, holds, self.readers(), strict=True):
+            count[name] += 1
+            file = f"{name} ({count[name]})" if count[name] > 1 else name
+            yield entry_of(name, file, read, parent, self.beside)
+
+    def readers(self) -> Iterator[Callable[[], bytes]]:
+        """What reads each of the members."""
+        raise NotImplementedError
+
+
+def entry_of(
+    file: str, shown: str, read: Callable[[], bytes], parent: str | None, beside: Beside
+) -> Entry:
+    """A picture with its title and attributes.
+
+    Args:
+        file: its path.
+        shown: how the person is told of it.
+        read: gives its bytes.
+        parent: the name of its folder, if that is an attribute.
+        beside: what is said of it.
+    """
+    known = attributes_of({PARENT: parent}) | beside.of(file)
+    title = known.get("title")
+    return Entry(title if isinstance(title, str) and title else shown, shown, read, known)
+
+
+class Zip(Archive):
     """A zip archive."""
 
     kind = "zip"
 
     def __init__(self, path: Path, shown: str, image_column: str = "") -> None:
-        self.path = path.resolve()
+        super().__init__(path)
         try:
             archive = _archive(self.path)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, MemoryError) as error:
@@ -43,19 +99,20 @@ class Zip:
         members = archive.infolist()
         if len(members) > MAX_ENTRIES:
             raise UserError(f"{shown}: {len(members):,} files, more than {MAX_ENTRIES:,}")
-        self.members: list[tuple[str, int]] = []
-        """The name of each picture, and its number in the archive."""
-        self.left_out: list[tuple[str, str]] = []
+        named = []
         for number, name in enumerate(_names(members)):
-            member = members[number]
-            if name.endswith("/") or (name.endswith("\\") and not member.file_size):
-                continue
-            safe = _safe_name(name) or f"{path.stem}-{number:06d}"
-            reason = _left_out_as(archive, member, safe)
-            if reason:
-                self.left_out.append((safe, reason))
+            if not (name.endswith("/") or (name.endswith("\\") and not members[number].file_size)):
+                named.append((number, safe_name(name) or f"{path.stem}-{number:06d}"))
+        pictured = stems(name for _, name in named)
+        for number, name in named:
+            reason = unwanted(name) or _left_out_as(archive, members[number], name)
+            says = is_table(name.rpartition("/")[2]) or stands_beside(name, pictured)
+            if says and reason in ("", "a text file"):
+                self._add_beside(archive, members[number], name)
+            elif reason:
+                self.left_out.append((name, reason))
             else:
-                self.members.append((safe, number))
+                self.members.append((name, number))
         self.members.sort()
 
     @staticmethod
@@ -63,22 +120,20 @@ class Zip:
         """By its signature."""
         return head.startswith((b"PK\x03\x04", b"PK\x05\x06"))
 
-    def holds(self, path: Path) -> bool:
-        """Whether it is this very file."""
-        return path.exists() and path.samefile(self.path)
+    def readers(self) -> Iterator[Callable[[], bytes]]:
+        """What reads each of the members."""
+        for _, number in self.members:
+            yield functools.partial(_read_member, self.path, number)
 
-    def __len__(self) -> int:
-        return len(self.members)
-
-    def entries(self) -> Iterator[Entry]:
-        """The pictures by name; of several members of one name, the second is ``name (2)``."""
-        count: Counter[str] = Counter()
-        holds = parents(name for name, _ in self.members) or [None] * len(self)
-        for (name, number), parent in zip(self.members, holds, strict=True):
-            count[name] += 1
-            file = f"{name} ({count[name]})" if count[name] > 1 else name
-            read = functools.partial(_read_member, self.path, number)
-            yield Entry(file, file, read, attributes_of({PARENT: parent}))
+    def _add_beside(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> None:
+        try:
+            with archive.open(member) as file:
+                if is_table(name.rpartition("/")[2]):
+                    self.beside.add_table(name, file)
+                else:
+                    self.beside.add_side(name, file)
+        except Exception as error:
+            self.left_out.append((name, _damage(member, error)))
 
 
 def _names(members: list[zipfile.ZipInfo]) -> list[str]:
@@ -98,24 +153,29 @@ def _names(members: list[zipfile.ZipInfo]) -> list[str]:
     return names
 
 
-def _safe_name(name: str) -> str:
+def safe_name(name: str) -> str:
     """The name as a path inside the archive: no root, no drive, no way up."""
     parts = [re.sub("^[A-Za-z]:", "", part) for part in name.replace("\\", "/").split("/")]
     return text("/".join(part for part in parts if part not in ("", ".", "..")))
 
 
-def _left_out_as(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> str:
-    """Why a member is no picture; empty if it promises to be one."""
+def unwanted(name: str) -> str:
+    """Why a member of this name is left out whatever it is; empty if it is not."""
     parts = PurePosixPath(name).parts
     if "__MACOSX" in parts:
         return "metadata of macOS"
-    if stat.S_ISLNK(member.external_attr >> 16):
-        return "a link"
     *folders, last = parts
     is_only_suffix = last.lower() in SUFFIXES  # what is left of ".png" in an unknown alphabet
     if any(each.startswith(".") for each in folders) or (last[0] == "." and not is_only_suffix):
         return "hidden"
-    if last.lower().endswith(SUFFIXES):
+    return ""
+
+
+def _left_out_as(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> str:
+    """Why a member is no picture; empty if it promises to be one."""
+    if stat.S_ISLNK(member.external_attr >> 16):
+        return "a link"
+    if name.lower().endswith(SUFFIXES):
         return ""
     try:
         with archive.open(member) as file:
@@ -124,9 +184,13 @@ def _left_out_as(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -
         return _damage(member, error)
 
 
-@functools.lru_cache(maxsize=4)
 def _archive(path: Path) -> zipfile.ZipFile:
-    """Opened once in each process."""
+    """Opened once in each process, until it is another."""
+    return _opened(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=4)
+def _opened(path: Path, changed: int) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from collections.abc import Callable, Iterator
@@ -10,10 +11,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
-from utils.common.errors import printable
+from utils.common.errors import UserError, printable
 from utils.common.pictures import UnreadablePicture
 
-EXPECTED = "expected a folder, a .zip or a .parquet file of pictures"
+EXPECTED = "expected a folder, .zip, .tar, .tar.gz, .parquet, .npz, .npy or .h5 file of pictures"
+
+USUAL = ("image", "img", "picture", "photo", "x")  # names of what holds the pictures
 
 MAX_ENTRIES = 1_000_000
 MAX_TEXT = 500  # characters kept of a name or an attribute
@@ -23,6 +26,7 @@ MAX_ATTRIBUTES = 64
 # Pictures are compressed already; what still shrinks a hundredfold is a bomb, or a blank BMP.
 BOMB_BYTES = 32 * 2**20
 BOMB_RATIO = 100
+MAX_ROW_BYTES = 32 * 2**20  # of what is read in order: some pictures wait for a process
 
 Attribute = str | int | float
 
@@ -45,7 +49,7 @@ class Source(Protocol):
     """A place that pictures come from."""
 
     kind: str
-    """In a word: folder, zip or parquet."""
+    """In a word, such as folder or zip, and what was found out of it."""
     left_out: list[tuple[str, str]]
     """What it holds and does not give: names, each with a reason."""
 
@@ -55,7 +59,7 @@ class Source(Protocol):
         Args:
             path: the file or folder.
             shown: how error messages name it.
-            image_column: of a table; others ignore it.
+            image_column: of a table, or an array of several; others ignore it.
 
         Raises:
             UserError: damaged, or a table without a column of pictures.
@@ -63,7 +67,7 @@ class Source(Protocol):
 
     @staticmethod
     def recognises(path: Path, head: bytes) -> bool:
-        """Whether a file that begins with ``head`` (12 bytes), or a folder, is of this kind."""
+        """Whether a file that begins with ``head`` (4,096 bytes), or a folder, is of this kind."""
 
     def holds(self, path: Path) -> bool:
         """Whether a file at this path would be, or be in, the source."""
@@ -73,6 +77,22 @@ class Source(Protocol):
 
     def entries(self) -> Iterator[Entry]:
         """The pictures, always in the same order."""
+
+
+@contextlib.contextmanager
+def damage_in_one_line(shown: str, kind: str) -> Iterator[None]:
+    """Turn whatever a damaged file makes a library raise into one line that names the file."""
+    try:
+        yield
+    except (UserError, UnreadablePicture):
+        raise
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{shown}: a {kind}, which {error.name} reads: pip install {error.name}"
+        ) from error
+    except Exception as error:
+        reason = printable(" ".join(str(error).split()))[:200] or type(error).__name__
+        raise UserError(f"{shown}: a damaged {kind}: {reason}") from error
 
 
 def unreadable(reason: str) -> Callable[[], NoReturn]:
@@ -122,3 +142,15 @@ def attributes_of(pairs: dict[str, Any]) -> dict[str, Attribute]:
         else:
             attributes[text(label)[:MAX_LABEL]] = scalar(value)
     return attributes
+
+
+def usual(names: list[str]) -> str:
+    """Of names of columns, the one that is usual for pictures, or the only one; else empty."""
+    found = [name for name in names if name.lower().rpartition("/")[2].removesuffix("s") in USUAL]
+    return (found or names)[0] if 1 in (len(found), len(names)) else ""
+
+
+def listed(names: list[str]) -> str:
+    """The names of columns for a message: "a, b and 4 more"."""
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(map(text, names[:10])) + more or "none"

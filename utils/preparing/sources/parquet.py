@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,17 @@ from utils.preparing.sources.entries import (
     BOMB_RATIO,
     MAX_ATTRIBUTES,
     MAX_ENTRIES,
+    MAX_ROW_BYTES,
     Entry,
     attributes_of,
+    damage_in_one_line,
+    listed,
     text,
     unreadable,
+    usual,
 )
 
 MAX_GROUP_BYTES = 4 * 2**30
-USUAL = ("image", "img", "picture", "photo")
-MAX_ROW_BYTES = 32 * 2**20  # some rows wait for a process to take them
 
 
 class Parquet:
@@ -32,7 +34,7 @@ class Parquet:
 
     def __init__(self, path: Path, shown: str, image_column: str = "") -> None:
         self.path, self.shown = path, shown
-        with _damage_in_one_line(shown):
+        with damage_in_one_line(shown, "parquet file"):
             file = self._open()
             self.count = self.rows = file.metadata.num_rows
             if self.rows > MAX_ENTRIES:
@@ -45,6 +47,7 @@ class Parquet:
                         f"{MAX_GROUP_BYTES // 2**30} GB, and {BOMB_RATIO} times the file"
                     )
             schema = file.schema_arrow
+        self.class_names = _class_names(schema)
         self.image_column = _find_image_column(schema, image_column, shown)
         self.columns = [self.image_column]
         self.left_out: list[tuple[str, str]] = []
@@ -76,12 +79,15 @@ class Parquet:
     def entries(self) -> Iterator[Entry]:
         """The rows in order."""
         row = given = 0
-        with _damage_in_one_line(self.shown):
+        with damage_in_one_line(self.shown, "parquet file"):
             # One row at a time: a few bytes of a dictionary can stand for a large value many times.
             batches = self._open().iter_batches(1, columns=self.columns, use_threads=False)
             for batch in batches:
                 value, *others = (_as_python(batch.column(name)[0]) for name in self.columns)
-                known = dict(zip(self.columns[1:], others, strict=True))
+                known = {
+                    name: _named(value, self.class_names.get(name))
+                    for name, value in zip(self.columns[1:], others, strict=True)
+                }
                 pictures = value if isinstance(value, list) else [value]
                 for number, picture in enumerate(pictures):
                     place = f"{row:06d}" + f"-{number}" * isinstance(value, list)
@@ -112,22 +118,6 @@ class Parquet:
         return pyarrow.parquet.ParquetFile(self.path, pre_buffer=False, buffer_size=2**20)
 
 
-@contextlib.contextmanager
-def _damage_in_one_line(shown: str) -> Iterator[None]:
-    """Turn whatever a damaged table makes pyarrow raise into one line that names the file."""
-    try:
-        yield
-    except UserError:
-        raise
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"{shown}: a parquet file, which pyarrow reads: pip install pyarrow"
-        ) from error
-    except Exception as error:
-        reason = printable(" ".join(str(error).split()))[:200]
-        raise UserError(f"{shown}: a damaged parquet file: {reason}") from error
-
-
 def _find_image_column(schema: Any, asked_for: str, shown: str) -> str:
     """The column of pictures; where no column has one a row, that of lists of them."""
     single = [each.name for each in schema if _holds_files(each.type)]
@@ -138,24 +128,42 @@ def _find_image_column(schema: Any, asked_for: str, shown: str) -> str:
         if asked_for not in single + lists:
             raise UserError(
                 f"--image-column {printable(asked_for)}: {shown} has no such column of picture "
-                f"files; found {_listed(single + lists)}"
+                f"files; found {listed(single + lists)}"
             )
         return asked_for
     names = single or lists
-    usual = [name for name in names if name.lower().removesuffix("s") in USUAL]
-    if len(usual) == 1 or len(names) == 1:
-        return (usual or names)[0]
+    if found := usual(names):
+        return found
     columns = [f"{each.name} ({_plain(each.type)})" for each in schema]
     raise UserError(
         f"{shown}: expected one column of picture files (bytes, or a struct with a field "
         "'bytes'), found "
-        + (f"{_listed(names)}; choose with --image-column" if names else _listed(columns))
+        + (
+            f"{listed(names)}; choose with prepare_dataset.py --image-column"
+            if names
+            else listed(columns)
+        )
     )
 
 
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-    return ", ".join(map(text, names[:10])) + more or "none"
+def _class_names(schema: Any) -> dict[str, list[str]]:
+    """The names of classes by column, where Hugging Face's schema has them for their numbers."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        labels = {name: each for name, each in features.items() if "names" in each}
+        return {
+            name: list(map(str, each["names"]))
+            for name, each in labels.items()
+            if each["_type"] == "ClassLabel"
+        }
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
+        return {}
+
+
+def _named(value: Any, names: list[str] | None) -> Any:
+    """The name of a class whose number a value is, otherwise the value."""
+    is_number = names and isinstance(value, int) and 0 <= value < len(names)
+    return names[value] if is_number else value
 
 
 def _as_python(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Opens what ``--data`` names. A new kind of source is one class, listed in `SOURCES`."""
+"""Opens what ``--data`` names: built in, prepared, or pictures as they are."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from utils.common.errors import UserError, printable
 from utils.data import ANY_SIZE, IMAGE_SIZES
 from utils.data.built_in import BuiltIn
 from utils.data.dataset import Dataset, machine_memory
-from utils.data.folders import Folder
 from utils.data.hdf5 import File
+from utils.preparing.kept import Pictures
 
 
 class Source(Protocol):
@@ -26,7 +26,7 @@ class Source(Protocol):
 
 
 # The first that is named opens it: write ``./mechas`` for a folder with the name of a built-in set.
-SOURCES: tuple[Source, ...] = (BuiltIn(), Folder(), File())
+SOURCES: tuple[Source, ...] = (BuiltIn(), File(), Pictures())
 
 
 def source_of(data: str) -> Source | None:
@@ -41,20 +41,20 @@ def open_dataset(
     seed: int = 0,
     memory_budget: int | None = None,
 ) -> Dataset:
-    """The data set that ``--data`` names: built in, an HDF5 file or a folder of pictures.
+    """The data set that ``--data`` names.
 
     Args:
-        data: a built-in name, a path of a file or of a folder.
-        image_size: 32, 64, 128 or 256; by default the file's own, otherwise 64.
+        data: a built-in name, or the path of a prepared .h5 file or of any source of pictures.
+        image_size: 32, 64, 128 or 256; by default that of a prepared file, otherwise 64.
         limit: take only this many pictures, chosen by ``seed``.
         seed: of the choice.
-        memory_budget: bytes of pictures that may be in memory; of a file with more, they stay on
+        memory_budget: bytes of pictures that may be in memory; of a set with more, they stay on
             disk. By default a quarter of the machine's memory: without a GPU, a set in memory is
-            there twice, as it was read and as the backend has it. Folders are always read whole.
+            there twice, as it was read and as the backend has it.
 
     Raises:
         UserError: there is no such data set, or it does not fit what was asked for.
-        RunError: the drawn data set cannot be kept because writing fails.
+        RunError: what is drawn or decoded cannot be kept because writing fails.
     """
     if image_size not in (None, *IMAGE_SIZES):
         raise UserError(f"--image-size {image_size}: expected {ANY_SIZE}")
