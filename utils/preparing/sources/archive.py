@@ -105,11 +105,11 @@ class Zip(Archive):
                 named.append((number, safe_name(name) or f"{path.stem}-{number:06d}"))
         pictured = stems(name for _, name in named)
         for number, name in named:
-            reason = unwanted(name) or _left_out_as(archive, members[number], name)
+            reason = unwanted(name)
             says = is_table(name.rpartition("/")[2]) or stands_beside(name, pictured)
-            if says and reason in ("", "a text file"):
+            if says and not reason:
                 self._add_beside(archive, members[number], name)
-            elif reason:
+            elif reason := reason or _left_out_as(archive, members[number], name):
                 self.left_out.append((name, reason))
             else:
                 self.members.append((name, number))
@@ -127,11 +127,14 @@ class Zip(Archive):
 
     def _add_beside(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> None:
         try:
+            _check_size(member)
             with archive.open(member) as file:
                 if is_table(name.rpartition("/")[2]):
                     self.beside.add_table(name, file)
                 else:
                     self.beside.add_side(name, file)
+        except UnreadablePicture as error:
+            self.left_out.append((name, str(error)))
         except Exception as error:
             self.left_out.append((name, _damage(member, error)))
 
@@ -199,19 +202,24 @@ def _read_member(path: Path, number: int) -> bytes:
     try:
         archive = _archive(path)
         member = archive.infolist()[number]
-        bomb = BOMB_BYTES < member.file_size > BOMB_RATIO * member.compress_size
-        if bomb or member.file_size > MAX_FILE_BYTES:
-            raise UnreadablePicture(
-                f"unpacks from {member.compress_size:,} to {member.file_size:,} bytes: a zip bomb"
-                if bomb
-                else f"more than {MAX_FILE_BYTES // 2**20} MB"
-            )
+        _check_size(member)
         with archive.open(member) as file:
             return file.read(MAX_FILE_BYTES + 1)
     except UnreadablePicture:
         raise
     except Exception as error:
         raise UnreadablePicture(_damage(member, error)) from error
+
+
+def _check_size(member: zipfile.ZipInfo) -> None:
+    """Raise UnreadablePicture for what would unpack to too much."""
+    bomb = BOMB_BYTES < member.file_size > BOMB_RATIO * member.compress_size
+    if bomb or member.file_size > MAX_FILE_BYTES:
+        raise UnreadablePicture(
+            f"unpacks from {member.compress_size:,} to {member.file_size:,} bytes: a zip bomb"
+            if bomb
+            else f"more than {MAX_FILE_BYTES // 2**20} MB"
+        )
 
 
 def _damage(member: zipfile.ZipInfo | None, error: Exception) -> str:

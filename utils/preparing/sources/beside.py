@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import IO, Any
 
 from utils.common.pictures import SUFFIXES
-from utils.preparing.sources.entries import Attribute, attributes_of, text
+from utils.preparing.sources.entries import MAX_ENTRIES, Attribute, attributes_of, text
 
 PARENT = "folder"
 """The attribute with the name of the folder that a picture lies in."""
@@ -75,6 +75,10 @@ class Beside:
         lines = iter(lambda: file.readline(MAX_LINE), b"")
         rows = _csv_rows(lines) if path.endswith(".csv") else _json_rows(lines)
         for line, row in rows:
+            lines_kept = max(len(self._of_picture), len(self.left_out))
+            if self._end > MAX_KEPT_BYTES or lines_kept >= MAX_ENTRIES:
+                self.left_out.append((f"{text(path)}, line {line}", "more lines than are kept"))
+                return
             if isinstance(row, str):
                 self.left_out.append((f"{text(path)}, line {line}", row))
                 continue
