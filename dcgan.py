@@ -141,7 +141,7 @@ class Hyperparameters(TrickOptions):
 
 
 def build_generator(h: Hyperparameters) -> keras.Model:
-    """Latent vectors (B, latent_dim) to images (B, image_size, image_size, 3) in [-1, 1]."""
+    """Latent vectors (B, latent_dim) to images (B, image_size, image_size, channels) in [-1, 1]."""
     widths = h.widths("generator")
     # An offset before batch normalisation would be subtracted again.
     use_bias = h.normalization != "before-activation"
@@ -165,20 +165,20 @@ def build_generator(h: Hyperparameters) -> keras.Model:
         for filters in (*widths[1:], max(1, widths[-1] // 2)):
             x = double(x, filters, use_bias=use_bias)  # (B, 8, 8, widths[1]), then 16, 32, ...
             x = blocks.activate(x, layers.ReLU(), normalize, h.normalization, h.generator_dropout)
-            image = blocks.add_details(image, x, h.initial_stddev)  # (B, 8, 8, 3), then 16, ...
-        x = image  # (B, image_size, image_size, 3)
+            image = blocks.add_details(image, x, h.channels, h.initial_stddev)
+        x = image  # (B, image_size, image_size, channels)
     else:
         for filters in widths[1:]:
             x = double(x, filters, use_bias=use_bias)  # (B, 8, 8, widths[1]), then 16, 32, ...
             x = blocks.activate(x, layers.ReLU(), normalize, h.normalization, h.generator_dropout)
-        x = double(x, 3, use_bias=True)  # (B, image_size, image_size, 3)
+        x = double(x, h.channels, use_bias=True)  # (B, image_size, image_size, channels)
     # In bfloat16, 256 shades would become a few dozen.
     images = layers.Activation("tanh", dtype="float32", name="images")(x)
     return keras.Model(beside(latents, classes), images, name="generator")
 
 
 def build_discriminator(h: Hyperparameters) -> keras.Model:
-    """Images (B, image_size, image_size, 3) in [-1, 1] to logits (B, 1): positive means real."""
+    """Images (B, image_size, image_size, channels) in [-1, 1] to logits (B, 1): above 0 is real."""
     widths = h.widths("discriminator")
     first, last = (0, -1) if h.spectral_normalization else h.discriminator_normalized
     normalize = partial(
@@ -192,7 +192,7 @@ def build_discriminator(h: Hyperparameters) -> keras.Model:
     def normalized(layer: layers.Layer) -> layers.Layer:
         return SpectralNormalization(layer) if h.spectral_normalization else layer
 
-    x = images = keras.Input((h.image_size, h.image_size, 3), name="images")
+    x = images = keras.Input((h.image_size, h.image_size, h.channels), name="images")
     if h.instance_noise:
         x = InstanceNoise(h.instance_noise, seed=random.randrange(2**31), name="noise")(x)
     for level, filters in enumerate(widths, start=1):
@@ -336,7 +336,7 @@ class DCGAN:
         """One alternation.
 
         Args:
-            real_batches: uint8 (1, B, H, W, 3).
+            real_batches: uint8 (1, B, H, W, C).
             classes: their class weights (1, B, K), of generated images as well; or None.
 
         Returns:

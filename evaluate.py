@@ -33,6 +33,7 @@ import tyro
 from tqdm import tqdm
 
 from utils.common import grids
+from utils.common.channels import CHANNELS
 from utils.common.commandline import parse
 from utils.common.errors import RunError, UserError, one_line_errors, or_warning
 from utils.common.fields import FilePath, Seed
@@ -44,10 +45,11 @@ from utils.sampling import runs
 from utils.scoring.classes import GENERATED, Labelled, class_scores, class_table
 from utils.scoring.copies import nearest_pictures, small_pictures
 from utils.scoring.features import feature_networks
+from utils.scoring.images import views
 from utils.scoring.registry import FeatureKind
 from utils.scoring.report import caution, draw_comparison, table
 from utils.scoring.scorer import Scorer
-from utils.training.config import saved_held_out
+from utils.training.config import saved_channels, saved_held_out
 from utils.training.names import named_run
 from utils.training.options import RunOptions
 from utils.watching import outputs
@@ -310,6 +312,11 @@ def open_pictures(run: runs.Run, options: Options) -> tuple[Dataset, np.ndarray,
             f"--data {source}: holds pictures of {dataset.image_size} px, expected {size} px as of "
             "the run"
         )
+    if dataset.channels != (channels := saved_channels(run.config)):
+        raise UserError(
+            f"--data {source}: holds {CHANNELS[dataset.channels]} images, expected "
+            f"{CHANNELS[channels]} as of the run"
+        )
     if options.data:
         return dataset, np.arange(len(dataset)), np.arange(0)
     if fingerprint != known.get("fingerprint"):
@@ -327,7 +334,7 @@ def draw_nearest(path: Path, images: np.ndarray, training: np.ndarray) -> None:
 
     Three pairs a row, under captions: the nearest, and as many from the middle of the order.
     """
-    found = nearest_pictures(images, small_pictures(training))
+    found = nearest_pictures(views(images), small_pictures(views(training)))
     order = np.argsort(found.distances)
     pairs, blocks = min(15, len(order) // 2), []
     for first, text in ((0, f"The {pairs} nearest"), (len(order) // 2, "From the middle")):

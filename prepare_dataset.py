@@ -32,13 +32,12 @@ from utils.common.commandline import parse  # first: it says what is not install
 
 # isort: split
 import numpy as np
-from PIL import ImageColor
 from tqdm import tqdm
 from tyro.conf import Positional
 
 from utils.common.errors import RunError, UserError, one_line_errors, printable
 from utils.common.fields import Between, FilePath, Share
-from utils.common.pictures import Colour
+from utils.common.pictures import Colour, named_colour
 from utils.common.processes import cores, ordered_map
 from utils.data.hdf5 import write_dataset
 from utils.preparing.columns import columns
@@ -72,6 +71,10 @@ class Options:
     """The data set file to write, ending in .h5. The report goes into the same folder."""
     size: Literal[32, 64, 128, 256] = 128
     """Side of the squares in pixels."""
+    alpha: bool = False
+    """Keep transparency, in four channels (RGBA)."""
+    grey: bool = False
+    """Store one channel, which is grey, and not three."""
 
     # Framing.
     fit: Fit = "pad"
@@ -80,7 +83,7 @@ class Options:
     margin: Annotated[float, Between(0, 0.45)] = 0.04
     """With --fit figure: share of the square left free on each side of the figure."""
     background: str = "white"
-    """What shows through transparent pixels: a name, or #rrggbb."""
+    """What shows through transparent pixels: a name, or #rrggbb. With --alpha, only to filters."""
     resampling: Resampling = "lanczos"
     """How pictures are made smaller: lanczos keeps outlines the darkest, box is the softest."""
 
@@ -145,17 +148,18 @@ class Options:
                 "--orient --mirror: expected one of them; a set with every picture's mirror image "
                 "faces both sides"
             )
+        if self.alpha and self.grey:
+            raise UserError("--alpha --grey: expected one of them; transparent images have colours")
         self.background_colour()
 
     def background_colour(self) -> Colour:
         """The colour under transparent pixels; UserError if there is none of that name."""
-        try:
-            return ImageColor.getrgb(self.background)[:3]
-        except ValueError as error:
-            raise UserError(
-                f"--background {printable(self.background)}: expected a colour such as white or "
-                "#f0f0f0"
-            ) from error
+        return named_colour("--background", self.background)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of an image in the data set."""
+        return self.size, self.size, 4 if self.alpha else 1 if self.grey else 3
 
     def thresholds(self) -> Thresholds:
         """What ``--filters`` sets, overruled by the options given."""
@@ -183,10 +187,11 @@ def prepare(options: Options) -> None:
     thresholds, least_side = options.thresholds(), options.min_side or options.size // 2
 
     with scratch_folder(output) as folder, closing(Heap(folder / "details")) as heap:
-        squares = RowsOnDisk(folder / "squares", (options.size, options.size, 3), np.uint8)
+        squares = RowsOnDisk(folder / "squares", options.shape, np.uint8)
         descriptors = RowsOnDisk(folder / "descriptors", (LENGTH,), np.float16)
         instructions = Instructions(
             size=options.size,
+            channels=options.shape[-1],
             fit=options.fit,
             margin=options.margin,
             background=options.background_colour(),
@@ -310,7 +315,7 @@ def write(
         names += [page, sheet]
     if len(kept):
         labels, attributes = columns(pictures, kept, len(report.sources), options.mirror, heap)
-        shape = (len(labels), options.size, options.size, 3)
+        shape = len(labels), *options.shape
         data = folder / output.name
         write_dataset(data, squares_in_order(), labels, attributes, report.made_by(), shape)
         names.append(output.name)

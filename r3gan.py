@@ -134,7 +134,7 @@ class Hyperparameters(ResidualOptions):
 
 
 def build_generator(h: Hyperparameters) -> keras.Model:
-    """Latent vectors (B, latent_dim) to images (B, image_size, image_size, 3).
+    """Latent vectors (B, latent_dim) to images (B, image_size, image_size, channels).
 
     Images are meant to lie in [-1, 1], but nothing holds them there: a tanh would take the gradient
     from black and white. What is beyond is clipped where images are drawn or scored.
@@ -156,19 +156,19 @@ def build_generator(h: Hyperparameters) -> keras.Model:
             x = residual.block(x, h.blocks * len(widths), h.EXPANSION, h.groups)
     # In float32: neighbours in bfloat16 are up to half a shade apart.
     images = layers.Conv2D(
-        3, 1, use_bias=False, kernel_initializer=residual.he_normal(), dtype="float32",
+        h.channels, 1, use_bias=False, kernel_initializer=residual.he_normal(), dtype="float32",
         name="images",
-    )(x)  # (B, image_size, image_size, 3)  # fmt: skip
+    )(x)  # (B, image_size, image_size, channels)  # fmt: skip
     return keras.Model(beside(latents, classes), images, name="generator")
 
 
 def build_discriminator(h: Hyperparameters) -> keras.Model:
-    """Images (B, image_size, image_size, 3) to logits (B, 1): the larger the more real.
+    """Images (B, image_size, image_size, channels) to logits (B, 1): the larger the more real.
 
     Only differences of logits mean something: the loss knows nothing else.
     """
     widths = h.widths("discriminator")
-    images = keras.Input((h.image_size, h.image_size, 3), name="images")
+    images = keras.Input((h.image_size, h.image_size, h.channels), name="images")
     x = residual.mix_channels(images, widths[0])  # (B, image_size, image_size, widths[0])
     for level, filters in enumerate(widths):
         if level:
@@ -205,7 +205,7 @@ def zero_centred_penalty(slopes: Tensor) -> Tensor:
     """E |grad D|^2 (Mescheder et al. 2018, arXiv:1801.04406): R1 on real, R2 on generated images.
 
     Args:
-        slopes: gradient of the discriminator's logit with respect to each image, (B, H, W, 3).
+        slopes: gradient of the discriminator's logit with respect to each image, (B, H, W, C).
     """
     return ops.mean(ops.sum(slopes**2, axis=(1, 2, 3)))
 
@@ -273,7 +273,7 @@ class R3GAN:
         return keras.random.normal(shape, seed=self.seed_generator)
 
     def answer(self, images: Tensor, classes: Tensor | None = None) -> Tensor:
-        """Logits (B, 1) of images (B, H, W, 3), each augmented and answered by itself.
+        """Logits (B, 1) of images (B, H, W, C), each augmented and answered by itself.
 
         Slopes are those at the images before augmentation.
         """
@@ -288,13 +288,13 @@ class R3GAN:
         Trains the discriminator's variables.
 
         Args:
-            real_images: x, (B, H, W, 3).
+            real_images: x, (B, H, W, C).
             fake_images: G(z), in the same shape.
             classes: class weights of both (B, K), or None.
 
         Returns:
             Named scalars; and what the discriminator answered before this update: ``real_logits``
-            and ``fake_logits``, (B, 1), with --shared-pass also ``fake_slopes``, (B, H, W, 3).
+            and ``fake_logits``, (B, 1), with --shared-pass also ``fake_slopes``, (B, H, W, C).
         """
         h = self.h
         step = self.discriminator_optimizer.iterations.value
@@ -357,7 +357,7 @@ class R3GAN:
         Trains the generator's variables through the combined model.
 
         Args:
-            fake_images: G(z), (B, H, W, 3).
+            fake_images: G(z), (B, H, W, C).
             pull_back: from a gradient with respect to them to that of the generator's variables.
             real_images: x, in the same shape.
             classes: class weights of both (B, K), or None.
@@ -408,7 +408,7 @@ class R3GAN:
         paper proves that it converges; it trains in turns.
 
         Args:
-            real_batches: uint8 (2, B, H, W, 3), or (1, B, H, W, 3) with --shared-pass.
+            real_batches: uint8 (2, B, H, W, C), or (1, B, H, W, C) with --shared-pass.
             classes: their class weights (2 or 1, B, K), of generated images as well; or None. Each
                 real image is compared with a generated one of its class.
 

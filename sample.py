@@ -38,15 +38,19 @@ import tyro
 from PIL import Image
 
 from utils.common import films, grids
+from utils.common.channels import CHANNELS, as_rgb
 from utils.common.commandline import parse
 from utils.common.errors import UserError, one_line_errors, printable
 from utils.common.fields import Between, FilePath, Seed, option_name
 from utils.common.files import files_by_step
-from utils.common.pictures import read_picture
+from utils.common.pictures import Colour, named_colour, read_picture
 from utils.sampling import dimensions, favourites, latents, runs
+from utils.training.config import saved_channels
 from utils.training.options import RunOptions
 from utils.watching import outputs
 from utils.watching.probe import best_and_worst
+
+CHEQUERED = "chequered"
 
 
 @dataclasses.dataclass
@@ -93,7 +97,10 @@ class Options:
     """Numbers of latent vectors beyond it, in standard deviations, are drawn again (Brock et al.
     2018); 0 is off. Below about 1.5, batch normalisation's moving statistics no longer fit."""
     single: bool = False
-    """Each sample of the grid as a PNG of its own as well."""
+    """Each sample of the grid as a PNG of its own as well, with its transparency."""
+    background: str = CHEQUERED
+    """What transparent images are drawn on in grids and films: chequered, or a colour such as white
+    or #f0f0f0."""
     candidates: Annotated[int, Between(0, 100_000)] = 512
     """Samples that --best-worst chooses from."""
     points: Annotated[int, Between(2, 1000)] = 4
@@ -131,23 +138,26 @@ def task(name: str, takes: str) -> Callable[[Task], Task]:
     return register
 
 
-@task("", takes="class_ weights seed count columns truncation single")
+@task("", takes="class_ weights seed count columns truncation single background")
 def make_grid(run: runs.Run, options: Options) -> None:
     """A grid of samples, rows of each class, and with --single each of them as a file."""
     generator, columns = runs.load_generator(run, options.weights), options.columns or 8
     names = () if options.class_ else tuple(run.classes)
     count = options.count or (columns * len(names) if names else 48)
     images = runs.generate(generator, draw(run, generator, options, count))
-    picture = grids.in_rows(images, columns, names) if names else grids.grid(images, columns)
+    if names:
+        picture = grids.in_rows(images, columns, names, behind(options))
+    else:
+        picture = grids.grid(images, columns, background=behind(options))
     save(path(run, "", options), picture)
     if options.single:
         # Without what does not change a sample: the same sample is the same file.
-        alone = dataclasses.replace(options, count=0, columns=0)
+        alone = dataclasses.replace(options, count=0, columns=0, background=CHEQUERED)
         for number, image in enumerate(images):
             save(path(run, "", alone, f"-{number:05d}.png", "sample"), image)
 
 
-@task("best_worst", takes="class_ weights seed count columns truncation candidates")
+@task("best_worst", takes="class_ weights seed count columns truncation candidates background")
 def make_best_worst(run: runs.Run, options: Options) -> None:
     """The samples with the highest and the lowest answers of the discriminator, in two blocks."""
     count, candidates = options.count or 24, options.candidates
@@ -165,21 +175,24 @@ def make_best_worst(run: runs.Run, options: Options) -> None:
     answers = favourites.mean_answers(
         discriminator, generator, batch_size, images, options.seed, classes
     )
-    picture, texts = best_and_worst(images, answers, count, options.columns or 8, name)
+    columns, background = options.columns or 8, behind(options)
+    picture, texts = best_and_worst(images, answers, count, columns, name, background)
     print(*texts, sep="\n")
     save(path(run, "best_worst", options), picture)
 
 
-@task("interpolate", takes="class_ weights seed columns truncation points frames")
+@task("interpolate", takes="class_ weights seed columns truncation points frames background")
 def make_interpolation(run: runs.Run, options: Options) -> None:
     """A row for each way, and all of them as a film that ends where it begins."""
     generator = runs.load_generator(run, options.weights)
     points, columns = draw(run, generator, options, options.points), options.columns or 9
     size = runs.latent_dim(generator)
     images = runs.generate(generator, latents.loop(points, np.linspace(0, 1, columns), size))
-    save(path(run, "interpolate", options), grids.grid(images, columns))
+    background = behind(options)
+    save(path(run, "interpolate", options), grids.grid(images, columns, background=background))
     count = options.frames or 15
     frames = runs.generate(generator, latents.loop(points, np.arange(count) / count, size))
+    frames = as_rgb(frames, background)
     side = max(1, 256 // frames.shape[1])  # small pictures enlarged, pixel by pixel
     film = path(run, "interpolate", options, ".gif")
     films.save_gif(
@@ -189,7 +202,7 @@ def make_interpolation(run: runs.Run, options: Options) -> None:
     print(film)
 
 
-@task("walk", takes="class_ weights seed count columns truncation")
+@task("walk", takes="class_ weights seed count columns truncation background")
 def make_walk(run: runs.Run, options: Options) -> None:
     """Walks along one dimension."""
     generator, dimension = runs.load_generator(run, options.weights), options.walk
@@ -200,22 +213,22 @@ def make_walk(run: runs.Run, options: Options) -> None:
         )
     vectors = draw(run, generator, options, options.count or 6)
     columns, title = options.columns or 7, f"latent dimension {dimension}"
-    picture = dimensions.draw_walks(generator, vectors, dimension, columns, title)
+    picture = dimensions.draw_walks(generator, vectors, dimension, columns, title, behind(options))
     save(path(run, "walk", options), picture)
 
 
-@task("class_walk", takes="weights seed count columns truncation")
+@task("class_walk", takes="weights seed count columns truncation background")
 def make_class_walk(run: runs.Run, options: Options) -> None:
     """Ways from one class to another."""
     generator = runs.load_generator(run, options.weights)
     ends = tuple(label_of(run, name, "--class-walk") for name in options.class_walk)
     vectors = draw(run, generator, options, options.count or 6)
     columns, names = options.columns or 7, options.class_walk
-    picture = dimensions.draw_class_walk(generator, vectors, ends, names, columns)
+    picture = dimensions.draw_class_walk(generator, vectors, ends, names, columns, behind(options))
     save(path(run, "class_walk", options), picture)
 
 
-@task("search", takes="class_ weights seed columns truncation")
+@task("search", takes="class_ weights seed columns truncation background")
 def make_search(run: runs.Run, options: Options) -> None:
     """A table of the dimensions that change the picture most, and walks along the first five."""
     generator, to = runs.load_generator(run, options.weights), dimensions.SEARCH_TO
@@ -231,7 +244,9 @@ def make_search(run: runs.Run, options: Options) -> None:
     vectors, columns, blocks = draw(run, generator, options, 3), options.columns or 7, []
     for dimension, change in strongest[:5]:
         title = f"latent dimension {dimension}: changes a pixel by {change:.1f} of 255"
-        blocks.append(dimensions.draw_walks(generator, vectors, dimension, columns, title))
+        blocks.append(
+            dimensions.draw_walks(generator, vectors, dimension, columns, title, behind(options))
+        )
     save(path(run, "search", options), grids.stack(blocks))
 
 
@@ -296,6 +311,12 @@ def draw(run: runs.Run, generator: keras.Model, options: Options, count: int) ->
     """Latent vectors, with class weights beside them, as the options say; see `runs.draw`."""
     labels = np.full(count, label_of(run, options.class_, "--class")) if options.class_ else None
     return runs.draw(generator, count, options.seed, options.truncation, labels)
+
+
+def behind(options: Options) -> Colour | None:
+    """The colour that transparent images are drawn on; None is a chequered background."""
+    chosen = options.background
+    return None if chosen == CHEQUERED else named_colour("--background", chosen)
 
 
 def label_of(run: runs.Run, name: str, option: str) -> int:
@@ -389,6 +410,11 @@ def main() -> None:
     if options.output and Path(options.output).exists() and not Path(options.output).is_dir():
         raise UserError(f"--output {options.output}: is not a folder")
     run = runs.open_run(options.run, options.images_dir, options.models_dir)
+    if behind(options) and (channels := saved_channels(run.config)) != 4:
+        raise UserError(
+            f"--background {options.background}: the images of {run.name} are "
+            f"{CHANNELS[channels]}, not transparent; expected no --background"
+        )
     backend.seed_everything(options.seed, deterministic=True)
     TASKS[name](run, options)
 

@@ -161,7 +161,7 @@ class Hyperparameters(ConvolutionalOptions):
 
 
 def build_generator(h: Hyperparameters) -> keras.Model:
-    """Latent vectors (B, latent_dim) to images (B, image_size, image_size, 3) in [-1, 1]."""
+    """Latent vectors (B, latent_dim) to images (B, image_size, image_size, channels) in [-1, 1]."""
     widths = h.widths("generator")
     size, stddev = h.image_size >> len(widths), h.initial_stddev
     double = partial(blocks.double, kernel_size=h.kernel_size, upscaling=h.upscaling, stddev=stddev)
@@ -180,16 +180,17 @@ def build_generator(h: Hyperparameters) -> keras.Model:
         x = double(x, filters, use_bias=False)  # (B, 8, 8, widths[1]), then 16, 32, ...
         x = layers.ReLU()(normalize()(x))
         x = blocks.drop(x, h.generator_dropout)
-    x = double(x, 3, use_bias=True)  # (B, image_size, image_size, 3)
+    x = double(x, h.channels, use_bias=True)  # (B, image_size, image_size, channels)
     # In bfloat16, 256 shades would become a few dozen.
     images = layers.Activation("tanh", dtype="float32", name="images")(x)
     return keras.Model(beside(latents, classes), images, name="generator")
 
 
 def build_critic(h: Hyperparameters) -> keras.Model:
-    """Images (B, image_size, image_size, 3) in [-1, 1] to any number (B, 1): larger is more real.
+    """Images (B, image_size, image_size, channels) in [-1, 1] to any number (B, 1).
 
-    Without a sigmoid: the numbers are no probabilities, and only their differences mean something.
+    Larger is more real. Without a sigmoid: the numbers are no probabilities, and only their
+    differences mean something.
     """
     normalize = blocks.layer_normalization
     if h.critic_normalization == "batch":
@@ -200,7 +201,7 @@ def build_critic(h: Hyperparameters) -> keras.Model:
         blocks.compare_batch, kind=h.minibatch, maps=h.minibatch_maps, side=h.minibatch_side,
         stddev=h.initial_stddev,
     )  # fmt: skip
-    x = images = keras.Input((h.image_size, h.image_size, 3), name="images")
+    x = images = keras.Input((h.image_size, h.image_size, h.channels), name="images")
     for level, filters in enumerate(h.widths("critic")):
         # The first layer stays without normalisation: it sees colours as they are.
         normalizes = level > 0 and h.critic_normalization != "none"
@@ -238,7 +239,7 @@ def gradient_penalty(gradient: Tensor) -> Tensor:
     """E (|grad f| - 1)^2 (Gulrajani et al., equation 3).
 
     Args:
-        gradient: of the critic's answer with respect to each image, (B, H, W, 3).
+        gradient: of the critic's answer with respect to each image, (B, H, W, C).
     """
     # The slope of a square root at 0 is infinite, and times 0 it would be NaN.
     norms = ops.sqrt(ops.sum(gradient**2, axis=(1, 2, 3)) + 1e-12)  # (B,)
@@ -316,7 +317,7 @@ class WGAN:
         Trains the critic's variables.
 
         Args:
-            real_images: (B, H, W, 3) in [-1, 1].
+            real_images: (B, H, W, C) in [-1, 1].
             fake_images: G(z), in the same shape and range.
             classes: class weights of both (B, K), or None.
         """
@@ -356,7 +357,7 @@ class WGAN:
         Trains the generator's variables through the combined model.
 
         Args:
-            fake_images: G(z), (B, H, W, 3) in [-1, 1].
+            fake_images: G(z), (B, H, W, C) in [-1, 1].
             pull_back: from a gradient with respect to them to that of the generator's variables.
             classes: class weights (B, K), or None.
         """
@@ -378,7 +379,7 @@ class WGAN:
         """One alternation: n_critic updates of the critic, one of the generator.
 
         Args:
-            real_batches: uint8 (n_critic, B, H, W, 3).
+            real_batches: uint8 (n_critic, B, H, W, C).
             classes: their class weights (n_critic, B, K), of generated images as well; or None.
 
         Returns:

@@ -57,6 +57,17 @@ def blobs(count: int, size: int = 32, seed: int = 0) -> np.ndarray:
     return images
 
 
+def sprites(count: int, size: int = 32, seed: int = 0) -> np.ndarray:
+    """Such squares with soft edges and nothing around, straight RGBA, uint8 (count, size, size, 4).
+
+    What is hidden under alpha 0 has colours of its own.
+    """
+    images = blobs(count, size, seed)
+    alpha = np.where(images.min(-1, keepdims=True) < 255, 255, 0)
+    alpha = (2 * alpha + np.roll(alpha, 1, 1) + np.roll(alpha, 1, 2)) // 4
+    return np.concatenate([np.where(alpha > 0, images, (255, 0, 255)), alpha], -1).astype(np.uint8)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _compile_once(tmp_path_factory: pytest.TempPathFactory) -> None:
     """JAX takes half a minute to compile a step, and most tests run the same one several times."""
@@ -77,6 +88,22 @@ def data_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "blobs-32.h5"
     images = blobs(20)
     write_dataset(path, images, [f"blob {i}" for i in range(20)], made_by="conftest")
+    return path
+
+
+@pytest.fixture(scope="session")
+def sprite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`data_file` with transparency."""
+    path = tmp_path_factory.mktemp("data") / "sprites-32.h5"
+    write_dataset(path, sprites(20), [f"sprite {i}" for i in range(20)], made_by="conftest")
+    return path
+
+
+@pytest.fixture(scope="session")
+def grey_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`data_file` in grey."""
+    path = tmp_path_factory.mktemp("data") / "grey-32.h5"
+    write_dataset(path, blobs(20)[..., :1], [f"blob {i}" for i in range(20)], made_by="conftest")
     return path
 
 

@@ -139,7 +139,7 @@ def test_the_sliders_are_those_of_the_search(path, folder):
     sliders = data.pop("dimensions")
     assert data == {
         "name": "one", "what": "averaged weights, step 1,200", "height": SIZE, "width": SIZE,
-        "latent_dim": LATENT_DIM, "classes": [], "page": "index.html",
+        "channels": 3, "latent_dim": LATENT_DIM, "classes": [], "page": "index.html",
     }  # fmt: skip
     changes = dimensions.changes(load(folder / "saved_models" / "one" / "generator.keras"))
     assert [change for _, change in sliders] == sorted(changes.round(2))[:-9:-1]

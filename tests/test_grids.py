@@ -45,7 +45,7 @@ def test_small_pictures_are_enlarged_in_a_grid(side, times):
 
 
 def test_tile_refuses_other_arrays():
-    with pytest.raises(ValueError, match=r"expected uint8 \(N, H, W, 3\), found float64"):
+    with pytest.raises(ValueError, match=r"expected uint8 \(N, H, W, C\), found float64"):
         tile(np.zeros((1, 2, 2, 3)), 1)
     with pytest.raises(ValueError, match="columns must be at least 1, found 0"):
         tile(np.zeros((1, 2, 2, 3), np.uint8), 0)

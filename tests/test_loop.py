@@ -74,9 +74,9 @@ def test_every_picture_and_its_mirror_image_is_seen_once_an_epoch(monkeypatch):
 
 
 def test_images_come_back_from_the_device_as_they_were():
-    for size in (32, 64):
-        images = np.random.default_rng(size).integers(0, 256, (7, size, size, 3), dtype=np.uint8)
-        taken = backend.take_images(backend.images_to_device(images), np.array([6, 0, 6]), size)
+    for shape in ((32, 32, 3), (64, 64, 3), (32, 32, 1), (32, 32, 4)):
+        images = np.random.default_rng(0).integers(0, 256, (7, *shape), dtype=np.uint8)
+        taken = backend.take_images(backend.images_to_device(images), np.array([6, 0, 6]), shape)
         np.testing.assert_array_equal(np.asarray(taken), images[[6, 0, 6]])
 
 

@@ -629,7 +629,7 @@ TWELVE = blobs(12)
         ),
         (
             lambda: ssim(TWELVE, blobs(12, 64)),
-            "expected images of one size, found images (32, 32) and others (64, 64)",
+            "expected images of one size, found images (32, 32, 3) and others (64, 64, 3)",
         ),
         (lambda: ssim(TWELVE, TWELVE[:5]), "expected pairs, found 12 images and 5 others"),
         (

@@ -212,7 +212,7 @@ def value_and_input_grad(
 
     Args:
         loss_function: takes ``inputs``, returns the loss (a scalar) and anything else.
-        inputs: e.g. generated images (B, H, W, 3).
+        inputs: e.g. generated images (B, H, W, C).
 
     Returns:
         ``(loss, anything else), gradient``, the gradient in the shape of the inputs.
@@ -263,7 +263,7 @@ def input_gradient(function: Callable[[Tensor], Tensor], inputs: Tensor) -> tupl
 
     Args:
         function: a network's pass, (B, ...) to (B, 1).
-        inputs: images (B, H, W, 3), taken as given: nothing is differentiated beyond them.
+        inputs: images (B, H, W, C), taken as given: nothing is differentiated beyond them.
 
     Returns:
         ``outputs, gradient``, the gradient in the shape of the inputs.
@@ -309,13 +309,13 @@ def either(condition: Tensor, first: Callable[[], Any], second: Callable[[], Any
 
 
 def images_to_device(images: np.ndarray) -> Tensor:
-    """Copy uint8 (N, H, W, 3) to where the networks are, once, for `take_images`."""
+    """Copy uint8 (N, H, W, C) to where the networks are, once, for `take_images`."""
     return _backend.images_to_device(np.ascontiguousarray(images))
 
 
-def take_images(images: Tensor, indices: Tensor, size: int) -> Tensor:
-    """Gather uint8 (B, size, size, 3) by indices (B,) from what `images_to_device` returned."""
-    return _backend.take_images(images, indices, size)
+def take_images(images: Tensor, indices: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Gather uint8 (B, *shape) by indices (B,) from what `images_to_device` returned."""
+    return _backend.take_images(images, indices, shape)
 
 
 def fetch(values: Sequence[dict[str, Tensor]]) -> list[dict[str, float]]:

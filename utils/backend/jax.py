@@ -204,8 +204,8 @@ class Jax:
             return jax.device_put(images, self._distribution.replicated())
         return jax.numpy.asarray(images)
 
-    def take_images(self, images: Tensor, indices: Tensor, size: int) -> Tensor:
-        del size
+    def take_images(self, images: Tensor, indices: Tensor, shape: tuple[int, ...]) -> Tensor:
+        del shape
         return jax.numpy.take(images, indices, axis=0)
 
     def is_out_of_memory(self, error: BaseException) -> bool:

@@ -121,9 +121,9 @@ class TensorFlow:
         # every step. It gathers 64-bit numbers, so eight bytes travel as one, unread.
         return tensorflow.constant(images.reshape(len(images), -1).view(np.int64))
 
-    def take_images(self, images: Tensor, indices: Tensor, size: int) -> Tensor:
+    def take_images(self, images: Tensor, indices: Tensor, shape: tuple[int, ...]) -> Tensor:
         taken = tensorflow.bitcast(tensorflow.gather(images, indices), tensorflow.uint8)
-        return tensorflow.reshape(taken, (-1, size, size, 3))
+        return tensorflow.reshape(taken, (-1, *shape))
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         return isinstance(error, tensorflow.errors.ResourceExhaustedError)

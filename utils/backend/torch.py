@@ -78,8 +78,8 @@ class Torch:
     def images_to_device(self, images: np.ndarray) -> Tensor:
         return ops.convert_to_tensor(images)
 
-    def take_images(self, images: Tensor, indices: Tensor, size: int) -> Tensor:
-        del size
+    def take_images(self, images: Tensor, indices: Tensor, shape: tuple[int, ...]) -> Tensor:
+        del shape
         return images[indices.long()]
 
     def is_out_of_memory(self, error: BaseException) -> bool:

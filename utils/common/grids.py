@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from utils.common.channels import CHANNELS, as_rgb, to_picture
 from utils.common.errors import printable
 from utils.common.files import atomic_path
 from utils.common.pictures import WHITE, Colour
@@ -25,15 +26,20 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
 
 
 def tile(
-    images: np.ndarray, columns: int, padding: int = PADDING, colour: Colour = WHITE
+    images: np.ndarray,
+    columns: int,
+    padding: int = PADDING,
+    colour: Colour = WHITE,
+    background: Colour | None = None,
 ) -> np.ndarray:
     """A grid of pictures, row by row, with ``padding`` pixels around and between them.
 
     Args:
-        images: uint8 (N, H, W, 3), N at least 1.
+        images: uint8 (N, H, W, C), N at least 1, C of 1, 3 or 4.
         columns: pictures in a row.
         padding: pixels between two pictures and around the grid.
         colour: of padding and empty cells.
+        background: see `as_rgb`.
 
     Returns:
         uint8 (rows * (H + padding) + padding, columns * (W + padding) + padding, 3).
@@ -41,15 +47,16 @@ def tile(
     Raises:
         ValueError: the array is of another kind, or ``columns`` is below 1.
     """
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or not len(images):
-        raise ValueError(f"expected uint8 (N, H, W, 3), found {images.dtype} {images.shape}")
+    is_known = images.dtype == np.uint8 and images.ndim == 4 and images.shape[3] in CHANNELS
+    if not is_known or not len(images):
+        raise ValueError(f"expected uint8 (N, H, W, C), found {images.dtype} {images.shape}")
     if columns < 1:
         raise ValueError(f"columns must be at least 1, found {columns}")
     count, height, width, _ = images.shape
     rows = -(-count // columns)
     cells = np.empty((rows * columns, height + padding, width + padding, 3), np.uint8)
     cells[...] = colour
-    cells[:count, :height, :width] = images
+    cells[:count, :height, :width] = as_rgb(images, background)
     grid = cells.reshape(rows, columns, height + padding, width + padding, 3).swapaxes(1, 2)
     grid = grid.reshape(rows * (height + padding), columns * (width + padding), 3)
     framed = np.empty((grid.shape[0] + padding, grid.shape[1] + padding, 3), np.uint8)
@@ -67,20 +74,25 @@ def enlarge(picture: np.ndarray, side: int) -> np.ndarray:
     return picture.repeat(times, axis=0).repeat(times, axis=1)
 
 
-def grid(images: np.ndarray, columns: int, rows: Sequence[str] = ()) -> np.ndarray:
+def grid(
+    images: np.ndarray,
+    columns: int,
+    rows: Sequence[str] = (),
+    background: Colour | None = None,
+) -> np.ndarray:
     """`tile`, enlarged where the images are small; names of its rows, if any, to the left."""
-    picture = enlarge(tile(images, columns), images.shape[1])
+    picture = enlarge(tile(images, columns, background=background), images.shape[1])
     return name_rows(picture, rows) if rows else picture
 
 
 def save_png(path: str | Path, image: np.ndarray) -> None:
-    """Write uint8 (H, W, 3) as a PNG, whole or not at all.
+    """Write uint8 (H, W, C) as a PNG of as many channels, whole or not at all.
 
     Raises:
         OSError: the folder cannot be written, or the disk is full.
     """
     with atomic_path(path) as temporary:
-        Image.fromarray(image).save(temporary, format="PNG")
+        to_picture(image).save(temporary, format="PNG")
 
 
 def caption(
@@ -116,13 +128,16 @@ def caption(
     return np.concatenate([np.asarray(strip), image])
 
 
-def in_rows(images: np.ndarray, columns: int, names: Sequence[str]) -> np.ndarray:
+def in_rows(
+    images: np.ndarray, columns: int, names: Sequence[str], background: Colour | None = None
+) -> np.ndarray:
     """A grid of images that are of one kind after the other, with rows of their own for each.
 
     Args:
-        images: uint8 (N, H, W, 3); image i is of kind i modulo the number of kinds.
+        images: uint8 (N, H, W, C); image i is of kind i modulo the number of kinds.
         columns: of the grid.
         names: of the kinds, to the left of the first of their rows.
+        background: see `as_rgb`.
     """
     cells, texts = [], []
     for number, name in enumerate(names[: len(images)]):
@@ -131,7 +146,7 @@ def in_rows(images: np.ndarray, columns: int, names: Sequence[str]) -> np.ndarra
         empty = np.full((rows * columns - len(found), *images.shape[1:]), 255, np.uint8)
         cells += [found, empty]
         texts += [name, *[""] * (rows - 1)]
-    return grid(np.concatenate(cells), columns, texts)
+    return grid(np.concatenate(cells), columns, texts, background)
 
 
 def name_rows(image: np.ndarray, texts: Sequence[str], size: int = 14) -> np.ndarray:

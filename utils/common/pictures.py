@@ -9,10 +9,11 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageColor
 
 from utils.common.colours import to_srgb
 from utils.common.depths import eight_bits, transparent_sample
+from utils.common.errors import UserError, printable
 from utils.common.kinds import why_unreadable
 from utils.common.metadata import orientation, separate
 
@@ -75,18 +76,19 @@ def is_picture_signature(head: bytes) -> bool:
 
 
 def read_picture(
-    source: str | Path | bytes, background: Colour = WHITE, max_pixels: int = MAX_PIXELS
+    source: str | Path | bytes, background: Colour | None = WHITE, max_pixels: int = MAX_PIXELS
 ) -> Image.Image:
-    """A picture as 8-bit RGB.
+    """A picture as 8-bit RGB, or RGBA.
 
     The bytes decide the format, not the suffix. Colours are converted to sRGB, wide greys are
     scaled to 8 bits, what is transparent or outside a small first frame becomes ``background``,
     the EXIF orientation is applied, and an animation gives its first frame. Other metadata counts
-    for nothing, whether it is long or broken. The result's ``format`` is the file's.
+    for nothing, whether it is long or broken. The result's ``format`` is the file's, and its
+    ``info`` says under ``"transparent"`` whether some of it is.
 
     Args:
         source: a path, or the bytes of the file.
-        background: the colour under transparent pixels.
+        background: the colour under transparent pixels; None keeps them, in RGBA.
         max_pixels: a picture of more pixels (width x height) is refused before it is decoded.
 
     Raises:
@@ -133,7 +135,7 @@ def _reason(error: Exception, data: bytes) -> str:
     return why_unreadable(data, error)
 
 
-def _decode(data: bytes, background: Colour, max_pixels: int) -> Image.Image:
+def _decode(data: bytes, background: Colour | None, max_pixels: int) -> Image.Image:
     Image.init()
     formats = [name for name in FORMATS if name in Image.OPEN]  # not every Pillow has AVIF
     data, said = separate(data)
@@ -154,13 +156,16 @@ def _decode(data: bytes, background: Colour, max_pixels: int) -> Image.Image:
             shown = Image.new("L", image.size)
             shown.paste(alpha.crop(tile[1]) if alpha else 255, tile[1])
             alpha = shown
-        picture = colours
-        if alpha:
+        picture = colours if background else colours.convert("RGBA")
+        if alpha and background:
             picture = Image.new("RGB", colours.size, background)
             picture.paste(colours, mask=alpha)
+        elif alpha:
+            picture.putalpha(alpha)
         method = ORIENTATIONS.get(orientation(said)) if image.format != "TIFF" else None
         picture = picture if method is None else picture.transpose(method)
-        picture.format, picture.info = image.format, {}
+        picture.format = image.format
+        picture.info = {"transparent": bool(alpha) and alpha.getextrema()[0] < 255}
         return picture
 
 
@@ -185,16 +190,33 @@ def is_one_coloured(image: Image.Image, tolerance: int = 8) -> bool:
     return all(high - low <= tolerance for low, high in extrema)
 
 
-def background_colour(image: Image.Image) -> Colour:
-    """The median of the picture's border pixels, channel by channel."""
-    pixels = np.asarray(image.convert("RGB"))
+def named_colour(option: str, name: str) -> Colour:
+    """The colour of a name such as white, or of #rrggbb.
+
+    Raises:
+        UserError: there is none; names the option.
+    """
+    try:
+        return ImageColor.getrgb(name)[:3]
+    except ValueError as error:
+        raise UserError(
+            f"{option} {printable(name)}: expected a colour such as white or #f0f0f0"
+        ) from error
+
+
+def background_colour(image: Image.Image) -> tuple[int, ...]:
+    """The median of the picture's border pixels, channel by channel: of RGB, or of RGBa."""
+    pixels = _pixels(image)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    red, green, blue = (int(channel) for channel in np.median(border, axis=0))
-    return red, green, blue
+    return tuple(int(channel) for channel in np.median(border, axis=0))
 
 
-def figure_mask(pixels: np.ndarray, colour: Colour, tolerance: int = 24) -> np.ndarray:
-    """Where a picture, uint8 (H, W, 3), differs from a colour in any channel, bool (H, W)."""
+def _pixels(image: Image.Image) -> np.ndarray:
+    return np.asarray(image if image.mode == "RGBa" else image.convert("RGB"))
+
+
+def figure_mask(pixels: np.ndarray, colour: tuple[int, ...], tolerance: int = 24) -> np.ndarray:
+    """Where a picture, uint8 (H, W, C), differs from a colour in any channel, bool (H, W)."""
     different = np.zeros(pixels.shape[:2], bool)
     for channel, value in enumerate(colour):
         plane = pixels[..., channel]
@@ -203,13 +225,15 @@ def figure_mask(pixels: np.ndarray, colour: Colour, tolerance: int = 24) -> np.n
     return different
 
 
-def figure_box(image: Image.Image, colour: Colour | None = None) -> tuple[int, int, int, int]:
+def figure_box(
+    image: Image.Image, colour: tuple[int, ...] | None = None
+) -> tuple[int, int, int, int]:
     """The box (left, top, right, bottom) in pixels of all that differs from the background.
 
     Specks are left out: a row or column counts where at least 0.4 % of it, and two pixels, are
     figure. Without a figure, or without a background, it is the box of the whole picture.
     """
-    pixels = np.asarray(image.convert("RGB"))
+    pixels = _pixels(image)
     figure = figure_mask(pixels, background_colour(image) if colour is None else colour)
     edges = []
     for axis in (0, 1):
@@ -236,13 +260,13 @@ def place(
     box: tuple[int, int, int, int],
     size: int,
     inner: int,
-    colour: Colour,
+    colour: tuple[int, ...],
     resampling: str = "lanczos",
 ) -> Image.Image:
-    """A part of an RGB picture, centred in a square of ``size`` x ``size`` pixels of ``colour``.
+    """A part of a picture, centred in a square of ``size`` x ``size`` pixels of ``colour``.
 
     Args:
-        image: the picture.
+        image: the picture, RGB, or RGBa with premultiplied colours.
         box: (left, top, right, bottom) of the part, in pixels.
         size: side of the square.
         inner: what the longer side of the part becomes, at most ``size``.
@@ -255,6 +279,6 @@ def place(
     if (width, height) != image.size or sides != image.size:
         method = Image.Resampling[resampling.upper()]
         image = image.resize((width, height), method, box, reducing_gap=3.0)
-    square = Image.new("RGB", (size, size), colour)
+    square = Image.new(image.mode, (size, size), colour)
     square.paste(image, ((size - width) // 2, (size - height) // 2))
     return square

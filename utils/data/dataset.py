@@ -22,7 +22,7 @@ class Dataset:
     """Pictures, in memory or on disk, and what is known of them."""
 
     images: np.ndarray | ImagesOnDisk
-    """uint8 (N, H, W, 3), RGB, H = W."""
+    """uint8 (N, H, W, C), H = W: C is 1 (grey), 3 (RGB), or 4 (RGBA, premultiplied colours)."""
     names: list[str]
     """N names, of files or as drawn."""
     attributes: dict[str, np.ndarray] = field(default_factory=dict)
@@ -41,12 +41,17 @@ class Dataset:
         return self.images.shape[1]
 
     @property
+    def channels(self) -> int:
+        """1, 3 or 4."""
+        return self.images.shape[3]
+
+    @property
     def is_streamed(self) -> bool:
         """Whether the pictures stay on disk."""
         return isinstance(self.images, ImagesOnDisk)
 
     def take(self, indices: np.ndarray) -> np.ndarray:
-        """The pictures at ``indices`` (n,), uint8 (n, H, W, 3), wherever they are.
+        """The pictures at ``indices`` (n,), uint8 (n, H, W, C), wherever they are.
 
         Raises:
             RunError: they are on disk and cannot be read.
@@ -100,9 +105,9 @@ class Dataset:
         return digest.hexdigest()
 
 
-def picture_bytes(count: int, size: int) -> int:
+def picture_bytes(count: int, size: int, channels: int = 3) -> int:
     """Bytes that so many pictures take."""
-    return count * size * size * 3
+    return count * size * size * channels
 
 
 def machine_memory() -> int | None:
@@ -113,9 +118,9 @@ def machine_memory() -> int | None:
         return None
 
 
-def check_memory(count: int, size: int, shown: str, remedy: str = "") -> None:
+def check_memory(count: int, size: int, shown: str, remedy: str = "", channels: int = 3) -> None:
     """Raise UserError for pictures that would make the machine swap."""
-    memory, needed = machine_memory(), picture_bytes(count, size)
+    memory, needed = machine_memory(), picture_bytes(count, size, channels)
     if memory is not None and needed > 0.7 * memory:
         raise UserError(
             f"{shown}: {count} pictures of {size} px need {needed / 2**30:.1f} GB and this machine "

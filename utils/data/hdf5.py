@@ -13,6 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from utils.common.channels import CHANNELS, premultiplied
 from utils.common.errors import UserError, printable
 from utils.common.files import atomic_path
 from utils.common.kinds import HEAD_BYTES, kind_of
@@ -37,6 +38,9 @@ FILTERS = {
 }  # fmt: skip
 
 EXPECTED = "expected a prepared .h5 file"
+EXPECTED_IMAGES = (
+    f"uint8 (N, H, W, C) with at least one picture, C = 1, 3 or 4, and H = W = {ANY_SIZE}"
+)
 
 
 def write_dataset(
@@ -55,12 +59,13 @@ def write_dataset(
 
     Args:
         path: the file, ``.h5`` by custom.
-        images: uint8 (N, H, W, 3) RGB, H = W in 32, 64, 128, 256, N at least 1; or N times
-            (H, W, 3), of which only a few are in memory at a time.
+        images: uint8 (N, H, W, C), N at least 1, H = W in 32, 64, 128, 256, C of 1 (grey), 3 (RGB)
+            or 4 (RGBA, straight colours); or N times (H, W, C), of which only a few are in memory
+            at a time.
         names: N names.
         attributes: numbers, booleans or strings, an array of N rows for each attribute.
         made_by: how the pictures were made, in one line.
-        shape: (N, H, W, 3), of images that come one by one.
+        shape: (N, H, W, C), of images that come one by one.
 
     Raises:
         ValueError: the arguments are not as described.
@@ -238,12 +243,10 @@ def _check_filters(data: h5py.Dataset, shown: str) -> None:
 
 
 def _images_problem(shape: tuple[int, ...] | None, dtype: np.dtype) -> str | None:
-    if dtype == np.uint8 and shape and shape[0] and shape[1:] in {(s, s, 3) for s in IMAGE_SIZES}:
+    known = {(size, size, channels) for size in IMAGE_SIZES for channels in CHANNELS}
+    if dtype == np.uint8 and shape and shape[0] and shape[1:] in known:
         return None
-    return (
-        f"found {dtype} {shape}, expected uint8 (N, H, W, 3) with at least one picture and H = W = "
-        f"{ANY_SIZE}"
-    )
+    return f"found {dtype} {shape}, expected {EXPECTED_IMAGES}"
 
 
 def _read_hdf5(
@@ -260,7 +263,7 @@ def _read_hdf5(
         held = printable(", ".join(sorted(file)[:10])) or "nothing"
         raise UserError(
             f"{shown}: an HDF5 file without the data set 'images'; found {held}; expected images, "
-            f"uint8 (N, H, W, 3) with H = W = {ANY_SIZE}; or write its pictures into a folder"
+            f"{EXPECTED_IMAGES}; or write its pictures into a folder"
         )
     problem = _images_problem(images.shape, images.dtype)
     if problem:
@@ -287,8 +290,8 @@ def _read_hdf5(
 def _pixels(
     images: h5py.Dataset, chosen: np.ndarray, memory_budget: int | None, shown: str
 ) -> np.ndarray | ImagesOnDisk:
-    size = images.shape[1]
-    if memory_budget is not None and picture_bytes(len(chosen), size) > memory_budget:
+    _, size, _, channels = images.shape
+    if memory_budget is not None and picture_bytes(len(chosen), size, channels) > memory_budget:
         try:
             return ImagesOnDisk(images, shown, chosen, memory_budget)
         except ValueError as error:
@@ -296,13 +299,13 @@ def _pixels(
                 f"{shown}: {error}, too much for a budget of {memory_budget / 1e9:.3g} GB; raise "
                 "--memory-budget, or prepare the set again with a chunk for each picture"
             ) from None
-    check_memory(len(chosen), size, shown)
-    if len(chosen) == len(images):
+    check_memory(len(chosen), size, shown, channels=channels)
+    if len(chosen) == len(images) and channels != 4:
         return images[...]
     # Picture by picture: h5py takes ten times as long for a list of indices.
     pixels = np.empty((len(chosen), *images.shape[1:]), np.uint8)
     for row, index in enumerate(chosen):
-        pixels[row] = images[index]
+        pixels[row] = premultiplied(images[index])
     return pixels
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import h5py
 import numpy as np
 
+from utils.common.channels import premultiplied
 from utils.common.errors import RunError, printable
 
 MOST_AHEAD_BYTES = 64 * 2**20  # of single pictures: more read ahead would smooth nothing
@@ -31,7 +32,7 @@ class ImagesOnDisk:
         """Take over pictures of an open file, which stays open until `close`.
 
         Args:
-            images: uint8 (M, H, W, 3), checked: nothing outside its file is read.
+            images: uint8 (M, H, W, C), checked: nothing outside its file is read.
             shown: how error messages name the file.
             chosen: which of them, ascending, (N,).
             budget: bytes of pictures that may be held in memory.
@@ -86,7 +87,7 @@ class ImagesOnDisk:
         return self.bytes_ahead + self.window * block
 
     def take(self, indices: np.ndarray) -> np.ndarray:
-        """The pictures at ``indices`` (n,), in any order and repeated at will: uint8 (n, H, W, 3).
+        """The pictures at ``indices`` (n,), in any order and repeated at will: uint8 (n, H, W, C).
 
         Raises:
             IndexError: there is no such picture.
@@ -144,7 +145,7 @@ class ImagesOnDisk:
         return self._held[block]
 
     def _read(self, first: int, end: int) -> np.ndarray:
-        return self._images[first:end]
+        return premultiplied(self._images[first:end])
 
 
 class ReadAhead:

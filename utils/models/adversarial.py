@@ -87,7 +87,7 @@ class Combined(keras.Model):
         return self.from_images(self.generator(beside(latents, classes), training=True), classes)
 
     def from_images(self, images: Tensor, classes: Tensor | None = None) -> Tensor:
-        """The second half: generated images (B, H, W, 3) to the discriminator's answers (B, 1)."""
+        """The second half: generated images (B, H, W, C) to the discriminator's answers (B, 1)."""
         return self.discriminator(beside(self.augment(images), classes), training=True)
 
 

@@ -89,21 +89,22 @@ def double(
     return layers.Conv2DTranspose(filters, kernel_size, strides=2, **options)(x)
 
 
-def add_details(image: Tensor | None, x: Tensor, stddev: float) -> Tensor:
+def add_details(image: Tensor | None, x: Tensor, channels: int, stddev: float) -> Tensor:
     """An image of half the size, doubled, plus what is drawn from maps of the full size.
 
     Args:
-        image: (B, H / 2, W / 2, 3), not yet in [-1, 1]; None where there is none yet.
-        x: maps (B, H, W, C).
+        image: (B, H / 2, W / 2, C), not yet in [-1, 1]; None where there is none yet.
+        x: maps (B, H, W, any).
+        channels: C, of the image.
         stddev: of the initial weights.
 
     Returns:
-        (B, H, W, 3), not yet in [-1, 1].
+        (B, H, W, C), not yet in [-1, 1].
     """
-    details = layers.Conv2D(3, 3, padding="same", kernel_initializer=initializer(stddev))(x)
+    details = layers.Conv2D(channels, 3, padding="same", kernel_initializer=initializer(stddev))(x)
     if image is None:
         return details
-    image = layers.UpSampling2D(2, interpolation="bilinear")(image)  # (B, H, W, 3)
+    image = layers.UpSampling2D(2, interpolation="bilinear")(image)  # (B, H, W, C)
     return layers.Add()([image, details])
 
 

@@ -120,7 +120,7 @@ class Batch(NamedTuple):
     """What both updates of a step see."""
 
     real: Tensor
-    """Images (B, H, W, 3) in [-1, 1]."""
+    """Images (B, H, W, C) in [-1, 1]."""
     fake: Tensor
     """G(z), in the same shape and range."""
     pull_back: PullBack

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from PIL import Image
 
+from utils.common.channels import as_rgb, straight
 from utils.common.pictures import (
     Colour,
     UnreadablePicture,
@@ -37,13 +38,16 @@ class Instructions:
     """The same for every picture."""
 
     size: int
+    channels: int
+    """Of the squares: 1 (grey), 3 (RGB), 4 (RGBA)."""
     fit: Fit
     margin: float
     background: Colour
+    """Of what is transparent; of RGBA only while it is measured."""
     resampling: Resampling
     max_pixels: int
     squares: RowsOnDisk
-    """Where each picture's square goes, uint8 (size, size, 3)."""
+    """Where each picture's square goes, uint8 (size, size, channels), straight colours."""
     descriptors: RowsOnDisk | None = None
     """Where its descriptor for the orientation goes, float16 (orientation.LENGTH,)."""
     hashes: bool = False
@@ -76,6 +80,8 @@ class Examined:
     """A digest of the upright 8-bit pixels: equal for equal pictures in different files."""
     width: int = 0
     height: int = 0
+    transparent: bool = False
+    """Whether some of it is."""
     framed: tuple[int, int] = (0, 0)
     """Width and height in pixels of the part that becomes the square."""
     one_coloured: bool = False
@@ -103,11 +109,16 @@ def examine(task: Task) -> Examined:
     try:
         data = entry.read()
         examined.sha256 = hashlib.sha256(data).digest()
-        image = read_picture(data, instructions.background, instructions.max_pixels)
+        keeps_alpha = instructions.channels == 4
+        background = None if keeps_alpha else instructions.background
+        image = read_picture(data, background, instructions.max_pixels)
     except UnreadablePicture as error:
         examined.problem = str(error)
         return examined
     examined.width, examined.height = image.size
+    examined.transparent = image.info["transparent"]
+    if keeps_alpha:
+        image = image.convert("RGBa")  # premultiplied: what is hidden counts for nothing
     digest = hashlib.blake2b(repr(image.size).encode(), digest_size=16)
     digest.update(np.asarray(image))
     examined.pixels = digest.digest()
@@ -117,14 +128,20 @@ def examine(task: Task) -> Examined:
     square, sides = _frame(image, background, instructions)
     examined.framed = round(sides[0] * scale), round(sides[1] * scale)
     examined.one_coloured = is_one_coloured(image)
+    if instructions.channels == 1:
+        square = square.convert("L")
+    pixels = np.atleast_3d(np.asarray(square))
+    instructions.squares.write(index, straight(pixels))
+    if instructions.thumbnails:
+        examined.thumbnail = _thumbnail(Image.fromarray(as_rgb(pixels)))
+    if keeps_alpha:
+        image = Image.fromarray(as_rgb(np.asarray(image), instructions.background))
+        background = background_colour(image)
     examined.measures = measure(image, background)
-    instructions.squares.write(index, np.asarray(square))
     if instructions.descriptors:
         instructions.descriptors.write(index, descriptor(image))
     if instructions.hashes:
         examined.hashes = hashes(image, background)
-    if instructions.thumbnails:
-        examined.thumbnail = _thumbnail(square)
     return examined
 
 
@@ -145,7 +162,7 @@ def _reduce(image: Image.Image, size: int) -> tuple[Image.Image, float]:
 
 
 def _frame(
-    image: Image.Image, background: Colour, instructions: Instructions
+    image: Image.Image, background: tuple[int, ...], instructions: Instructions
 ) -> tuple[Image.Image, tuple[int, int]]:
     """The square, and width and height of the part of the picture that it is made of."""
     box, inner = (0, 0, *image.size), instructions.size

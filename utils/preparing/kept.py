@@ -120,6 +120,7 @@ class _Read(NamedTuple):
     attributes: dict[str, Attribute]
     problem: str
     one_coloured: bool = False
+    transparent: bool = False
 
 
 @dataclass
@@ -132,6 +133,8 @@ class _Decoded:
     """The others, each with a reason."""
     one_coloured: list[str] = field(default_factory=list)
     """Files of pictures with nothing to see."""
+    transparent: list[str] = field(default_factory=list)
+    """Files of pictures that are transparent in places."""
 
 
 def _decode(
@@ -153,6 +156,9 @@ def _decode(
         if blank := decoded.one_coloured:
             line = f"{len(blank):,} one-coloured, taken nonetheless ({first_of(blank)})"
             print(printable(line), file=sys.stderr)
+        if files := decoded.transparent:
+            line = f"{len(files):,} transparent in places, drawn on white ({first_of(files)}); "
+            print(printable(f"{line}prepare_dataset.py --alpha keeps that"), file=sys.stderr)
         numbers = sorted(decoded.rows)
         count = len(numbers)
         if not count:
@@ -203,6 +209,8 @@ def _read(
                         continue
                     if found.one_coloured:
                         decoded.one_coloured.append(found.file)
+                    if found.transparent:
+                        decoded.transparent.append(found.file)
                     decoded.rows[found.index] = found.file, heap.add(b"", found.attributes)
                     progress.update()
             if order is None:
@@ -223,7 +231,9 @@ def _square(task: _Task) -> _Read:
     if is_elongated(*image.size):
         return found._replace(problem="too narrow, over 5 times as long as wide")
     task.squares.write(task.index, np.asarray(fit_square(image, size)))
-    return found._replace(problem="", one_coloured=is_one_coloured(image))
+    return found._replace(
+        problem="", one_coloured=is_one_coloured(image), transparent=image.info["transparent"]
+    )
 
 
 def _died(task: _Task) -> _Read:

@@ -98,6 +98,7 @@ class Report:
         blank = [p.examined.file for p in self.pictures if p.kept and p.examined.one_coloured]
         if blank:
             lines.append(f"{len(blank):6} of them one-coloured ({first_of(blank)})")
+        lines += self._transparency()
         if self.options["mirror"]:
             lines.append(f"{2 * self.kept:6} pictures stored, with their mirror images")
         if self.orientation is not None:
@@ -114,6 +115,14 @@ class Report:
             if len(overrides.unused) > 10:
                 lines.append(f"       and {len(overrides.unused) - 10} more such lines")
         return lines
+
+    def _transparency(self) -> list[str]:
+        number = sum(picture.kept and picture.examined.transparent for picture in self.pictures)
+        line = f"{number:6} of them transparent in places"
+        if self.options["alpha"]:
+            return [line if number or not self.kept else f"{line}; leave out --alpha"]
+        drawn = f"drawn on {printable(self.options['background'])}; --alpha keeps that"
+        return [f"{line}, {drawn}"] if number else []
 
     def write(self, path: Path, heap: Heap) -> None:
         """Write the report, a line for each picture."""

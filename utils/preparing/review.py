@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from utils.common.channels import as_rgb, premultiplied
 from utils.common.html import script_safe
 from utils.common.pictures import WHITE
 from utils.preparing.decisions import Picture
@@ -137,7 +138,7 @@ def write_contact_sheet(path: Path, pictures: Sequence[Picture], squares: RowsOn
 
 
 def _small(square: np.ndarray, mirrored: bool) -> Image.Image:
-    small = Image.fromarray(square)
+    small = Image.fromarray(as_rgb(premultiplied(square)))
     if small.width != SHEET_SIDE:
         small = small.resize((SHEET_SIDE, SHEET_SIDE), Image.Resampling.LANCZOS)
     return small.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else small

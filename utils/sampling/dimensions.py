@@ -7,6 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from utils.common import grids
+from utils.common.pictures import Colour
 from utils.data.classes import one_hot
 from utils.sampling import latents, runs
 
@@ -18,19 +19,26 @@ SEARCHED_LATENTS = 32
 
 
 def draw_walks(
-    generator: keras.Model, vectors: np.ndarray, dimension: int, columns: int, title: str
+    generator: keras.Model,
+    vectors: np.ndarray,
+    dimension: int,
+    columns: int,
+    title: str,
+    background: Colour | None = None,
 ) -> np.ndarray:
     """A captioned picture: a row for each latent vector, a column for each value."""
     values = np.linspace(-WALK_TO, WALK_TO, columns)
     images = runs.generate(generator, latents.walk(vectors, dimension, values))
     headings = [f"{value:.3g}" for value in values]
-    headed = grids.caption(grids.grid(images, columns), headings, centred=True)
+    headed = grids.caption(
+        grids.grid(images, columns, background=background), headings, centred=True
+    )
     return grids.caption(headed, [title])
 
 
 def draw_class_walk(
     generator: keras.Model, vectors: np.ndarray, ends: tuple[int, int], names: tuple[str, str],
-    columns: int,
+    columns: int, background: Colour | None = None,
 ) -> np.ndarray:  # fmt: skip
     """A captioned picture: a row for each latent vector, columns from one class to the other.
 
@@ -40,6 +48,7 @@ def draw_class_walk(
         ends: the labels of both classes.
         names: theirs.
         columns: of the picture, at least 2.
+        background: see `as_rgb`.
     """
     shares = np.linspace(0, 1, columns)
     first, last = one_hot(np.array(ends), runs.class_count(generator))
@@ -48,7 +57,8 @@ def draw_class_walk(
     walked = [plain.repeat(columns, axis=0), np.tile(weights, (len(vectors), 1))]
     images = runs.generate(generator, np.concatenate(walked, axis=1).astype(np.float32))
     headings = [names[0], *(f"{share:.0%}" for share in shares[1:-1]), names[1]]
-    return grids.caption(grids.grid(images, columns), headings, centred=True)
+    picture = grids.grid(images, columns, background=background)
+    return grids.caption(picture, headings, centred=True)
 
 
 def changes(generator: keras.Model, seed: int = 0, truncation: float = 0.0) -> np.ndarray:

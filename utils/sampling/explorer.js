@@ -93,12 +93,17 @@ async function generate(vector) {
   if (data.classes.length) inputs.classes = tensor(vector.slice(data.latent_dim));
   const { images } = await session.run(inputs);
   const image = new ImageData(data.width, data.height);
-  // Storing rounds and clips; NaN becomes grey.
-  for (let from = 0, to = 0; from < images.data.length; to++) {
-    for (let channel = 0; channel < 3; channel++, from++, to++) {
-      image.data[to] = ((images.data[from] || 0) + 1) * 127.5;
+  for (let from = 0, to = 0; from < images.data.length; from += data.channels, to += 4) {
+    const pixel = image.data.subarray(to, to + 4);
+    // Storing rounds and clips; NaN becomes grey.
+    for (let channel = 0; channel < 4; channel++) {
+      pixel[channel] = ((images.data[from + channel % data.channels] || 0) + 1) * 127.5;
     }
-    image.data[to] = 255;
+    if (data.channels < 4) pixel[3] = 255;
+    // The generator's colours are premultiplied.
+    for (let channel = 0; channel < 3 && pixel[3] < 255; channel++) {
+      pixel[channel] = pixel[3] && pixel[channel] * 255 / pixel[3];
+    }
   }
   return image;
 }
@@ -307,6 +312,7 @@ function describe() {
   element("classes").hidden = !data.classes.length;
   for (const name of data.classes) make("option", name, element("class"));
   element("dimensions").textContent = data.latent_dim;
+  element("behind").hidden = data.channels < 4;
   element("back").hidden = !data.page || parent !== window;
   if (data.page) element("back").firstChild.href = data.page;
   [element("canvas").width, element("canvas").height] = [data.width, data.height];
@@ -326,6 +332,9 @@ function listen() {
   element("random").addEventListener("click", () => showSeed(Math.floor(Math.random() * 1e6)));
   element("seed").addEventListener("change", () => showSeed(seedInField()));
   element("truncation").addEventListener("change", () => showSeed(seedInField()));
+  element("background").addEventListener("change", event => {
+    document.documentElement.style.setProperty("--behind", event.target.value);
+  });
   element("class").addEventListener("change", () => {
     const name = element("class").value;
     show(ofClass(requested, element("class").selectedIndex), unchanged.words + ", as " + name, true);

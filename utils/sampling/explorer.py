@@ -44,7 +44,7 @@ def write_explorer(
 
     Args:
         path: the file; the run's page is looked for in its folder.
-        generator: latent vectors (N, latent_dim) to images (N, H, W, 3) in [-1, 1].
+        generator: latent vectors (N, latent_dim) to images (N, H, W, C) in [-1, 1].
         name: of the run.
         what: which weights these are.
         classes: the names of its classes.
@@ -68,6 +68,7 @@ def write_explorer(
         "what": what,
         "height": generator.output_shape[1],
         "width": generator.output_shape[2],
+        "channels": generator.output_shape[3],
         "latent_dim": latent_dim(generator),
         "classes": list(classes),
         "dimensions": [[number, round(change, 2)] for number, change in strongest],

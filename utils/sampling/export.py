@@ -56,10 +56,10 @@ def to_onnx(generator: keras.Model, option: str) -> ModelProto:
 
     Its input is ``latents``, float32 (N, latent_dim), any N, and with classes ``classes``, float32
     (N, K): 1 for the class that is asked for, else 0, or a mixture. Its output is ``images``,
-    float32 (N, H, W, 3); clip them to [-1, 1], which a network without a tanh can exceed.
+    float32 (N, H, W, C); clip them to [-1, 1], which a network without a tanh can exceed.
 
     Args:
-        generator: latent vectors (N, latent_dim) to images (N, H, W, 3).
+        generator: latent vectors (N, latent_dim) to images (N, H, W, C).
         option: named in errors.
 
     Raises:

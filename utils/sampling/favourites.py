@@ -40,10 +40,10 @@ def mean_answers(
     An answer depends on the rest of its batch, so that several batches are averaged.
 
     Args:
-        discriminator: images (B, H, W, 3) in [-1, 1] to answers (B, 1).
+        discriminator: images (B, H, W, C) in [-1, 1] to answers (B, 1).
         generator: what made the images.
         batch_size: of the training.
-        images: uint8 (N, H, W, 3).
+        images: uint8 (N, H, W, C).
         seed: of the batches.
         classes: class weights (N, K), where there are classes.
 

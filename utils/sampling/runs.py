@@ -193,7 +193,7 @@ def draw(
 
 
 def generate(generator: keras.Model, vectors: np.ndarray) -> np.ndarray:
-    """Images of latent vectors with their class weights, as of `draw`: uint8 (N, H, W, 3)."""
+    """Images of latent vectors with their class weights, as of `draw`: uint8 (N, H, W, C)."""
     ends = [latent_dim(generator)] if class_count(generator) else []
     batches = []
     for start in range(0, len(vectors), BATCH_SIZE):

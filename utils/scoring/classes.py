@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from utils.scoring.distances import kid
-from utils.scoring.features import FeatureNetwork, RandomNetwork
+from utils.scoring.features import FeatureNetwork, feature_networks
+from utils.scoring.images import views
 
 GENERATED = 100
 """Images of each class."""
@@ -20,7 +21,7 @@ class Labelled(NamedTuple):
     """Images, and the class of each."""
 
     images: np.ndarray
-    """uint8 (N, H, W, 3)."""
+    """uint8 (N, H, W, C)."""
     labels: np.ndarray
     """From 0 up; negative ones are of no class, (N,)."""
 
@@ -85,9 +86,10 @@ def class_scores(
         distance between generated images divided by that between all real ones; ``kid`` of
         generated compared with held-out ones, where there are two.
     """
-    colours = RandomNetwork(training.images.shape[1])
-    colours.fit(training.images)
-    kinds = (training, held_out, generated)
+    kinds = [each._replace(images=views(each.images)) for each in (training, held_out, generated)]
+    _, size, _, channels = kinds[0].images.shape
+    colours = feature_networks("random", size, channels // 3)[0]
+    colours.fit(kinds[0].images)
     shapes = [network(each.images) for each in kinds]
     scale = np.sqrt(np.mean((shapes[0] - shapes[0].mean(0)) ** 2)) or 1.0
     both = [

@@ -32,10 +32,10 @@ class Known(NamedTuple):
 def small_pictures(images: np.ndarray) -> np.ndarray:
     """uint8 (N, H, H, 3), H a multiple of 16, as means of squares: float32 (N, 16 * 16 * 3)."""
     check_images(images=images)
-    count, height, width, _ = images.shape
+    count, height, width, channels = images.shape
     if height % SIDE or width % SIDE:
         raise ValueError(f"expected sides that {SIDE} divides, found {height}x{width}")
-    squares = images.reshape(count, SIDE, height // SIDE, SIDE, width // SIDE, 3)
+    squares = images.reshape(count, SIDE, height // SIDE, SIDE, width // SIDE, channels)
     return squares.mean((2, 4), dtype=np.float32).reshape(count, -1)
 
 

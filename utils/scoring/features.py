@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, get_args
 
@@ -55,12 +55,22 @@ class FeatureNetwork(Protocol):
         """Features of uint8 images (N, H, H, 3): float32 (N, D)."""
 
 
-def feature_networks(kind: FeatureKind, image_size: int) -> Sequence[FeatureNetwork]:
+def feature_networks(
+    kind: FeatureKind, image_size: int, backgrounds: int = 1
+) -> Sequence[FeatureNetwork]:
     """The networks of that kind; a score is the mean over them.
+
+    Args:
+        kind: of features.
+        image_size: height and width of the images.
+        backgrounds: on how many of them an image is seen: it has three channels for each.
 
     Raises:
         UserError: another kind, or its weights are not there.
     """
+    if backgrounds > 1:
+        each = [feature_networks(kind, image_size) for _ in range(backgrounds)]
+        return [SideBySide(networks) for networks in zip(*each, strict=True)]
     if kind == "imagenet":
         return [ImageNetNetwork()]
     if kind == "random":
@@ -73,6 +83,29 @@ def feature_networks(kind: FeatureKind, image_size: int) -> Sequence[FeatureNetw
 def require_features(kind: FeatureKind) -> None:
     """Raise UserError, before anything takes long, where the weights of such features are not."""
     {"imagenet": read_weights, "random": lambda: None, "inception": inception_file}[kind]()
+
+
+class SideBySide:
+    """Features of the same images on several backgrounds, one after the other."""
+
+    def __init__(self, networks: Sequence[FeatureNetwork]) -> None:
+        """Take the networks, of one kind, one for each background."""
+        self.networks = networks
+        self.name = networks[0].name
+
+    def fit(self, images: np.ndarray) -> np.ndarray:
+        """Features of the reals, uint8 (N, H, H, 3 * backgrounds): float32 (N, D * backgrounds)."""
+        return self._of([network.fit for network in self.networks], images)
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Features of uint8 images (N, H, H, 3 * backgrounds): float32 (N, D * backgrounds)."""
+        return self._of(self.networks, images)
+
+    def _of(
+        self, networks: Sequence[Callable[[np.ndarray], np.ndarray]], images: np.ndarray
+    ) -> np.ndarray:
+        parts = np.split(images, len(networks), -1)
+        return np.concatenate([each(part) for each, part in zip(networks, parts, strict=True)], 1)
 
 
 class RandomNetwork:

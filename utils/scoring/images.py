@@ -7,25 +7,39 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from utils.common.channels import BLACK, as_rgb
+from utils.common.pictures import WHITE
+
 IMAGE_BYTES = 32 * 2**20
 """Of the images that are worked on at once."""
 THREADED_SIDE = 128
 """From here on, a BLAS takes several threads for the product with a single image."""
 
 
+def views(images: np.ndarray) -> np.ndarray:
+    """What scores see of images, uint8 (N, H, W, C): colours, as if grey were a colour.
+
+    RGBA images, premultiplied, are seen on black and on white at once, uint8 (N, H, W, 6): on one
+    of them, a fringe or a hole of its colour would not show.
+    """
+    if images.shape[-1] == 4:
+        return np.concatenate([as_rgb(images, BLACK), as_rgb(images, WHITE)], -1)
+    return as_rgb(images) if images.shape[-1] == 1 else images
+
+
 def check_images(least: int = 1, **images: np.ndarray) -> None:
-    """Raise ValueError unless every argument is uint8 (N, H, W, 3) of one size, N >= least."""
+    """Raise ValueError unless every argument is such `views`, of one size, N >= least."""
     sizes = set()
     for name, array in images.items():
-        if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] != 3:
+        if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] not in (3, 6):
             raise ValueError(
                 f"{name}: found {array.dtype} {array.shape}, expected uint8 (N, H, W, 3)"
             )
         if len(array) < least:
             raise ValueError(f"{name}: found {len(array)} images, expected at least {least}")
-        sizes.add(array.shape[1:3])
+        sizes.add(array.shape[1:])
     if len(sizes) > 1:
-        found = " and ".join(f"{name} {array.shape[1:3]}" for name, array in images.items())
+        found = " and ".join(f"{name} {array.shape[1:]}" for name, array in images.items())
         raise ValueError(f"expected images of one size, found {found}")
 
 

@@ -108,10 +108,11 @@ def _sliced_distance(first: np.ndarray, second: np.ndarray, lines: np.ndarray) -
 def _descriptors(
     images: np.ndarray, order: np.ndarray, level: int, patches: int, seed: int
 ) -> np.ndarray:
-    """Normalised patches of one level, float32 (N * patches, 3 * 7 * 7)."""
+    """Normalised patches of one level, float32 (N * patches, C * 7 * 7)."""
     random = np.random.default_rng([seed, level, 0])
-    result = np.empty((len(images) * patches, 3, PATCH, PATCH), np.float32)
-    sums = np.zeros((2, 3))
+    channels = images.shape[-1]
+    result = np.empty((len(images) * patches, channels, PATCH, PATCH), np.float32)
+    sums = np.zeros((2, channels))
     places = random.integers(0, level - PATCH + 1, (len(images), 2, patches), np.int16)
     rows = images_at_once(images, 4)
     for start in range(0, len(order), rows):

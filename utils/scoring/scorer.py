@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from utils.scoring.features import feature_networks
-from utils.scoring.images import check_counts, check_images, in_order
+from utils.scoring.images import check_counts, check_images, in_order, views
 from utils.scoring.registry import METRICS, FeatureKind, Metric, NothingToCompareError
 
 
@@ -42,8 +42,8 @@ class Scorer:
         """Nothing is computed yet.
 
         Args:
-            reals: uint8 (N, H, H, 3), best kept out of the training; H a power of two.
-            training: uint8 (M, H, H, 3), the images that the generator learns from: for copies and
+            reals: uint8 (N, H, H, C), best kept out of the training; H a power of two.
+            training: uint8 (M, H, H, C), the images that the generator learns from: for copies and
                 for the floor.
             features: what metrics that need features see.
             seed: of patches, pairs and the choice of images for the floor.
@@ -54,10 +54,12 @@ class Scorer:
             UserError: the weights of these features are not there.
         """
         given = {"reals": reals} if training is None else {"reals": reals, "training": training}
+        given = {name: views(images) for name, images in given.items()}
         check_images(**given)
+        reals, training = given["reals"], given.get("training")
         self.reals = in_order(reals)
         self.training = None if training is None else in_order(training)
-        self.networks = feature_networks(features, reals.shape[1])
+        self.networks = feature_networks(features, reals.shape[1], reals.shape[3] // 3)
         self.features = self.networks[0].name
         """What decides the features: scores compare where it is the same."""
         self.seed, self.pairs = seed, pairs
@@ -72,7 +74,7 @@ class Scorer:
         """Every score of the fakes.
 
         Args:
-            fakes: uint8 (N, H, H, 3), as many as there are reals.
+            fakes: uint8 (N, H, H, C), as many as there are reals.
             metrics: names of `METRICS`; by default ``self.metrics``.
 
         Returns:
@@ -83,6 +85,10 @@ class Scorer:
         Raises:
             ValueError: shapes, numbers or metrics that do not fit.
         """
+        return self._score(views(fakes), metrics)
+
+    def _score(self, fakes: np.ndarray, metrics: Collection[str] | None) -> dict[str, float]:
+        """`score`, of views."""
         check_images(fakes=fakes, reals=self.reals)
         check_counts(fakes, self.reals)
         chosen = self._chosen(metrics)
@@ -111,7 +117,7 @@ class Scorer:
         others = self.training[order[: len(self.reals)]]
         against_training = [each.name for each in chosen if "training" in each.needs]
         rest = [each.name for each in chosen if "training" not in each.needs]
-        return self.score(others, rest) | self.score(self.reals, against_training)
+        return self._score(others, rest) | self._score(self.reals, against_training)
 
     def _chosen(self, metrics: Collection[str] | None) -> list[Metric]:
         names = self.metrics if metrics is None else metrics

@@ -185,7 +185,7 @@ def _paired_chunks(
 
 
 def _similarity(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """SSIM and its contrast-structure term, means over places: (n, 3, H, W) to two of (n, 3)."""
+    """SSIM and its contrast-structure term, means over places: (n, C, H, W) to two of (n, C)."""
     rows, columns = _window(first.shape[-2]), _window(first.shape[-1])
     mean_1, mean_2 = filtered(first, rows, columns), filtered(second, rows, columns)
     means = mean_1**2 + mean_2**2

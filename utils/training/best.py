@@ -137,7 +137,7 @@ class Scoring:
         """Score the generator.
 
         Returns:
-            The samples, uint8 (N, H, W, 3), and their scores.
+            The samples, uint8 (N, H, W, C), and their scores.
         """
         images = self._trainer.sample(self._latents, self.labels)
         scores = self._scorer.score(images, self._metrics)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from utils.common.channels import CHANNELS
 from utils.common.errors import UserError
 from utils.common.fields import mismatch
 from utils.common.files import atomic_path
@@ -100,6 +101,12 @@ def options_in(
             )
         values[name] = value
     return dataclasses.replace(hyperparameters(), **values)
+
+
+def saved_channels(config: Mapping[str, Any]) -> int:
+    """How many channels the images of a run have; those of older runs 3, as of a damaged file."""
+    channels = config["data_set"].get("channels", 3)
+    return channels if isinstance(channels, int) and channels in CHANNELS else 3
 
 
 def saved_classes(shown: str, config: Mapping[str, Any]) -> dict[str, int]:

@@ -49,18 +49,18 @@ class Drawing:
         self._events, self._on_grid, self._rows = events, on_grid, rows
 
     def reals(self, step: int, images: np.ndarray) -> None:
-        """Draw a grid of real pictures, uint8 (N, H, W, 3); of ``step`` only for TensorBoard."""
+        """Draw a grid of real pictures, uint8 (N, H, W, C); of ``step`` only for TensorBoard."""
         self._grid(self._folders.reals, step, images, "reals")
 
     def samples(self, step: int, images: np.ndarray) -> None:
-        """Draw the sample grid of a step: uint8 (N, H, W, 3)."""
+        """Draw the sample grid of a step: uint8 (N, H, W, C)."""
         path, on_grid = self._folders.sample(step), self._on_grid
         self._grid(path, step, images, "samples")
         if on_grid is not None:
             self._writer.submit(lambda: on_grid(path) if path.exists() else None)
 
     def augmented(self, images: np.ndarray, probability: float) -> None:
-        """Draw what the discriminator sees of real pictures, uint8 (N, H, W, 3)."""
+        """Draw what the discriminator sees of real pictures, uint8 (N, H, W, C)."""
         h = self._h
         picture = draw_examples(
             images, h.augmentation, h.seed, color_strength=h.color_strength, probability=probability

@@ -26,7 +26,7 @@ class DeviceFeed:
             length: pictures of a step.
         """
         self._order, self._length = order, length
-        self._number, self._size = len(dataset), dataset.image_size
+        self._number, self._shape = len(dataset), dataset.images.shape[1:]
         self._images = backend.images_to_device(dataset.images)
 
     def inputs(self, start: int) -> tuple[backend.Tensor, np.ndarray]:
@@ -34,8 +34,8 @@ class DeviceFeed:
         return self._images, self._order.indices(start, self._length)
 
     def pictures(self, images: backend.Tensor, indices: backend.Tensor) -> backend.Tensor:
-        """What `inputs` stands for, uint8 (length, H, W, 3); called in the compiled step."""
-        batch = backend.take_images(images, indices % self._number, self._size)
+        """What `inputs` stands for, uint8 (length, H, W, C); called in the compiled step."""
+        batch = backend.take_images(images, indices % self._number, self._shape)
         if self._order.count > self._number:
             is_mirrored = ops.reshape(indices >= self._number, (-1, 1, 1, 1))
             batch = ops.where(is_mirrored, ops.flip(batch, axis=2), batch)
@@ -79,7 +79,7 @@ class StreamedFeed:
             return (self._reader.batch(start),)
 
     def pictures(self, batch: backend.Tensor) -> backend.Tensor:
-        """What `inputs` stands for, uint8 (length, H, W, 3); called in the compiled step."""
+        """What `inputs` stands for, uint8 (length, H, W, C); called in the compiled step."""
         return batch
 
     def close(self) -> None:

@@ -44,7 +44,7 @@ class Method(Protocol):
         counts; what ends in ``loss`` shares a panel of history.png.
 
         Args:
-            real_batches: uint8 (h.batches_per_step, B, H, W, 3).
+            real_batches: uint8 (h.batches_per_step, B, H, W, C).
             classes: their class weights (h.batches_per_step, B, K), where there are classes.
         """
 

@@ -132,6 +132,8 @@ class RunOptions:
     """What --preset can be."""
     ON_ACCELERATOR: ClassVar[dict[str, Any]] = {}
     """Defaults on a GPU or TPU that differ from those on a CPU."""
+    channels: ClassVar[int] = 3
+    """Of an image: those of the data set, once it is open."""
     class_names: ClassVar[tuple[str, ...]] = ()
     """Of ``classes``, most pictures first; `open_split` finds them in the data set."""
     augmentation_confidence: ClassVar[float] = 1.0

@@ -50,7 +50,7 @@ class RunProbe:
         """A picture of the images that are the most and the least real to the discriminator.
 
         Args:
-            images: uint8 (N, H, W, 3), at least 2.
+            images: uint8 (N, H, W, C), at least 2.
             labels: of their classes, (N,); None without classes.
             most: images of either kind.
         """

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from utils.common.channels import CHANNELS
 from utils.common.errors import UserError, printable
 from utils.data.classes import class_names, described, labels
 from utils.data.dataset import Dataset
 from utils.data.order import held_out
 from utils.preparing.opening import open_dataset
-from utils.training.config import saved_classes, saved_held_out
+from utils.training.config import saved_channels, saved_classes, saved_held_out
 from utils.training.options import RunOptions
 
 FEWEST_SCORED = 50
@@ -66,8 +67,8 @@ def open_split(h: RunOptions, config: dict[str, Any] | None) -> Split:
     """Open the data set and divide it; a resumed run keeps those from training that it always did.
 
     Args:
-        h: the options; ``image_size`` becomes that of the data set, ``class_names`` those of its
-            classes.
+        h: the options; ``image_size`` and ``channels`` become those of the data set,
+            ``class_names`` those of its classes.
         config: of the run that is resumed, or None.
 
     Raises:
@@ -80,7 +81,12 @@ def open_split(h: RunOptions, config: dict[str, Any] | None) -> Split:
         seed=h.seed,
         memory_budget=int(h.memory_budget * 1e9),
     )
-    h.image_size = dataset.image_size
+    h.image_size, h.channels = dataset.image_size, dataset.channels
+    if config is not None and (was := saved_channels(config)) != h.channels:
+        raise UserError(
+            f"--data {h.data}: holds {CHANNELS[h.channels]} images, expected {CHANNELS[was]} as of "
+            f"run {h.run_name}"
+        )
     fingerprint = dataset.fingerprint()  # once: it reads thousands of pictures
     kept = choose_held_out(h, dataset, config, fingerprint)
     since: int | None = 0
@@ -90,6 +96,7 @@ def open_split(h: RunOptions, config: dict[str, Any] | None) -> Split:
     origin = {
         "made_by": dataset.made_by,
         "pictures": len(dataset),
+        "channels": dataset.channels,
         "held_out": kept.tolist(),
         "fingerprint": fingerprint,
         "pictures_since": since,

@@ -9,13 +9,20 @@ from typing import Any
 
 import numpy as np
 
+from utils.common.channels import CHANNELS
 from utils.common.errors import UserError
 from utils.common.fields import fixed_fields, option_name, spell
 from utils.data import IMAGE_SIZES
 from utils.models.adversarial import blocks_of
 from utils.models.classes import is_of_classes
 from utils.models.layers import MinibatchDiscrimination
-from utils.training.config import CONFIG, options_in, read_config, saved_classes
+from utils.training.config import (
+    CONFIG,
+    options_in,
+    read_config,
+    saved_channels,
+    saved_classes,
+)
 from utils.training.method import Method, discriminator_name
 from utils.training.names import run_folders
 from utils.training.options import Options, RunOptions
@@ -65,6 +72,7 @@ class Start:
             raise UserError(
                 f"{self.shown}: its config.json is damaged: image_size is {self.options.image_size}"
             )
+        self.channels = saved_channels(config)
         self._shaping = [name for name in fixed_fields(hyperparameters) if name not in OWN]
 
     def taken_over(self, default: Options) -> Options:
@@ -133,6 +141,11 @@ class Start:
         Raises:
             UserError: a network is missing, damaged, or does not fit; then no weight has changed.
         """
+        if h.channels != self.channels:
+            raise UserError(
+                f"{self.shown}: its images are {CHANNELS[self.channels]}, and those of --data "
+                f"{h.data} {CHANNELS[h.channels]}; expected a data set of the same channels"
+            )
         name = discriminator_name(method.networks)
         average = load_network(self.folder / "generator.keras")
         current = self.folder / "generator-current.keras"

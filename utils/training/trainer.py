@@ -63,13 +63,13 @@ class Trainer:
         self._refreshed_at = -1
 
     def _step(self, *inputs: backend.Tensor) -> dict[str, backend.Tensor]:
-        h, size = self.h, self.dataset.image_size
-        batches = (h.batches_per_step, h.batch_size)
+        batches = (self.h.batches_per_step, self.h.batch_size)
         classes = ()
         if self.classes.names:
             *inputs, weights = inputs
             classes = (ops.reshape(weights, (*batches, len(self.classes.names))),)
-        pictures = ops.reshape(self.feed.pictures(*inputs), (*batches, size, size, 3))
+        shape = self.dataset.images.shape[1:]
+        pictures = ops.reshape(self.feed.pictures(*inputs), (*batches, *shape))
         return self.method.train_step(pictures, *classes)
 
     def _sample(
@@ -110,7 +110,7 @@ class Trainer:
             self._refreshed_at = self.progress.step
 
     def sample(self, latents: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
-        """Generate uint8 (N, H, W, 3), never more than a batch at once.
+        """Generate uint8 (N, H, W, C), never more than a batch at once.
 
         Args:
             latents: (N, latent_dim).

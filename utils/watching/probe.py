@@ -15,6 +15,7 @@ import numpy as np
 
 from utils import backend
 from utils.common import grids
+from utils.common.pictures import Colour
 from utils.models.average import layer_options
 from utils.models.classes import beside
 
@@ -55,7 +56,7 @@ class Probe:
         """Compile the two questions.
 
         Args:
-            discriminator: images (B, H, W, 3) in [-1, 1] to answers (B, 1); more is more real.
+            discriminator: images (B, H, W, C) in [-1, 1] to answers (B, 1); more is more real.
             generator: latent vectors (B, latent_dim) to images, as it is trained. Both may take
                 class weights (B, K) as well.
             batch_size: of the batches in which both are trained.
@@ -98,7 +99,7 @@ class Probe:
             return {"answers": self.discriminator(beside(images, classes), training=True)}
 
     def answers_to_real(self, images: np.ndarray, classes: np.ndarray | None = None) -> np.ndarray:
-        """Answers, float32 (N,), to pictures, uint8 (N, H, W, 3), with class weights (N, K)."""
+        """Answers, float32 (N,), to pictures, uint8 (N, H, W, C), with class weights (N, K)."""
         return self._by_batches(self._compiled_real, images, classes)
 
     def answers_to_generated(
@@ -122,16 +123,22 @@ class Probe:
 
 
 def best_and_worst(
-    images: np.ndarray, answers: np.ndarray, count: int, columns: int, discriminator: str
+    images: np.ndarray,
+    answers: np.ndarray,
+    count: int,
+    columns: int,
+    discriminator: str,
+    background: Colour | None = None,
 ) -> tuple[np.ndarray, list[str]]:
     """A picture of the images with the highest answers, and below of those with the lowest.
 
     Args:
-        images: uint8 (N, H, W, 3).
+        images: uint8 (N, H, W, C).
         answers: (N,).
         count: how many of each.
         columns: of the picture.
         discriminator: what the network that answered is called.
+        background: see `as_rgb`.
 
     Returns:
         The picture, uint8 (height, width, 3), and a line of text for each half.
@@ -145,6 +152,8 @@ def best_and_worst(
             f"{answers[chosen[0]]:.2f} to {answers[chosen[-1]]:.2f} "
             f"(middle {np.median(answers):.2f})"
         )
-        blocks.append(grids.caption(grids.grid(images[chosen], columns), [text]))
+        blocks.append(
+            grids.caption(grids.grid(images[chosen], columns, background=background), [text])
+        )
         texts.append(f"{text}; samples {' '.join(map(str, chosen))}")
     return grids.stack(blocks), texts
