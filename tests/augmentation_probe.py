@@ -98,6 +98,11 @@ def main(result: Path) -> None:
         for key, value in backend.compile_step(step, [scale])(images, weights).items():
             results[f"{name} {key}"] = ops.convert_to_numpy(value)
 
+    transparent = ops.convert_to_tensor(np.concatenate([images, images[..., :1]], axis=3))
+    results["color of RGBA"] = ops.convert_to_numpy(
+        change_colors(transparent, ops.convert_to_tensor(draws))
+    )
+
     # What is compiled follows the probability where that is moved outside.
     seed_generator = keras.random.SeedGenerator(0)
     layer = Augmentation(KINDS, seed_generator, probability=0.0, adapts=True)

@@ -44,7 +44,8 @@ def write_run(folder: Path, name: str, h: dcgan.Hyperparameters) -> None:
     dcgan.build_discriminator(h).save(models / "discriminator.keras")
     shutil.copy(models / "discriminator.keras", models / "best")
     classes = {"classes": dict.fromkeys(h.class_names, 20)} if h.class_names else {}
-    config = {"method": h.METHOD, "hyperparameters": dataclasses.asdict(h), "data_set": classes}
+    config = {"method": h.METHOD, "hyperparameters": dataclasses.asdict(h)}
+    config["data_set"] = classes | {"channels": h.channels}
     (models / "config.json").write_text(json.dumps(config))
     for step, image in enumerate(blobs(5, 64)):
         grids.save_png(folder / "images" / name / f"step_{step * 200:07d}.png", image)

@@ -62,11 +62,11 @@ class Stub:
     """A dense generator that moves towards the pictures, and a dense network that answers."""
 
     def __init__(self, h: RunOptions) -> None:
-        self.h, shape = h, (h.image_size, h.image_size, 3)
+        self.h, shape = h, (h.image_size, h.image_size, h.channels)
         self.seed_generator = keras.random.SeedGenerator(h.seed)
         latents, images = keras.Input((h.latent_dim,)), keras.Input(shape)
         x = layers.BatchNormalization(momentum=0.5)(latents)
-        x = layers.Dense(h.image_size**2 * 3, "tanh")(x)
+        x = layers.Dense(h.image_size**2 * h.channels, "tanh")(x)
         self.generator = keras.Model(latents, layers.Reshape(shape)(x), name="generator")
         answers = layers.Dense(1)(layers.Flatten()(images))
         self.examiner = keras.Model(images, answers, name="examiner")
@@ -97,7 +97,7 @@ class Stub:
         latents = keras.random.normal((h.batch_size, h.latent_dim), seed=self.seed_generator)
         fakes = self.generator(latents, training=True)
         error = ops.reshape(images - fakes, (h.batch_size, -1))
-        change = ops.matmul(ops.transpose(latents), error) / h.batch_size  # (latent_dim, H W 3)
+        change = ops.matmul(ops.transpose(latents), error) / h.batch_size  # (latent_dim, H W C)
         kernel, offset = self.generator.trainable_variables[-2:]
         kernel.assign_add(rate * change)
         offset.assign_add(rate * ops.mean(error, axis=0))

@@ -115,8 +115,8 @@ NOISY = [*TINY, "--checkpoint-interval", "4", "--history-interval", "3", "--labe
 
 
 @pytest.mark.parametrize("backend", OTHERS)
-def test_a_resumed_run_is_exact(backend, tmp_path, data_file):
-    arguments = [*NOISY, "--data", data_file]
+def test_a_resumed_run_is_exact(backend, tmp_path, sprite_file):
+    arguments = [*NOISY, "--data", sprite_file]
     run_on(backend, *arguments, "--steps", 14, "--run-name", "whole", folder=tmp_path)
     run_on(backend, *arguments, "--steps", 7, "--run-name", "halves", folder=tmp_path)
     run_on(backend, "--resume", "halves", "--steps", 14, folder=tmp_path)
@@ -131,15 +131,15 @@ def test_a_resumed_run_is_exact(backend, tmp_path, data_file):
 
 
 @pytest.mark.parametrize(
-    ("script", "options"),
+    ("script", "options", "data"),
     [
-        ("wgan.py", [*TINY_WGAN, "--minibatch", "discrimination"]),
-        ("r3gan.py", [*TINY_R3GAN, "--penalty-interval", "2"]),
+        ("wgan.py", [*TINY_WGAN, "--minibatch", "discrimination"], "grey_file"),
+        ("r3gan.py", [*TINY_R3GAN, "--penalty-interval", "2"], "data_file"),
     ],
 )
 @pytest.mark.parametrize("backend", OTHERS)
-def test_another_methods_resumed_run_is_exact(backend, script, options, tmp_path, data_file):
-    arguments = [*options, "--data", data_file]
+def test_another_methods_resumed_run_is_exact(backend, script, options, data, tmp_path, request):
+    arguments = [*options, "--data", request.getfixturevalue(data)]
 
     def run(*more: object) -> None:
         run_on(backend, *more, folder=tmp_path, script=script)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -9,15 +13,23 @@ from keras import ops
 from PIL import Image
 
 import dcgan
+import evaluate
 import r3gan
+import sample
 import wgan
 from tests.conftest import blobs, sprites
+from tests.saved_run import generated, write_run
+from tests.stub import train
 from utils.common import grids
 from utils.common.channels import CHEQUERED, as_rgb, premultiplied, straight
+from utils.common.errors import UserError
 from utils.data.hdf5 import read_dataset, write_dataset
 from utils.models.augmentation import KINDS, Augmentation, change_colors
+from utils.scoring.classes import Labelled, class_scores
+from utils.scoring.features import feature_networks
 from utils.scoring.images import views
 from utils.scoring.scorer import Scorer
+from utils.training.run import run
 
 GREY = blobs(4)[..., :1]
 
@@ -52,10 +64,9 @@ def test_a_background_shows_through():
             found = as_rgb(premultiplied(image), colour)
             assert np.abs(found - np.asarray(expected, np.int16)).max() <= 1
     empty = as_rgb(np.zeros((2, 32, 48, 4), np.uint8))
-    light, dark = (np.array(colour) for colour in CHEQUERED)
-    assert (empty[0, 0, 0], empty[0, 4, 4], empty[1, 0, 4], empty[1, 4, 3]) == pytest.approx(
-        (light, light, dark, dark)
-    )
+    found = [tuple(empty[place]) for place in ((0, 0, 0), (1, 4, 4), (1, 0, 4), (0, 31, 0))]
+    light, dark = CHEQUERED
+    assert found == [light, light, dark, dark]
     assert np.array_equal(as_rgb(GREY), GREY.repeat(3, -1))
 
 
@@ -76,7 +87,7 @@ def test_pictures_have_the_channels_of_images_and_grids_are_rgb(images, mode, tm
 # Data sets --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("budget", [None, 1])
+@pytest.mark.parametrize("budget", [None, 10_000])
 def test_what_hides_under_alpha_0_is_not_in_a_data_set(budget, tmp_path):
     images = sprites(5)
     assert images[images[..., 3] == 0].any()
@@ -84,7 +95,7 @@ def test_what_hides_under_alpha_0_is_not_in_a_data_set(budget, tmp_path):
     found = []
     for name, each in (("a.h5", images), ("b.h5", emptied)):
         write_dataset(tmp_path / name, each, [""] * 5)
-        found.append(read_dataset(tmp_path / name, memory_budget=budget and 25_000))
+        found.append(read_dataset(tmp_path / name, memory_budget=budget))
         assert (found[-1].channels, found[-1].is_streamed) == (4, budget is not None)
         assert np.array_equal(found[-1].take(np.arange(5)), premultiplied(images))
     assert found[0].fingerprint() == found[1].fingerprint()
@@ -107,11 +118,11 @@ def test_a_grey_data_set(tmp_path):
         (dcgan, dcgan.build_discriminator, {}),
         (dcgan, dcgan.build_discriminator, {"generator_architecture": "plain"}),
         (wgan, wgan.build_critic, {}),
-        (r3gan, r3gan.build_discriminator, {}),
+        (r3gan, r3gan.build_discriminator, {"generator_filters": (2, 2, 2, 2)}),
     ],
 )
 def test_networks_have_the_channels_of_the_data_set(script, other, changes, channels):
-    h = script.Hyperparameters(image_size=32, generator_filters=(8, 4, 2, 2)[-3:], **changes)
+    h = script.Hyperparameters(image_size=32, **({"generator_filters": (8, 4, 2)} | changes))
     h.channels = channels
     generator = script.build_generator(h)
     assert generator.output_shape == (None, 32, 32, channels)
@@ -151,6 +162,85 @@ def test_what_has_no_picture_is_transparent(kind):
     assert (found[~is_empty][:, 3] == 1).all()
 
 
+# Runs -------------------------------------------------------------------------------------------
+
+
+def test_a_run_has_the_channels_of_its_data_set(place, data_file):
+    write_dataset("sprites.h5", sprites(130), [""] * 130)
+    arguments = ["--data", "sprites.h5", "--holdout", 0.4, "--augmentation", *KINDS]
+    train(*arguments, "--steps", 2, "--score-interval", 2, "--score", "kid")
+    models, images = Path("saved_models/stub-1"), Path("images/stub-1")
+    assert json.loads((models / "config.json").read_text())["data_set"]["channels"] == 4
+    assert (models / "best" / "generator.keras").exists()
+    for name in ("reals.png", "step_0000002.png", "augmented.png", "best-worst.png"):
+        picture = np.asarray(Image.open(images / name))
+        assert picture.shape[2] == 3
+        assert (picture == CHEQUERED[1]).all(-1).any() or name[0] in "sb", name
+    with pytest.raises(UserError) as error:
+        train("--resume", "stub-1", "--data", data_file, "--steps", 4)
+    assert str(error.value) == (
+        f"--data {data_file}: holds RGB images, expected RGBA as of run stub-1"
+    )
+
+
+def test_another_run_begins_with_networks_of_the_same_channels(place, sprite_file):
+    write_run(place, "one", dcgan.Hyperparameters(image_size=32, generator_filters=(4,)))
+    with pytest.raises(UserError) as error:
+        run(
+            dcgan.DCGAN, dcgan.Hyperparameters, "",
+            ["--data", str(sprite_file), "--start-from", "one", "--batch-size", "4", "--score",
+             "none"],
+        )  # fmt: skip
+    assert str(error.value) == (
+        f"--start-from one: its images are RGB, and those of --data {sprite_file} RGBA; expected "
+        "a data set of the same channels"
+    )
+    assert not Path("saved_models/dcgan-1").exists()
+
+
+def test_samples_are_transparent_and_grids_have_a_background(tmp_path, monkeypatch, capsys):
+    h = dcgan.Hyperparameters(image_size=32, latent_dim=5, generator_filters=(4,))
+    h.channels = 4
+    write_run(tmp_path, "one", h)
+    monkeypatch.chdir(tmp_path)
+
+    def run_sample(*arguments: str) -> list[str]:
+        monkeypatch.setattr(sys, "argv", ["sample.py", "one", *arguments])
+        sample.main()
+        return capsys.readouterr().out.split()
+
+    grid, *alone = run_sample("--single", "--count", "2", "--background", "#102030")
+    assert grid == "images/one/samples/one-grid-seed-0-count-2-background-_102030.png"
+    assert [Path(each).name for each in alone] == [f"one-sample-seed-0-0000{n}.png" for n in (0, 1)]
+    vectors = np.random.default_rng(0).standard_normal((2, 5), dtype=np.float32)
+    expected = generated(tmp_path, vectors)
+    assert expected[..., 3].std() > 20
+    drawn = grids.grid(expected, 8, background=(16, 32, 48))
+    assert np.abs(np.asarray(Image.open(grid), int) - drawn).max() <= 2  # of colour and alpha
+    for path, image in zip(alone, expected, strict=True):
+        with Image.open(path) as picture:
+            assert picture.mode == "RGBA"
+            found = premultiplied(np.asarray(picture)).astype(int)
+        image[..., :3] = np.minimum(image[..., :3], image[..., 3:])
+        assert np.abs(found - image).max() <= 1
+    picture, film = run_sample("--interpolate", "--points", "2", "--frames", "2")
+    assert (np.asarray(Image.open(picture)) == CHEQUERED[1]).all(-1).any()
+    with Image.open(film) as frames:
+        assert frames.n_frames == 2
+
+    config = Path("saved_models/one/config.json")
+    config.write_text(config.read_text().replace('"channels": 4', '"channels": 1'))
+    for colour, message in (
+        ("white", "the images of one are grey, not transparent; expected no --background"),
+        ("lilac", "expected a colour such as white or #f0f0f0"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["sample.py", "one", "--background", colour])
+        with pytest.raises(SystemExit):
+            sample.main()
+        error = f"sample.py: error: --background {colour}: {message}"
+        assert capsys.readouterr().err.splitlines()[-1] == error
+
+
 # Scores -----------------------------------------------------------------------------------------
 
 
@@ -160,16 +250,13 @@ def test_scores_see_rgba_on_black_and_on_white():
     assert seen.shape == (60, 32, 32, 6)
     assert np.array_equal(seen[..., :3], as_rgb(drawn, (0, 0, 0)))
     assert np.array_equal(seen[..., 3:], as_rgb(drawn, (255, 255, 255)))
-    scorer = Scorer(drawn[:20], drawn[20:], "random", pairs=20)
-    kid, floor = (x["kid"] for x in (scorer.score(drawn[20:40]), scorer.floor(["kid"])))
-    assert kid < 4 * abs(floor) + 50
-    # A white fringe is nothing on white, and a black one nothing on black.
+    scorer, fakes = Scorer(drawn[:20], features="random"), drawn[20:40]
+    clean = scorer.score(fakes, ("kid",))["kid"]
     for shade in (0, 255):
-        fringed = drawn[20:40].copy()
-        fringed[:, :4] = np.array([shade] * 3 + [255])
-        scores = scorer.score(fringed, ("kid", "swd", "sharpness", "copies"))
-        assert scores["kid"] > 2 * kid
-        assert scores["originality"] > 0
+        # What is painted around them does not show on a background of its colour.
+        painted = np.where(fakes[..., 3:] == 0, (shade, shade, shade, 255), fakes).astype(np.uint8)
+        assert np.array_equal(as_rgb(painted, (shade,) * 3), as_rgb(fakes, (shade,) * 3))
+        assert scorer.score(painted, ("kid",))["kid"] > 3 * abs(clean)
 
 
 def test_grey_images_score_like_the_same_in_rgb():
@@ -181,3 +268,13 @@ def test_grey_images_score_like_the_same_in_rgb():
     assert found == expected
     with pytest.raises(ValueError, match="expected images of one size, found fakes"):
         Scorer(sprites(20), features="random").score(images[:20])
+
+
+def test_the_nearest_pictures_and_classes_of_sprites(tmp_path):
+    drawn = premultiplied(sprites(30))
+    evaluate.draw_nearest(tmp_path / "nearest.png", drawn[:10], drawn)
+    pairs = np.asarray(Image.open(tmp_path / "nearest.png"))
+    assert (pairs == CHEQUERED[1]).all(-1).any()
+    parts = [Labelled(each, np.arange(len(each)) % 2) for each in (drawn, drawn[:10], drawn[10:])]
+    scores = class_scores(feature_networks("random", 32, 2)[0], *parts, ["a", "b"])
+    assert scores["all"]["pictures"] == 10

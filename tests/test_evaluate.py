@@ -232,6 +232,10 @@ def test_mistakes(refused, scored):
     assert refused("one", "--data", "larger.h5") == (
         "--data larger.h5: holds pictures of 64 px, expected 32 px as of the run"
     )
+    write_dataset(scored / "grey.h5", blobs(60)[..., :1], [""] * 60)
+    assert refused("one", "--data", "grey.h5") == (
+        "--data grey.h5: holds grey images, expected RGB as of the run"
+    )
 
 
 def test_all_runs_are_looked_at_before_the_first_is_scored(refused, scored, monkeypatch):

@@ -89,6 +89,63 @@ def test_a_whole_preparation_imports_no_keras(tmp_path, robots):
 
 
 # ------------------------------------------------------------------------------------------------
+# Transparency and grey
+# ------------------------------------------------------------------------------------------------
+
+
+def test_transparency_is_kept_where_it_is_asked_for(tmp_path):
+    """A disc with soft edges: what hides around it leaves no trace, at no size and in no frame."""
+    rows, columns = np.mgrid[:128, :128] - 63.5
+    alpha = np.clip(40.5 - np.hypot(rows, columns - 20), 0, 1)[..., None]
+    folder = tmp_path / "sprites"
+    folder.mkdir()
+    for name, hidden in (("a", (255, 0, 255)), ("b", (0, 255, 0))):
+        colours = np.where(alpha > 0, (200, 100, 50), hidden)
+        disc = np.concatenate([colours, 255 * alpha], axis=2).astype(np.uint8)
+        Image.fromarray(disc).save(folder / f"{name}.png")
+    Image.new("RGB", (64, 48), (10, 20, 30)).save(folder / "c.png")
+
+    options = ["sprites", "--output", "set.h5", "--size", 32, "--review"]
+    said = prepare(tmp_path, *options, "--alpha").stdout
+    assert "     1 of them transparent in places\n" in said
+    assert verdicts(tmp_path) == {"a.png": "kept", "b.png": "exact duplicate", "c.png": "kept"}
+    with h5py.File(tmp_path / "set.h5") as file:
+        disc, opaque = file["images"][...].astype(int)
+    assert disc.shape == (32, 32, 4)
+    assert {*disc[..., 3].flat} > {0, 255}
+    assert not disc[disc[..., 3] == 0].any()
+    # A soft edge has the colour of the disc. (At low alphas, few shades are left of it.)
+    assert np.abs(disc[disc[..., 3] > 128][:, :3] - (200, 100, 50)).max() <= 2
+    assert (opaque == (10, 20, 30, 255)).all()  # padded with its own border, which is opaque
+    sheet = np.asarray(Image.open(tmp_path / "set.review.png"))
+    assert (sheet == 204).all(-1).any()  # the dark squares behind the disc
+
+    prepare(tmp_path, *options, "--alpha", "--fit", "figure", "--margin", 0)
+    with h5py.File(tmp_path / "set.h5") as file:
+        opaque_at = np.argwhere(file["images"][0, ..., 3] > 128)
+    assert opaque_at.min(0).tolist() == [0, 0]
+    assert opaque_at.max(0).tolist() == [31, 31]
+
+    said = prepare(tmp_path, *options).stdout
+    assert "     1 of them transparent in places, drawn on white; --alpha keeps that\n" in said
+
+
+def test_grey_is_one_channel_where_it_is_asked_for(tmp_path, robots):
+    options = ["robots", "--output", "set.h5", "--size", 32]
+    prepare(tmp_path, *options)
+    colours = read_dataset(tmp_path / "set.h5").images
+    prepare(tmp_path, *options, "--grey", "--review")
+    grey = read_dataset(tmp_path / "set.h5").images
+    assert grey.shape == (8, 32, 32, 1)
+    luma = colours @ (0.299, 0.587, 0.114)
+    assert np.abs(grey[..., 0] - luma).max() <= 1
+    assert "leave out --alpha" in prepare(tmp_path, *options, "--alpha").stdout
+    assert prepare(tmp_path, *options, "--alpha", "--grey", code=2).stderr.endswith(
+        "--alpha --grey: expected one of them; transparent images have colours\n"
+    )
+
+
+# ------------------------------------------------------------------------------------------------
 # Filters and decisions
 # ------------------------------------------------------------------------------------------------
 

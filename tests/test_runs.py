@@ -286,15 +286,19 @@ METHODS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("script", METHODS)
-def test_a_killed_process_goes_on_to_the_same_bits(script, tmp_path, data_file):
+@pytest.mark.parametrize(
+    ("script", "data"),
+    [("dcgan.py", "data_file"), ("wgan.py", "sprite_file"), ("r3gan.py", "grey_file")],
+)
+def test_a_killed_process_goes_on_to_the_same_bits(script, data, tmp_path, request):
     """What it had made beyond its checkpoint is made again, digit by digit."""
     name = script.replace(".py", "-1")
     images, saved = tmp_path / "images" / name, tmp_path / "saved_models" / name / "checkpoints"
     grid = images / "step_0000015.png"
     process = fork_script(
-        script, *METHODS[script], "--data", data_file, "--epochs", 0, "--history-interval", 1,
-        "--sample-interval", 5, "--checkpoint-interval", 8, folder=tmp_path,
+        script, *METHODS[script], "--data", request.getfixturevalue(data), "--epochs", 0,
+        "--history-interval", 1, "--sample-interval", 5, "--checkpoint-interval", 8,
+        folder=tmp_path,
     )  # fmt: skip
     wait_for(grid, process.is_alive)
     process.kill()

@@ -278,7 +278,29 @@ def place(
     width, height = (max(1, round(side * inner / max(sides))) for side in sides)
     if (width, height) != image.size or sides != image.size:
         method = Image.Resampling[resampling.upper()]
-        image = image.resize((width, height), method, box, reducing_gap=3.0)
+        if image.mode == "RGBa":
+            image = _resized_rgba(image, (width, height), method, box)
+        else:
+            image = image.resize((width, height), method, box, reducing_gap=3.0)
     square = Image.new(image.mode, (size, size), colour)
     square.paste(image, ((size - width) // 2, (size - height) // 2))
     return square
+
+
+def _resized_rgba(
+    image: Image.Image,
+    size: tuple[int, int],
+    method: Image.Resampling,
+    box: tuple[int, int, int, int],
+) -> Image.Image:
+    """A part of an RGBa picture in another size.
+
+    Lanczos overshoots along edges. Were alpha clipped to 255 and premultiplied colours left as they
+    are, opaque edges would have a rim of lighter colours.
+    """
+    planes = [plane.convert("F").resize(size, method, box) for plane in image.split()]
+    *colours, alpha = (np.asarray(plane) for plane in planes)
+    opaque = np.clip(alpha, 0, 255)
+    fitting = [np.clip(each * (255 / np.maximum(alpha, 255)), 0, opaque) for each in colours]
+    pixels = np.rint(np.stack([*fitting, opaque], axis=2)).astype(np.uint8)
+    return Image.frombytes("RGBa", size, pixels.tobytes())

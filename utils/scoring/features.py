@@ -69,7 +69,10 @@ def feature_networks(
         UserError: another kind, or its weights are not there.
     """
     if backgrounds > 1:
-        each = [feature_networks(kind, image_size) for _ in range(backgrounds)]
+        # Only random networks have a scale, which differs between backgrounds.
+        different = backgrounds if kind == "random" else 1
+        each = [feature_networks(kind, image_size) for _ in range(different)]
+        each *= backgrounds // different
         return [SideBySide(networks) for networks in zip(*each, strict=True)]
     if kind == "imagenet":
         return [ImageNetNetwork()]

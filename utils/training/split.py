@@ -33,9 +33,10 @@ class Split(NamedTuple):
 
     def described(self) -> str:
         """How many pictures there are of either part."""
-        if self.held_out is None:
-            return f"{len(self.trained_on)} pictures"
-        return f"{len(self.trained_on)} pictures and {len(self.held_out)} held out"
+        channels = self.trained_on.channels
+        kind = f" {CHANNELS[channels]}" if channels != 3 else ""
+        line = f"{len(self.trained_on)}{kind} pictures"
+        return line if self.held_out is None else f"{line} and {len(self.held_out)} held out"
 
     def classes(self) -> str:
         """A line about its classes; empty without any."""
