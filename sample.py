@@ -9,6 +9,7 @@
     python sample.py dcgan-1 --walk 25                # along one of them
     python sample.py dcgan-1 --class hero             # of one class, where there are classes
     python sample.py dcgan-1 --class-walk hero ace    # from one class to another
+    python sample.py dcgan-1 --project robot.png      # your picture in the model: the nearest image
     python sample.py dcgan-1 --film mp4               # the sample grids of the training as a film
     python sample.py dcgan-1 --export                 # for plain Keras and for ONNX Runtime
     python sample.py dcgan-1 --explore                # a page that draws samples in the browser
@@ -17,6 +18,11 @@ Samples come from the averaged weights of the last checkpoint; --weights takes o
 to images/RUN/samples/, the export to saved_models/RUN/export/, the explorer to images/RUN/. File
 names contain the options, so that no result overwrites another. The same --seed gives the same
 samples: sample 7 of 48 is sample 7 of 200.
+
+--project also saves the latent vector that it finds. The grid, --interpolate, --walk and --search
+take such files in place of random vectors, and --explore has them as favourites:
+
+    python sample.py dcgan-1 --interpolate FROM.json TO.json
 """
 
 from __future__ import annotations
@@ -44,7 +50,7 @@ from utils.common.errors import UserError, one_line_errors, printable
 from utils.common.fields import Between, FilePath, Seed, option_name
 from utils.common.files import files_by_step
 from utils.common.pictures import Colour, named_colour, read_picture
-from utils.sampling import dimensions, favourites, latents, runs
+from utils.sampling import dimensions, favourites, latents, runs, vectors
 from utils.training.config import saved_channels
 from utils.training.options import RunOptions
 from utils.watching import outputs
@@ -59,6 +65,9 @@ class Options:
 
     run: Annotated[FilePath, tyro.conf.Positional] = ""
     """The run: its name, or the folder of its networks or pictures."""
+    latents: Annotated[tuple[FilePath, ...], tyro.conf.Positional] = ()
+    """Latent vectors that --project has saved, instead of random ones: for the grid, --interpolate,
+    --walk and --search."""
 
     # The task, by default a grid of samples
     best_worst: bool = False
@@ -72,6 +81,8 @@ class Options:
     """Ways from one class to another: rows are samples."""
     search: bool = False
     """Find the latent dimensions that change the picture most, and walk along the first five."""
+    project: FilePath = ""
+    """A picture: finds the latent vector whose image is nearest to it, and saves it."""
     film: Literal["gif", "mp4"] | None = None
     """A film of the sample grids that the training has drawn; gif if nothing follows."""
     export: bool = False
@@ -108,6 +119,9 @@ class Options:
     frames: Annotated[int, Between(0, 1000)] = 0
     """Frames of the GIF from one sample to the next (0 takes 15), or at most in --film (200)."""
 
+    weights_too: bool = False
+    """With --project: tunes a copy of the generator as well, which becomes a run of its own."""
+
     # Where
     output: FilePath = ""
     """Folder for the results, instead of the run's own."""
@@ -138,11 +152,11 @@ def task(name: str, takes: str) -> Callable[[Task], Task]:
     return register
 
 
-@task("", takes="class_ weights seed count columns truncation single background")
+@task("", takes="latents class_ weights seed count columns truncation single background")
 def make_grid(run: runs.Run, options: Options) -> None:
     """A grid of samples, rows of each class, and with --single each of them as a file."""
     generator, columns = runs.load_generator(run, options.weights), options.columns or 8
-    names = () if options.class_ else tuple(run.classes)
+    names = () if options.class_ or options.latents else tuple(run.classes)
     count = options.count or (columns * len(names) if names else 48)
     images = runs.generate(generator, draw(run, generator, options, count))
     if names:
@@ -169,9 +183,9 @@ def make_best_worst(run: runs.Run, options: Options) -> None:
     generator = runs.load_generator(run, options.weights)
     discriminator, name = favourites.load_discriminator(run, options.weights)
     batch_size = run.hyperparameter("batch_size")
-    vectors = draw(run, generator, options, candidates)
-    images = runs.generate(generator, vectors)
-    classes = vectors[:, runs.latent_dim(generator) :] if run.classes else None
+    drawn = draw(run, generator, options, candidates)
+    images = runs.generate(generator, drawn)
+    classes = drawn[:, runs.latent_dim(generator) :] if run.classes else None
     answers = favourites.mean_answers(
         discriminator, generator, batch_size, images, options.seed, classes
     )
@@ -181,7 +195,9 @@ def make_best_worst(run: runs.Run, options: Options) -> None:
     save(path(run, "best_worst", options), picture)
 
 
-@task("interpolate", takes="class_ weights seed columns truncation points frames background")
+@task(
+    "interpolate", takes="latents class_ weights seed columns truncation points frames background"
+)
 def make_interpolation(run: runs.Run, options: Options) -> None:
     """A row for each way, and all of them as a film that ends where it begins."""
     generator = runs.load_generator(run, options.weights)
@@ -202,7 +218,7 @@ def make_interpolation(run: runs.Run, options: Options) -> None:
     print(film)
 
 
-@task("walk", takes="class_ weights seed count columns truncation background")
+@task("walk", takes="latents class_ weights seed count columns truncation background")
 def make_walk(run: runs.Run, options: Options) -> None:
     """Walks along one dimension."""
     generator, dimension = runs.load_generator(run, options.weights), options.walk
@@ -211,24 +227,24 @@ def make_walk(run: runs.Run, options: Options) -> None:
         raise UserError(
             f"--walk {dimension}: must be from 0 to {last}, the latent dimensions of {run.name}"
         )
-    vectors = draw(run, generator, options, options.count or 6)
+    drawn = draw(run, generator, options, options.count or 6)
     columns, title = options.columns or 7, f"latent dimension {dimension}"
-    picture = dimensions.draw_walks(generator, vectors, dimension, columns, title, behind(options))
+    picture = dimensions.draw_walks(generator, drawn, dimension, columns, title, behind(options))
     save(path(run, "walk", options), picture)
 
 
-@task("class_walk", takes="weights seed count columns truncation background")
+@task("class_walk", takes="latents weights seed count columns truncation background")
 def make_class_walk(run: runs.Run, options: Options) -> None:
     """Ways from one class to another."""
     generator = runs.load_generator(run, options.weights)
     ends = tuple(label_of(run, name, "--class-walk") for name in options.class_walk)
-    vectors = draw(run, generator, options, options.count or 6)
+    drawn = draw(run, generator, options, options.count or 6)
     columns, names = options.columns or 7, options.class_walk
-    picture = dimensions.draw_class_walk(generator, vectors, ends, names, columns, behind(options))
+    picture = dimensions.draw_class_walk(generator, drawn, ends, names, columns, behind(options))
     save(path(run, "class_walk", options), picture)
 
 
-@task("search", takes="class_ weights seed columns truncation background")
+@task("search", takes="latents class_ weights seed columns truncation background")
 def make_search(run: runs.Run, options: Options) -> None:
     """A table of the dimensions that change the picture most, and walks along the first five."""
     generator, to = runs.load_generator(run, options.weights), dimensions.SEARCH_TO
@@ -241,11 +257,11 @@ def make_search(run: runs.Run, options: Options) -> None:
     for rank, (dimension, change) in enumerate(strongest, start=1):
         print(f"{rank:4}  {dimension:9}  {change:6.2f}")
     print(f"median of all {len(changes)}: {np.median(changes):.2f}, least: {changes.min():.2f}\n")
-    vectors, columns, blocks = draw(run, generator, options, 3), options.columns or 7, []
+    drawn, columns, blocks = draw(run, generator, options, 3), options.columns or 7, []
     for dimension, change in strongest[:5]:
         title = f"latent dimension {dimension}: changes a pixel by {change:.1f} of 255"
         blocks.append(
-            dimensions.draw_walks(generator, vectors, dimension, columns, title, behind(options))
+            dimensions.draw_walks(generator, drawn, dimension, columns, title, behind(options))
         )
     save(path(run, "search", options), grids.stack(blocks))
 
@@ -268,6 +284,15 @@ def make_film(run: runs.Run, options: Options) -> None:
     except ValueError as error:
         raise UserError(f"--film: {run.images}: {error}") from None
     print(film)
+
+
+@task("project", takes="weights seed weights_too")
+def make_projection(run: runs.Run, options: Options) -> None:
+    """A strip from a start to the nearest image, its vector, and with --weights-too a tuned run."""
+    from utils.sampling.projection import project
+
+    file = path(run, "project", options)
+    project(run, options.project, options.weights, options.seed, options.weights_too, file)
 
 
 @task("export", takes="weights")
@@ -295,7 +320,8 @@ def make_explorer(run: runs.Run, options: Options) -> None:
     if steps := runs.trained_steps(run.models, options.weights):
         what = f"{what}, step {steps:,}"
     generator = runs.load_generator(run, options.weights)
-    write_explorer(file, generator, run.name, what, tuple(run.classes))
+    saved = vectors.saved_vectors(run, options.weights, runs.width(generator))
+    write_explorer(file, generator, run.name, what, tuple(run.classes), saved)
     print(f"{file} ({file.stat().st_size / 1e6:.1f} MB)")
     page = run.images / outputs.PAGE
     if not options.output and page.exists():
@@ -309,6 +335,8 @@ def make_explorer(run: runs.Run, options: Options) -> None:
 
 def draw(run: runs.Run, generator: keras.Model, options: Options, count: int) -> np.ndarray:
     """Latent vectors, with class weights beside them, as the options say; see `runs.draw`."""
+    if options.latents:
+        return vectors.read_vectors(options.latents, runs.width(generator), run)
     labels = np.full(count, label_of(run, options.class_, "--class")) if options.class_ else None
     return runs.draw(generator, count, options.seed, options.truncation, labels)
 
@@ -339,12 +367,17 @@ def path(run: runs.Run, task: str, options: Options, suffix: str = ".png", what:
         words.append(str(options.walk))
     if task == "class_walk":
         words += map(safe_name, options.class_walk)
+    if task == "project":
+        words.append(vectors.short_name(options.project))
+    if options.latents:
+        words.append(vectors.short_name(*options.latents))
     for field in dataclasses.fields(options):
         chosen = getattr(options, field.name)
-        is_named = field.name == "seed" or chosen != field.default
-        if field.name in TAKES[task] - {"single"} and is_named:
-            value = f"{chosen:g}" if isinstance(chosen, float) else safe_name(str(chosen))
-            words += [field.name.rstrip("_"), value]
+        is_named = (field.name == "seed" and not options.latents) or chosen != field.default
+        if field.name in TAKES[task] - {"single", "latents"} and is_named:
+            words.append(field.name.rstrip("_").replace("_", "-"))
+            if chosen is not True:
+                words.append(f"{chosen:g}" if isinstance(chosen, float) else safe_name(str(chosen)))
     folder = Path(options.output) if options.output else run.images / "samples"
     return folder / ("-".join(words) + suffix)
 
@@ -387,10 +420,16 @@ def chosen_task(options: Options) -> str:
         raise UserError(f"{first}: and {second} as well; one at a time")
     name = chosen[0]
     spelled = {each: option_name(each) if each else "the grid of samples" for each in TASKS}
+    if options.latents and "latents" in TAKES[name]:
+        for option in {"class_", "seed", "count", "points", "truncation"} & set(given):
+            raise UserError(f"{option_name(option)}: goes with random latent vectors, not LATENTS")
+    if name == "interpolate" and len(options.latents) == 1:
+        raise UserError("--interpolate: to which other vector? Give two or more, FROM TO")
     for option in given:
         if option not in {"run", "output", "images_dir", "models_dir", *TASKS, *TAKES[name]}:
             others = ", ".join(spelled[each] for each, takes in TAKES.items() if option in takes)
-            raise UserError(f"{option_name(option)}: goes with {others}, not with {spelled[name]}")
+            shown = f"LATENTS {options.latents[0]}" if option == "latents" else option_name(option)
+            raise UserError(f"{shown}: goes with {others}, not with {spelled[name]}")
     if options.truncation and not options.truncation >= 0.01:  # true for a NaN as well
         raise UserError(f"--truncation {options.truncation}: must be 0.01 or more")
     if options.frames == 1:

@@ -159,7 +159,19 @@ def main(start: Path, result: Path, devices: Literal["one", "all"] = "one") -> N
         results[f"changed if {go}"] = np.array(changed)
     results["features"] = RandomNetwork(32).fit(blobs(9))
     if weights_file() is not None:
-        results["imagenet features"] = ImageNetNetwork()(blobs(3))
+        network = ImageNetNetwork()
+        results["imagenet features"] = network(blobs(3))
+
+        def directed(images):
+            _, gradient = backend.value_and_input_grad(
+                lambda x: (ops.sum(network.directions(x)[:, :9]), None), images
+            )
+            return {"gradient": gradient}
+
+        images = blobs(1).astype(np.float32) / 127.5 - 1
+        with backend.full_precision():
+            gradient = backend.compile_step(directed, ())(ops.convert_to_tensor(images))["gradient"]
+        results["imagenet gradient"] = ops.convert_to_numpy(gradient)
     np.savez(result, **results)
 
 

@@ -29,11 +29,12 @@ import dcgan
 import sample
 from utils.common.channels import premultiplied
 from utils.common.errors import UserError
-from utils.sampling import dimensions, explorer, latents
+from utils.sampling import dimensions, explorer, latents, vectors
 from utils.watching.contents import contents
 from utils.watching.page import write_page
 
 SIZE, LATENT_DIM = 32, 12
+SAVED = np.linspace(-1, 1, LATENT_DIM, dtype=np.float32)
 DIGESTS = {
     "LICENSE": "2f07c72751aed99790b8a4869cf2311df85a860b22ded05fa22803587a48922c",
     "ThirdPartyNotices.txt": "143764b952fdb1a7c69ce653bfba74a7744d6a8a573bfb73e235fba356c83de3",
@@ -64,6 +65,10 @@ def folder(tmp_path_factory):
     images = folder / "images" / "one"
     data = contents(images, config, {}, "python dcgan.py", is_running=True)
     write_page(images / "index.html", data | {"alarms": [{"step": 3}]})
+    # What --project saves; that of other weights is none of this generator's.
+    for name, weights in (("mine.png", "average"), ("other.png", "best")):
+        file = images / "samples" / f"{name}.json"
+        vectors.write_vector(file, SAVED, "one", weights, picture=name)
     printed = run_sample(folder, "--explore")
     size = (images / "explorer.html").stat().st_size / 1e6
     assert printed == f"images/one/explorer.html ({size:.1f} MB)\n"
@@ -138,6 +143,9 @@ def test_it_holds_the_exported_generator(path, folder):
 def test_the_sliders_are_those_of_the_search(path, folder):
     data = data_in(path)
     sliders = data.pop("dimensions")
+    [[name, spelled]] = data.pop("favourites")
+    assert name == "mine.png"
+    assert np.array_equal(np.frombuffer(base64.b64decode(spelled), "<f4"), SAVED)
     assert data == {
         "name": "one", "what": "averaged weights, step 1,200", "height": SIZE, "width": SIZE,
         "channels": 3, "latent_dim": LATENT_DIM, "classes": [], "page": "index.html",
@@ -423,6 +431,15 @@ def test_ways_are_those_of_python(opened):
         assert np.array_equal(np.float32(found[-1]), np.float32(end)), name
 
 
+def test_saved_vectors_are_favourites_from_the_start(opened, folder):
+    opened.execute_async_script("addSaved().then(arguments[0])")
+    assert np.abs(canvas(opened, "#kept li canvas") - of_keras(folder, SAVED)).max() <= 1
+    click(opened, "[aria-label='show mine.png']")
+    drawn(opened)
+    assert text(opened, "origin") == "mine.png"
+    assert np.array_equal(latent(opened), SAVED)
+
+
 def test_a_way_leads_from_one_favourite_to_the_other(opened, folder):
     assert not opened.find_element("id", "way").is_displayed()
     kept = []
@@ -441,7 +458,7 @@ def test_a_way_leads_from_one_favourite_to_the_other(opened, folder):
     half = latents.slerp(kept[0][0], kept[1][0], [0.5])[0]
     np.testing.assert_allclose(latent(opened), half, rtol=1e-5, atol=1e-6)
     assert np.abs(middle - of_keras(folder, half)).max() <= 1
-    assert text(opened, "origin") == "favourite 1 to 2, 50 %"
+    assert text(opened, "origin") == "favourite 1 to favourite 2, 50 %"
     for share, (vector, image) in ((0, kept[0]), (1, kept[1])):
         move(opened, "share", share)
         assert np.array_equal(latent(opened), vector)

@@ -11,6 +11,11 @@ import numpy as np
 import pytest
 
 from tests.conftest import blobs
+from utils import backend  # before Keras: it keeps its start quiet
+
+# isort: split
+from keras import ops
+
 from utils.common.errors import UserError
 from utils.scoring import imagenet, weights
 from utils.scoring.imagenet import ImageNetNetwork, resized
@@ -86,6 +91,22 @@ def test_features_have_one_length_and_do_not_depend_on_the_batch(network, monkey
     # From wherever it is called.
     monkeypatch.chdir(Path("/"))
     np.testing.assert_allclose(ImageNetNetwork()(images[:1]), features[:1], atol=1e-4)
+
+
+@needs_weights
+def test_directions_are_the_features_that_a_gradient_can_follow(network) -> None:
+    images = blobs(2, 64)
+
+    def distance(x):
+        found = network.directions(x)
+        return ops.sum(ops.square(found - expected[::-1])), found
+
+    expected = network(images) / 1280**0.5
+    inputs = ops.convert_to_tensor(images.astype(np.float32) / 127.5 - 1)
+    (before, found), gradient = backend.value_and_input_grad(distance, inputs)
+    np.testing.assert_allclose(ops.convert_to_numpy(found), expected, atol=1e-4)
+    after, _ = distance(inputs - 0.05 * gradient / ops.sqrt(ops.sum(gradient**2)))
+    assert 0 < float(after) < float(before)
 
 
 @needs_weights

@@ -313,12 +313,12 @@ MISTAKES = {
     "one --walk -1": "--walk -1: must be from 0 to 4, the latent dimensions of one",
     "one --film --export": "--film: and --export as well; one at a time",
     "one --film --seed 3": (
-        "--seed: goes with the grid of samples, --best-worst, --interpolate, --walk, --search, not "
-        "with --film"
+        "--seed: goes with the grid of samples, --best-worst, --interpolate, --walk, --class-walk, "
+        "--search, --project, not with --film"
     ),
     "one --explore --seed 3": (
-        "--seed: goes with the grid of samples, --best-worst, --interpolate, --walk, --search, not "
-        "with --explore"
+        "--seed: goes with the grid of samples, --best-worst, --interpolate, --walk, --class-walk, "
+        "--search, --project, not with --explore"
     ),
     "one --points 3": "--points: goes with --interpolate, not with the grid of samples",
     "one --single --walk 1": "--single: goes with the grid of samples, not with --walk",

@@ -193,7 +193,7 @@ function change(slider) {
 
 // Favourites ------------------------------------------------------------------------------------
 
-const favourites = [];  // { number, latent, canvas }
+const favourites = [];  // { name, latent, canvas }
 const ends = [null, null];  // the favourites that the way leads from and to
 let kept = 0;
 
@@ -202,11 +202,28 @@ async function keep() {
   if (!shown) return;
   const canvas = document.createElement("canvas");
   copy(element("canvas"), canvas);
-  const favourite = { number: ++kept, latent: shown, canvas };
+  add("favourite " + ++kept, shown, canvas);
+}
+
+function add(name, latent, canvas) {
+  const favourite = { name, latent, canvas };
   favourites.push(favourite);
   const free = ends.indexOf(null);
   if (free >= 0) ends[free] = favourite;
   list();
+}
+
+// Those that the page has from the start.
+async function addSaved() {
+  for (const [name, text] of data.favourites) {
+    const [latent, canvas] = [unspell(text), document.createElement("canvas")];
+    [canvas.width, canvas.height] = [data.width, data.height];
+    while (drawing) await drawing;  // the network computes one picture at a time
+    drawing = generate(latent).finally(() => { drawing = null; });
+    canvas.getContext("2d").putImageData(await drawing, 0, 0);
+    add(name, latent, canvas);
+    draw();
+  }
 }
 
 function copy(from, to) {
@@ -218,7 +235,7 @@ function list() {
   const focused = document.activeElement?.getAttribute("aria-label");
   element("kept").replaceChildren();
   for (const favourite of favourites) {
-    const name = "favourite " + favourite.number;
+    const name = favourite.name;
     const item = make("li", "", element("kept"));
     const button = (text, label, parent, action) => {
       const made = make("button", text, parent);
@@ -228,6 +245,7 @@ function list() {
     };
     const picture = button("", "show " + name, item, () => show(favourite.latent, name));
     picture.className = "show";
+    picture.title = name;
     picture.append(favourite.canvas);
     const row = make("div", "", item);
     row.className = "row";
@@ -256,10 +274,10 @@ function list() {
   if (ends.includes(null)) return;
   ["from", "to"].forEach((id, end) => {
     copy(ends[end].canvas, element(id));
-    element(id).setAttribute("aria-label", "favourite " + ends[end].number);
+    element(id).setAttribute("aria-label", ends[end].name);
   });
   element("share").setAttribute("aria-label",
-    "way from favourite " + ends[0].number + " to favourite " + ends[1].number);
+    "way from " + ends[0].name + " to " + ends[1].name);
 }
 
 function go() {
@@ -267,7 +285,7 @@ function go() {
   const percent = Math.round(100 * t) + " %";
   element("share").setAttribute("aria-valuetext", percent);
   show(between(ends[0].latent, ends[1].latent, t),
-    "favourite " + ends[0].number + " to " + ends[1].number + ", " + percent);
+    ends[0].name + " to " + ends[1].name + ", " + percent);
 }
 
 // State in the address, which survives a reload -------------------------------------------------
@@ -355,4 +373,4 @@ addEventListener("unhandledrejection", event => complain(event.reason));
 describe();
 listen();
 recall();
-load().then(draw).catch(complain);
+load().then(draw).then(addSaved).catch(complain);

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import base64
 import gzip
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from utils.common.errors import UserError
 from utils.common.files import atomic_path
@@ -38,7 +39,12 @@ DIMENSIONS = 8
 
 
 def write_explorer(
-    path: Path, generator: keras.Model, name: str, what: str, classes: Sequence[str] = ()
+    path: Path,
+    generator: keras.Model,
+    name: str,
+    what: str,
+    classes: Sequence[str] = (),
+    favourites: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Write the explorer of a generator, whole, in place of the one before.
 
@@ -48,6 +54,7 @@ def write_explorer(
         name: of the run.
         what: which weights these are.
         classes: the names of its classes.
+        favourites: latent vectors (latent_dim,), by name, that the page has from the start.
 
     Raises:
         UserError: its weights are larger than ``MAX_MEGABYTES``, or see `to_onnx`.
@@ -72,6 +79,10 @@ def write_explorer(
         "latent_dim": latent_dim(generator),
         "classes": list(classes),
         "dimensions": [[number, round(change, 2)] for number, change in strongest],
+        "favourites": [
+            [name, base64.b64encode(latent.astype("<f4").tobytes()).decode()]
+            for name, latent in (favourites or {}).items()
+        ],
         "page": PAGE if (path.parent / PAGE).exists() else None,
     }
     parts = {

@@ -165,6 +165,11 @@ def class_count(network: keras.Model) -> int:
     return network.inputs[1].shape[1] if len(network.inputs) > 1 else 0
 
 
+def width(generator: keras.Model) -> int:
+    """How many numbers it makes an image of: those of a latent vector, and a weight a class."""
+    return latent_dim(generator) + class_count(generator)
+
+
 def draw(
     generator: keras.Model,
     count: int,

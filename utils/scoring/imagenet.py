@@ -66,6 +66,17 @@ class ImageNetNetwork:
         lengths = np.linalg.norm(features, axis=1, keepdims=True)
         return (features * (features.shape[1] ** 0.5 / np.maximum(lengths, 1e-12))).astype("f4")
 
+    def directions(self, images: backend.Tensor) -> backend.Tensor:
+        """Features of images (N, H, W, 3) in [-1, 1], a tensor of vectors (N, 1280) of length 1.
+
+        To be called in a compiled step; a gradient leads through it.
+        """
+        rows, columns = (ops.convert_to_tensor(_resizing(size)) for size in images.shape[1:3])
+        pixels = ops.einsum("ih,nhwc->niwc", rows, (images + 1) * 127.5)
+        pixels = ops.einsum("jw,niwc->nijc", columns, pixels)
+        features = self._forward((pixels - 127) / 128)["features"]
+        return features / ops.sqrt(ops.sum(ops.square(features), axis=1, keepdims=True) + 1e-12)
+
     def _forward(self, x: backend.Tensor) -> dict[str, backend.Tensor]:
         kernels = iter(self._kernels)
         x = ops.relu6(_convolved(x, *next(kernels), strides=2))
