@@ -154,24 +154,19 @@ def build_generator(h: Hyperparameters) -> keras.Model:
 
     latents = keras.Input((h.latent_dim,), name="latents")  # (B, latent_dim)
     classes = class_input(len(h.class_names))  # (B, K), or None
-    x = blocks.start(
-        latents, h.image_size >> len(widths), widths[0], h.generator_start, use_bias,
-        h.initial_stddev,
-    )  # (B, 4, 4, widths[0])  # fmt: skip
-    x = add_class(x, classes, h.initial_stddev * math.sqrt(h.latent_dim))
+    size = h.image_size >> len(widths)
+    x = blocks.start(latents, size, widths[0], h.generator_start, use_bias, h.initial_stddev)
+    x = add_class(x, classes, h.initial_stddev * math.sqrt(h.latent_dim))  # (B, 4, 4, widths[0])
     x = blocks.activate(x, layers.ReLU(), normalize, h.normalization, h.generator_dropout)
-    if h.generator_architecture == "skip":
-        image = None
-        for filters in (*widths[1:], max(1, widths[-1] // 2)):
-            x = double(x, filters, use_bias=use_bias)  # (B, 8, 8, widths[1]), then 16, 32, ...
-            x = blocks.activate(x, layers.ReLU(), normalize, h.normalization, h.generator_dropout)
+    image = None
+    sums_up = h.generator_architecture == "skip"
+    for filters in (*widths, max(1, widths[-1] // 2))[1:] if sums_up else widths[1:]:
+        x = double(x, filters, use_bias=use_bias)  # (B, 8, 8, widths[1]), then 16, 32, ...
+        x = blocks.activate(x, layers.ReLU(), normalize, h.normalization, h.generator_dropout)
+        if sums_up:
             image = blocks.add_details(image, x, h.channels, h.initial_stddev)
-        x = image  # (B, image_size, image_size, channels)
-    else:
-        for filters in widths[1:]:
-            x = double(x, filters, use_bias=use_bias)  # (B, 8, 8, widths[1]), then 16, 32, ...
-            x = blocks.activate(x, layers.ReLU(), normalize, h.normalization, h.generator_dropout)
-        x = double(x, h.channels, use_bias=True)  # (B, image_size, image_size, channels)
+    # (B, image_size, image_size, channels)
+    x = image if sums_up else double(x, h.channels, use_bias=True)
     # In bfloat16, 256 shades would become a few dozen.
     images = layers.Activation("tanh", dtype="float32", name="images")(x)
     return keras.Model(beside(latents, classes), images, name="generator")
