@@ -265,7 +265,7 @@ def labels_of(run: runs.Run, dataset: Dataset) -> np.ndarray | None:
     """The class of each picture, (N,); None without classes.
 
     Raises:
-        UserError: the pictures are of none of the run's classes.
+        UserError: the data set has no such attribute.
     """
     names = list(run.classes)
     return labels(dataset, run.hyperparameter("classes"), names) if names else None

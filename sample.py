@@ -185,7 +185,9 @@ def make_best_worst(run: runs.Run, options: Options) -> None:
     batch_size = run.hyperparameter("batch_size")
     drawn = draw(run, generator, options, candidates)
     images = runs.generate(generator, drawn)
-    classes = drawn[:, runs.latent_dim(generator) :] if run.classes else None
+    classes = None
+    if run.classes:  # as far as the discriminator is told them
+        classes = run.class_share(options.weights) * drawn[:, runs.latent_dim(generator) :]
     answers = favourites.mean_answers(
         discriminator, generator, batch_size, images, options.seed, classes
     )

@@ -114,9 +114,9 @@ def main(start: Path, result: Path, devices: Literal["one", "all"] = "one") -> N
     h.class_names = ("a", "b", "c")
     conditional = dcgan.DCGAN(h)
     state = [variable for group in conditional.state().values() for variable in group]
-    trained = [*conditional.generator.trainable_variables]
-    trained += conditional.discriminator.trainable_variables
-    for number, variable in enumerate(trained):
+    networks = (conditional.generator, conditional.discriminator)
+    trained = [variable for network in networks for variable in network.trainable_variables]
+    for number, variable in enumerate(v for v in trained if v.name in ("kernel", "bias")):
         random = np.random.default_rng(number)
         variable.assign(random.normal(0.0, 0.1, variable.shape).astype(np.float32))
 
@@ -127,9 +127,10 @@ def main(start: Path, result: Path, devices: Literal["one", "all"] = "one") -> N
     compiled = backend.compile_step(conditional_step, state)
     classes = np.eye(3, dtype=np.float32)[[0, 1, 2, 0]][None]
     for number, share in enumerate((1.0, 0.5)):
-        compiled(images[number], given["latents"][number], np.float32(share) * classes)
-    for number, variable in enumerate(trained):
-        results[f"after conditional {number}"] = ops.convert_to_numpy(variable)
+        latents = given["latents"][number]
+        returned = compiled(images[number], latents, np.float32(share) * classes)
+        for name, value in returned.items():
+            results[f"conditional step {number} {name}"] = ops.convert_to_numpy(value)
 
     # A variable that the loss does not reach is an error, not a gradient of zero.
     def forgetful_step():

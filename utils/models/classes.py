@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from utils.backend import Tensor
 
@@ -39,9 +39,9 @@ def is_of_classes(weight: keras.Variable) -> bool:
     return PREFIX in weight.path
 
 
-def let_in(network: keras.Model, share: float) -> None:
+def let_in(generator: keras.Model, share: float) -> None:
     """Let one-hot class weights do what ``share`` times as much did before."""
-    for weight in network.weights:
+    for weight in generator.weights:
         if is_of_classes(weight) and share != 1.0:
             weight.assign(share * weight)
 
@@ -53,7 +53,11 @@ def class_input(count: int) -> Tensor | None:
 
 def beside(inputs: Tensor, classes: Tensor | None) -> Any:
     """What a network takes: latents or images, and class weights where there are classes."""
-    return inputs if classes is None else [inputs, classes]
+    if classes is None:
+        return inputs
+    # Keras takes arrays or tensors, but not both in a list.
+    both = (inputs, classes)
+    return [x if isinstance(x, keras.KerasTensor) else ops.convert_to_tensor(x) for x in both]
 
 
 def add_class(x: Tensor, classes: Tensor | None, stddev: float) -> Tensor:

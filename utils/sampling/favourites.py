@@ -24,7 +24,7 @@ def load_discriminator(run: runs.Run, weights: str) -> tuple[keras.Model, str]:
     found = [path for path in folder.glob("[a-z]*.keras") if "generator" not in path.stem]
     if not found:
         raise UserError(f"--best-worst: no discriminator (or critic) is in {folder}")
-    return run.let_classes_in(runs.load_network(found[0]), weights), found[0].stem
+    return runs.load_network(found[0]), found[0].stem
 
 
 def mean_answers(

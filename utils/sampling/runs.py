@@ -74,7 +74,7 @@ class Run:
         """The network, to be told classes by one-hot vectors, however far the training was.
 
         Args:
-            network: of this run, as it was saved.
+            network: a generator of this run, as it was saved.
             weights: which, as in `trained_steps`.
         """
         classes = class_count(network)
@@ -84,9 +84,13 @@ class Run:
                 f"{len(self.classes)}; bring back the files of one training"
             )
         if classes:
-            steps = trained_steps(self.models, weights)
-            let_in(network, share_at(steps, *self.hyperparameter("class_steps")))
+            let_in(network, self.class_share(weights))
         return network
+
+    def class_share(self, weights: str) -> float:
+        """How far classes had been let in when a network was saved, from 0 to 1."""
+        steps = trained_steps(self.models, weights)
+        return share_at(steps, *self.hyperparameter("class_steps"))
 
 
 def open_run(
