@@ -224,7 +224,7 @@ def test_samples_are_transparent_and_grids_have_a_background(tmp_path, monkeypat
         image[..., :3] = np.minimum(image[..., :3], image[..., 3:])
         assert np.abs(found - image).max() <= 1
     with Image.open(run_sample("--interpolate", "--points", "2", "--frames", "2")[1]) as frames:
-        assert frames.n_frames == 2
+        assert frames.n_frames == 4  # there and back
 
     config = Path("saved_models/one/config.json")
     config.write_text(config.read_text().replace('"channels": 4', '"channels": 1'))
