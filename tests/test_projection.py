@@ -216,7 +216,7 @@ def test_mistakes(run, made):
     holds_none = "holds no latent vector; expected what --project saves"
     for arguments, message in {
         "--project none.png": "--project none.png: No such file or directory; expected a picture",
-        "--project text.png": "--project text.png: no picture; expected a picture",
+        "--project text.png": "--project text.png: a text file; expected a picture",
         "--project .": "--project .: not a file; expected a picture",
         "--weights-too": "--weights-too: goes with --project, not with the grid of samples",
         "none.json": "LATENTS none.json: no such file; expected what --project saves",
