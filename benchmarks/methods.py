@@ -29,6 +29,7 @@ OURS = (
     Contestant("24 filters", "--generator-filters 24 --discriminator-filters 24"),
     Contestant("48 filters", "--generator-filters 48 --discriminator-filters 48"),
     Contestant("mirror", "--mirror"),
+    Contestant("from robots", "--start-from saved_models/robots-64"),
     Contestant("plain", "--preset plain"),
     Contestant("wgan penalty", script="wgan.py"),
     Contestant("r3gan", script="r3gan.py", schedule="--schedule-steps"),

@@ -363,7 +363,7 @@ def test_killed_before_the_first_checkpoint_a_run_begins_again(place, capsys, da
     assert {step for step, _ in read_answers(Path("images/stub-1"))} == {"0", "3"}
 
 
-@pytest.mark.parametrize("left", ["grids", "history", "best"])
+@pytest.mark.parametrize("left", ["grids", "history", "best", "networks"])
 def test_a_run_whose_checkpoints_are_gone_does_not_begin_again(place, monkeypatch, finished, left):
     shutil.copytree(finished, "copy")
     monkeypatch.chdir("copy")
@@ -371,17 +371,21 @@ def test_a_run_whose_checkpoints_are_gone_does_not_begin_again(place, monkeypatc
     if left != "grids":
         for grid in Path("images/stub-1").glob("step_*"):
             grid.unlink()
-    if left == "best":
+    if left in ("best", "networks"):
         Path("images/stub-1/history.csv").unlink()
+        for network in Path("saved_models/stub-1").glob("*.keras"):
+            if left == "best":
+                network.unlink()
+    if left == "best":
         Path("saved_models/stub-1/best").mkdir()
-    step = {"grids": 26, "history": 25, "best": 0}[left]
+    trained = f"has trained to step {26 if left == 'grids' else 25} at least"
     before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
     with pytest.raises(UserError) as refused:
         train("--resume", "stub-1", "--steps", 30)
     assert str(refused.value) == (
         "--resume stub-1: there is no checkpoint in saved_models/stub-1/checkpoints, and the run "
-        f"has trained to step {step} at least; bring its checkpoints back, or start another run "
-        "(its networks are still there)"
+        f"{trained if left in ('grids', 'history') else 'has networks'}; bring its checkpoints "
+        "back, or begin another run with --start-from stub-1"
     )
     assert before == {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
 

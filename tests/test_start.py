@@ -301,3 +301,17 @@ def test_other_backends_begin_and_freeze_alike(backend, here):
     after = [value for name, value in sorted(state.items()) if "optimizer" not in name]
     equal = [np.array_equal(one, other) for one, other in zip(before, after, strict=True)]
     assert equal == [True, True] + [False] * (len(equal) - 2)
+
+
+def test_networks_of_robots_come_with_the_project():
+    """A run begins with them, their images differ, and they take up little."""
+    folder = Path(__file__).parents[1] / "saved_models" / "robots-64"
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 10e6
+    h, _ = parse_command_line(dcgan.Hyperparameters, "", ["--start-from", str(folder)])
+    h.image_size = h.image_size or 64
+    method = dcgan.DCGAN(h)
+    start_of(h).begin(method, h)
+    latents = np.random.default_rng(0).standard_normal((8, h.latent_dim))
+    images = ops.convert_to_numpy(method.average.network(latents))
+    assert images.std(axis=0).mean() > 0.1
+    assert images[:, :4].mean() > 0.7  # light backgrounds

@@ -111,9 +111,11 @@ class Saving:
         folders = self._folders
         rows = read_rows(folders.history, math.inf)
         made = max([0, *folders.samples(), *(int(row["step"]) for row in rows)])
-        if made or folders.best.exists():
+        if made or folders.best.exists() or any(folders.models.glob("*.keras")):
+            name = self._trainer.h.run_name
+            found = f"has trained to step {made} at least" if made else "has networks"
             raise UserError(
-                f"--resume {self._trainer.h.run_name}: there is no checkpoint in "
-                f"{folders.checkpoints}, and the run has trained to step {made} at least; "
-                "bring its checkpoints back, or start another run (its networks are still there)"
+                f"--resume {name}: there is no checkpoint in {folders.checkpoints}, and the run "
+                f"{found}; bring its checkpoints back, or begin another run with "
+                f"--start-from {name}"
             )
