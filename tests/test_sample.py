@@ -128,7 +128,7 @@ def test_single_samples(run_sample, folder, tmp_path):
 def test_best_and_worst(run_sample, run, name, tmp_path, monkeypatch):
     asked = []
 
-    def brightness(probe: Probe, images: np.ndarray) -> np.ndarray:
+    def brightness(probe: Probe, images: np.ndarray, classes: None) -> np.ndarray:
         """Takes bright pictures for real ones."""
         if run == "one" and not asked:  # the real one, with all its layers, answers
             answers = answers_to_real(probe, images)
