@@ -140,7 +140,7 @@ class Projector:
         latents, classes = np.split(drawn[starts], [self._size], axis=1)
         self._latents.assign(latents)
         for variable in self._optimizer.variables:
-            variable.assign(ops.zeros_like(variable))
+            variable.assign(ops.zeros(variable.shape, variable.dtype))
         with tqdm(total=STEPS, desc="projecting", unit="steps", leave=False) as bar:
             while len(ways) <= STEPS and not is_stopped():
                 losses = self._losses_of_step(target, classes)
@@ -267,13 +267,13 @@ def _with_length(vectors: backend.Tensor) -> backend.Tensor:
 def _pixel_loss(images: backend.Tensor, target: backend.Tensor) -> backend.Tensor:
     """Mean squared differences, weighed as `POOLED` says: (N, H, H, C) in [-1, 1] to (N,)."""
     difference = images - target
-    return sum(
-        weight
-        * ops.mean(
-            ops.square(ops.average_pool(difference, side, data_format="channels_last")), (1, 2, 3)
-        )
-        for side, weight in POOLED.items()
-    )
+    _, height, width, channels = difference.shape
+    loss = 0.0
+    for side, weight in POOLED.items():
+        squares = (-1, height // side, side, width // side, side, channels)
+        means = ops.mean(ops.reshape(difference, squares), axis=(2, 4))
+        loss += weight * ops.mean(ops.square(means), axis=(1, 2, 3))
+    return loss
 
 
 def _views(images: backend.Tensor) -> list[backend.Tensor]:
