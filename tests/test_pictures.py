@@ -171,7 +171,7 @@ UNREADABLE = {
     "video": (b"\0\0\0\x18ftypisom\0\0\0\0mp42", "^an MP4 video$"),
     "webm": (b"\x1a\x45\xdf\xa3webm", "^a WebM or Matroska video$"),
     "pdf": (b"%PDF-1.7\n\xff", "^a PDF document$"),
-    "tar": (bytes(257) + b"ustar\x0000", "^a tar archive, which is not read; unpack it$"),
+    "tar": (bytes(257) + b"ustar\x0000", "^a tar archive$"),
     "svg": (b'<?xml version="1.0"?>\n<svg width="9"></svg>', "^an SVG drawing, not a picture"),
     "postscript": (EPS, "^a PostScript document$"),
     "cut png": (encode(noise_picture(), "PNG")[:4000], CUT),
