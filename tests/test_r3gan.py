@@ -485,11 +485,11 @@ def test_the_generator_learns_on_a_batch_of_its_own():
     method = tiny_method()
     seen = {}
 
-    def update_discriminator(real: Any, fake: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    def update_discriminator(real: Any, fake: Any, _: None) -> tuple[dict[str, Any], ...]:
         seen["discriminator"] = ops.convert_to_numpy(real), ops.convert_to_numpy(fake)
         return {}, {}
 
-    def update_generator(fake: Any, pull_back: Any, real: Any) -> dict[str, Any]:
+    def update_generator(fake: Any, pull_back: Any, real: Any, _: None) -> dict[str, Any]:
         seen["generator"] = ops.convert_to_numpy(real), ops.convert_to_numpy(fake)
         return {}
 

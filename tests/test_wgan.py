@@ -196,9 +196,9 @@ def test_a_step_makes_n_updates_of_the_critic_on_images_of_their_own(n_critic, c
     seen = []
     update = method.update_critic
 
-    def spy(real_images, fake_images):
+    def spy(real_images, fake_images, classes):
         seen.append((ops.convert_to_numpy(real_images), ops.convert_to_numpy(fake_images)))
-        return update(real_images, fake_images)
+        return update(real_images, fake_images, classes)
 
     method.update_critic = spy
     batches = np.stack([blobs(4, 16, seed) for seed in range(n_critic)])
