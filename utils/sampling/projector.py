@@ -40,7 +40,7 @@ POOLED = {1: 1.0, 4: 2.0, 8: 2.0}
 COLOURS = 4.0
 """Weight of colours beside brightness: where a figure's edges do not meet, brightness differs most,
 and a green robot that stands right would be nearer to a red one than a red one that does not."""
-TUNING_STEPS = 100
+TUNING_STEPS = 300
 TUNING_LEARNING_RATE = 1e-3
 KEPT = 16
 """Random samples that tuning keeps as they are."""

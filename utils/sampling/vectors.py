@@ -105,7 +105,8 @@ def short_name(*paths: str) -> str:
 
     Files of one name in several folders do not overwrite each other's results.
     """
-    stems = [re.sub(r"[^A-Za-z0-9._-]+", "-", Path(path).stem)[-40:] for path in paths[:2]]
+    stems = [re.sub(r"^.*-project-", "", Path(path).stem) for path in paths[:2]]
+    stems = [re.sub(r"[^A-Za-z0-9._-]+", "-", stem)[-40:] for stem in stems]
     words = [stem.strip("-.") or "picture" for stem in stems]
     if len(paths) > 2:
         words.append(f"and-{len(paths) - 2}-more")
