@@ -352,8 +352,9 @@ def test_killed_before_the_first_checkpoint_a_run_begins_again(place, capsys, da
     last = Path("models/stub-1/checkpoints/step_0000003.npz")
     kept = last.rename("kept.npz")
     (last.parent / "step_0000000.npz").unlink()
-    for later in ("history.csv", "step_0000003.png"):
-        Path("images/stub-1", later).unlink()
+    images, models = Path("images/stub-1"), Path("models/stub-1")
+    for later in (images / "history.csv", images / "step_0000003.png", *models.glob("*.keras")):
+        later.unlink()
     train("--resume", "stub-1", "--models-dir", "models")
     assert_same_state(last, kept)
     assert "go on with: python stub.py --resume stub-1 --steps 6 --models-dir models" in (
