@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sample import with_film_format
 from tests.conftest import REPOSITORY
 from utils.common.commandline import parse
+from utils.sampling.options import with_film_format
 from utils.training.arguments import parse_command_line
 
 SCRIPTS = (

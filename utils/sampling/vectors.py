@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
-import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -98,17 +95,3 @@ def _vector(values: dict[str, Any], width: int | None) -> np.ndarray:
     if not np.isfinite(vector).all() or width not in (None, len(vector)):
         raise ValueError("no such vector")
     return vector
-
-
-def short_name(*paths: str) -> str:
-    """A word for a file name: what files are called, and four digits of a hash of where they are.
-
-    Files of one name in several folders do not overwrite each other's results.
-    """
-    stems = [re.sub(r"^.*-project-", "", Path(path).stem) for path in paths[:2]]
-    stems = [re.sub(r"[^A-Za-z0-9._-]+", "-", stem)[-40:] for stem in stems]
-    words = [stem.strip("-.") or "picture" for stem in stems]
-    if len(paths) > 2:
-        words.append(f"and-{len(paths) - 2}-more")
-    places = "\n".join(map(os.path.abspath, paths)).encode("utf-8", "surrogateescape")
-    return "-".join([*words, hashlib.sha256(places).hexdigest()[:4]])
