@@ -158,15 +158,17 @@ def build_generator(h: Hyperparameters) -> keras.Model:
     x = blocks.start(latents, size, widths[0], h.generator_start, use_bias, h.initial_stddev)
     x = add_class(x, classes, h.initial_stddev * math.sqrt(h.latent_dim))  # (B, 4, 4, widths[0])
     x = blocks.activate(x, layers.ReLU(), normalize, h.normalization, h.generator_dropout)
-    image = None
+    image, doubled = None, widths[1:]
     sums_up = h.generator_architecture == "skip"
-    for filters in (*widths, max(1, widths[-1] // 2))[1:] if sums_up else widths[1:]:
+    if sums_up:  # the last doubling makes maps as well, and no image
+        doubled = (*doubled, max(1, widths[-1] // 2))
+    for filters in doubled:
         x = double(x, filters, use_bias=use_bias)  # (B, 8, 8, widths[1]), then 16, 32, ...
         x = blocks.activate(x, layers.ReLU(), normalize, h.normalization, h.generator_dropout)
         if sums_up:
             image = blocks.add_details(image, x, h.channels, h.initial_stddev)
-    # (B, image_size, image_size, channels)
     x = image if sums_up else double(x, h.channels, use_bias=True)
+    # (B, image_size, image_size, channels)
     # In bfloat16, 256 shades would become a few dozen.
     images = layers.Activation("tanh", dtype="float32", name="images")(x)
     return keras.Model(beside(latents, classes), images, name="generator")

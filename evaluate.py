@@ -42,16 +42,17 @@ from utils.data.dataset import Dataset
 from utils.data.hdf5 import File
 from utils.preparing.opening import open_dataset, source_of
 from utils.sampling import runs
-from utils.scoring.classes import GENERATED, Labelled, class_scores, class_table
+from utils.scoring.classes import GENERATED, Labelled, class_scores
 from utils.scoring.copies import nearest_pictures, small_pictures
 from utils.scoring.features import feature_networks
 from utils.scoring.images import views
 from utils.scoring.registry import FeatureKind
-from utils.scoring.report import caution, draw_comparison, table
+from utils.scoring.report import caution, class_table, draw_comparison, table
 from utils.scoring.scorer import Scorer
 from utils.training.config import saved_channels, saved_held_out
 from utils.training.names import named_run
 from utils.training.options import RunOptions
+from utils.training.split import spread
 from utils.watching import outputs
 
 FEWEST_IMAGES = 50
@@ -232,8 +233,8 @@ def evaluate(subject: Subject, options: Options) -> Evaluation:
     run, number = subject.run, len(subject.chosen)
     dataset, trained_on = open_pictures(run, options)[0], subject.trained_on
     reals = dataset.take(subject.chosen)
-    spread = np.linspace(0, len(trained_on) - 1, min(len(trained_on), MOST_TRAINING_IMAGES))
-    training = dataset.take(trained_on[spread.astype(int)]) if len(trained_on) else None
+    compared = trained_on[spread(trained_on, min(len(trained_on), MOST_TRAINING_IMAGES))]
+    training = dataset.take(compared) if len(compared) else None
     scorer = Scorer(reals, training, options.features, options.seed)
     has_floor = training is not None and len(training) >= number
     floor = scorer.floor() if has_floor else {}
@@ -241,8 +242,9 @@ def evaluate(subject: Subject, options: Options) -> Evaluation:
     evaluation = Evaluation(
         run.name, number, floor, {}, {}, subject.reals, subject.features, cautions
     )
-    shown, known = None, None if options.data else labels_of(run, dataset)
+    known = None if options.data else labels_of(run, dataset)
     asked = None if known is None else known[subject.chosen]  # as many of each class as reals
+    shown = None
     bar = tqdm(subject.generators.items(), f"scoring {run.name}", unit="networks", leave=False)
     for name, generator in bar:
         # The same latent vectors for every generator.
@@ -252,8 +254,10 @@ def evaluate(subject: Subject, options: Options) -> Evaluation:
         evaluation.scores[name] = scorer.score(generated)
         evaluation.steps[name] = runs.trained_steps(run.models, name)
     if known is not None and training is not None:
-        generator = next(iter(subject.generators.values()))
-        evaluation.classes = score_classes(run, generator, scorer, dataset, subject, options.seed)
+        evaluation.classes = score_classes(
+            subject, scorer, Labelled(training, known[compared]), Labelled(reals, asked),
+            options.seed,
+        )  # fmt: skip
     if training is not None:
         path = run.images / outputs.NEAREST
         with or_warning(path):
@@ -272,19 +276,14 @@ def labels_of(run: runs.Run, dataset: Dataset) -> np.ndarray | None:
 
 
 def score_classes(
-    run: runs.Run, generator: keras.Model, scorer: Scorer, dataset: Dataset, subject: Subject,
-    seed: int,
-) -> dict[str, dict[str, float]]:  # fmt: skip
-    """Score `GENERATED` images of each class of a run against the real ones of that class."""
-    names, known = list(run.classes), labels_of(run, dataset)
+    subject: Subject, scorer: Scorer, training: Labelled, held_out: Labelled, seed: int
+) -> dict[str, dict[str, float]]:
+    """Score `GENERATED` images of each class, of the generator that stands for the run."""
+    names, generator = list(subject.run.classes), next(iter(subject.generators.values()))
     asked = np.repeat(np.arange(len(names)), GENERATED)
     vectors = runs.draw(generator, len(asked), seed, labels=asked)
-    reals = [
-        Labelled(dataset.take(chosen), known[chosen])
-        for chosen in (subject.trained_on[:MOST_TRAINING_IMAGES], subject.chosen)
-    ]
     generated = Labelled(runs.generate(generator, vectors), asked)
-    return class_scores(scorer.networks[0], *reals, generated, names)
+    return class_scores(scorer.networks[0], training, held_out, generated, names)
 
 
 @functools.lru_cache(maxsize=1)

@@ -22,6 +22,7 @@ import keras
 from keras import layers, ops
 
 from utils.backend import Tensor
+from utils.models.blocks import initializer
 
 PREFIX = "class_"
 """What the names of layers begin with whose weights belong to classes."""
@@ -41,9 +42,8 @@ def is_of_classes(weight: keras.Variable) -> bool:
 
 def let_in(generator: keras.Model, share: float) -> None:
     """Let one-hot class weights do what ``share`` times as much did before."""
-    for weight in generator.weights:
-        if is_of_classes(weight) and share != 1.0:
-            weight.assign(share * weight)
+    for weight in filter(is_of_classes, generator.weights):
+        weight.assign(share * weight)
 
 
 def class_input(count: int) -> Tensor | None:
@@ -71,10 +71,10 @@ def add_class(x: Tensor, classes: Tensor | None, stddev: float) -> Tensor:
     """
     if classes is None:
         return x
-    initializer = keras.initializers.RandomNormal(stddev=stddev)
     added = layers.Dense(
-        math.prod(x.shape[1:]), use_bias=False, kernel_initializer=initializer, name="class_maps"
-    )(classes)
+        math.prod(x.shape[1:]), use_bias=False, kernel_initializer=initializer(stddev),
+        name="class_maps",
+    )(classes)  # fmt: skip
     added = layers.Reshape(x.shape[1:])(added) if len(x.shape) > 2 else added
     return layers.Add()([x, added])
 
@@ -101,15 +101,10 @@ def project(
         height, width = features.shape[1:3]
         features = layers.GlobalAveragePooling2D()(features)
         features = layers.Rescaling(height * width, dtype="float32")(features)  # (B, C)
-    initializer = keras.initializers.RandomNormal(stddev=stddev)
-    by_class = wrap(
-        layers.Dense(
-            classes.shape[1],
-            use_bias=False,
-            kernel_initializer=initializer,
-            dtype="float32",
-            name="class_projection",
-        )
-    )(features)  # (B, K)
+    dense = layers.Dense(
+        classes.shape[1], use_bias=False, kernel_initializer=initializer(stddev), dtype="float32",
+        name="class_projection",
+    )  # fmt: skip
+    by_class = wrap(dense)(features)  # (B, K)
     term = layers.Dot(1, dtype="float32")([by_class, classes])  # (B, 1)
     return layers.Add(dtype="float32")([answers, term])

@@ -124,21 +124,3 @@ def _means(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
         for name in names
     }
     return means | {"pictures": sum(row["pictures"] for row in scores.values())}
-
-
-def class_table(scores: Mapping[str, Mapping[str, float]]) -> str:
-    """Classes as rows: what `class_scores` returns."""
-    lines = [["class", "held out", "recognised", "of reals", "diversity", "kid"]]
-    for name, row in scores.items():
-        shares = (f"{row[key]:.2f}" if key in row else "" for key in
-                  ("recognised", "recognised_reals", "diversity"))  # fmt: skip
-        distance = f"{row['kid']:.0f}" if "kid" in row else ""
-        lines.append([name, f"{row['pictures']:.0f}", *shares, distance])
-    widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(
-            text.ljust(width) if not place else text.rjust(width)
-            for place, (text, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,10 +43,26 @@ def table(columns: Mapping[str, Scores]) -> str:
         if not name.endswith("_spread"):
             meaning = SCORES[name].sentence if name in SCORES else ""
             lines.append([name, *(cell(scores, name) for scores in columns.values()), meaning])
-    widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
+    return aligned(lines, left=(0, len(lines[0]) - 1))
+
+
+def class_table(scores: Mapping[str, Scores]) -> str:
+    """Classes as rows: what `class_scores` returns."""
+    lines = [["class", "held out", "recognised", "of reals", "diversity", "kid"]]
+    for name, row in scores.items():
+        shares = (f"{row[key]:.2f}" if key in row else "" for key in
+                  ("recognised", "recognised_reals", "diversity"))  # fmt: skip
+        distance = f"{row['kid']:.0f}" if "kid" in row else ""
+        lines.append([name, f"{row['pictures']:.0f}", *shares, distance])
+    return aligned(lines, left=(0,))
+
+
+def aligned(lines: Sequence[Sequence[str]], left: Collection[int]) -> str:
+    """Lines of cells as columns of equal width; those at the places ``left`` begin at the left."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(
-            text.ljust(width) if place in (0, len(line) - 1) else text.rjust(width)
+            text.ljust(width) if place in left else text.rjust(width)
             for place, (text, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines

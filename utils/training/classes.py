@@ -9,6 +9,7 @@ from utils.data.dataset import Dataset
 from utils.models.classes import share_at
 from utils.training.options import RunOptions
 from utils.training.progress import Progress
+from utils.training.split import spread
 
 MOST_ROWS = 24
 """Rows of a sample grid, one a class; of more classes, those with the most pictures."""
@@ -31,7 +32,7 @@ class RunClasses:
         return share_at(self._progress.step, *self._h.class_steps)
 
     def of(self, dataset: Dataset, indices: np.ndarray | None = None) -> np.ndarray | None:
-        """The labels of pictures, by default of all of them."""
+        """The labels of pictures, by default of all of them: int32 (N,); None without classes."""
         if not self.names:
             return None
         found = labels(dataset, self._h.classes, self.names)
@@ -42,17 +43,17 @@ class RunClasses:
         return None if labels is None else one_hot(labels, len(self.names), self.share)
 
     def of_step(self, indices: np.ndarray) -> np.ndarray:
-        """What the compiled step takes besides the training pictures at ``indices``."""
+        """Class weights of the training pictures at ``indices`` now: float32 (N, K)."""
         return self.weights(self._labels[indices])
 
     def like_reals(self, count: int, seed: list[int]) -> np.ndarray | None:
-        """Labels of random training pictures, (count,)."""
+        """Labels of random training pictures, (count,); None without classes."""
         if not self.names:
             return None
         return np.random.default_rng(seed).choice(self._labels, count)
 
     def of_grid(self) -> np.ndarray | None:
-        """The labels of a sample grid with a row a class."""
+        """The labels of a sample grid with a row a class, (N,); None without classes."""
         if not self.names:
             return None
         return np.repeat(np.arange(min(len(self.names), MOST_ROWS)), self._h.sample_columns)
@@ -61,11 +62,15 @@ class RunClasses:
         """What stands at the rows of a grid; nothing without classes."""
         return self.names[:MOST_ROWS]
 
-    def first_of_each(self, indices: np.ndarray) -> np.ndarray:
-        """Of training pictures, those that come first of each class of a grid, row by row."""
-        columns = self._h.sample_columns
-        rows = []
-        for label in range(len(self.row_names())):
-            found = indices[self._labels[indices] == label]
-            rows.append(np.resize(found, columns) if len(found) else indices[:columns])
-        return np.concatenate(rows)
+    def reals_of_grid(self, trained_on: Dataset) -> np.ndarray:
+        """Training pictures of the classes of a grid, uint8 (N, H, W, C), row by row.
+
+        They are spread evenly over a class; the row of a class without any is black.
+        """
+        rows, columns = len(self.row_names()), self._h.sample_columns
+        images = np.zeros((rows, columns, *trained_on.images.shape[1:]), np.uint8)
+        for label in range(rows):
+            found = np.flatnonzero(self._labels == label)
+            if len(found):
+                images[label] = trained_on.take(found[spread(found, columns)])
+        return images.reshape(-1, *images.shape[2:])

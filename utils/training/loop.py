@@ -48,9 +48,6 @@ from utils.watching.tensorboard import EventLog
 # isort: split
 import keras
 
-MOST_SHOWN = 10_000
-"""Training pictures among which those of each class are looked for, for a grid of real ones."""
-
 
 class Loop:
     """Trains a run, from its newest checkpoint on if there is one, until its end."""
@@ -186,11 +183,12 @@ class Loop:
             pictures = self.trainer.dataset.take(self.trainer.first_indices(4))
             self.drawing.augmented(pictures, probability)
         if not folders.reals.exists() or self.pictures_since == step:
-            number = h.sample_rows * h.sample_columns
-            shown = self.trainer.first_indices(number)
-            if self.trainer.classes.names:
-                shown = self.trainer.classes.first_of_each(self.trainer.first_indices(MOST_SHOWN))
-            self.drawing.reals(step, self.trainer.dataset.take(shown))
+            classes, dataset = self.trainer.classes, self.trainer.dataset
+            if classes.names:
+                shown = classes.reals_of_grid(dataset)
+            else:
+                shown = dataset.take(self.trainer.first_indices(h.sample_rows * h.sample_columns))
+            self.drawing.reals(step, shown)
         if not step:
             self.samples.draw()
             self.saving.save(self.config)

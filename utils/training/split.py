@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sized
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -179,6 +180,6 @@ def choose_held_out(
     return kept
 
 
-def spread(dataset: Dataset, number: int) -> np.ndarray:
-    """Numbers of pictures spread evenly over a data set, (number,)."""
-    return np.linspace(0, len(dataset) - 1, number).astype(int)
+def spread(pictures: Sized, number: int) -> np.ndarray:
+    """Numbers of pictures spread evenly over a data set, (number,), ascending."""
+    return np.linspace(0, len(pictures) - 1, number).astype(int)
