@@ -6,6 +6,7 @@ import datetime
 import decimal
 import io
 import json
+import os
 import re
 import uuid
 import warnings
@@ -15,10 +16,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.conftest import deadline
 from tests.preparing import prepare, refused, report_of, verdicts
 from tests.test_pictures import chunk, encode, png
+from utils.common.pictures import UnreadablePicture
 from utils.data import mechas
 from utils.data.hdf5 import read_dataset
+from utils.preparing.sources import open_source
 from utils.preparing.sources.entries import text
 
 
@@ -108,6 +112,31 @@ def test_nasty_pictures_end_as_a_picture_or_a_line(tmp_path):
     alpha = dataset.images[dataset.names.index("alpha.png")]
     assert "folder" not in dataset.attributes
     assert (alpha[0, 0] == 255).all()  # the colour hidden under it is black
+
+
+def test_a_folder_of_odd_files_that_promise_tables_and_archives(tmp_path, drawn):
+    """No pipe is waited for, and what cannot be opened is a line."""
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    for number, image in enumerate(drawn):
+        (folder / f"{number}.png").write_bytes(encode(Image.fromarray(image), "PNG"))
+    for name in ("metadata.csv", "shard.zip", "0.txt"):
+        os.mkfifo(folder / name)
+    (folder / "again.zip").symlink_to(".")
+    (folder / "1.json").symlink_to("nowhere")
+    (folder / "1.CLS").write_text("7")
+    with deadline(20):
+        source = open_source(str(folder))
+    assert [entry.attributes for entry in source.entries()] == [{}, {"cls": 7}, *[{}] * 5]
+    assert dict(source.left_out) == {
+        "0.txt": "no regular file",
+        "metadata.csv": "no regular file",
+        "shard.zip": "no regular file",
+        "again.zip": "a link to a folder that is read already, or around it",
+    }
+    *_, last = source.entries()
+    with pytest.raises(UnreadablePicture, match="No such file or directory"):
+        last.read()
 
 
 def test_a_zip_of_odd_names_keeps_every_picture(tmp_path, drawn):

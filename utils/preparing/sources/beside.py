@@ -63,7 +63,7 @@ class Beside:
         self._file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - as long as this
         self._end = 0
         self._of_picture: dict[str, int] = {}
-        self._of_stem: dict[str, list[int]] = {}
+        self._of_side: dict[str, int] = {}  # by its path, the suffix in small letters
 
     def add_table(self, path: str, file: IO[bytes]) -> None:
         """Keep what a table says.
@@ -91,35 +91,31 @@ class Beside:
     def add_side(self, path: str, file: IO[bytes]) -> None:
         """Keep what a file of the stem of a picture says."""
         data = file.read(MAX_SIDE_BYTES + 1)
-        stem, _, suffix = path.rpartition(".")
+        stem, dot, suffix = path.rpartition(".")
+        suffix = suffix.lower()
         if len(data) > MAX_SIDE_BYTES or self._end > MAX_KEPT_BYTES:
             self.left_out.append((text(path), f"more than {MAX_SIDE_BYTES // 2**20} MB of text"))
             return
         words = data.decode("utf-8-sig", "replace").strip()
-        said: Any = _number(words) if suffix.lower() == "cls" else words
-        if suffix.lower() == "json":
+        said: Any = _number(words) if suffix == "cls" else words
+        if suffix == "json":
             try:
                 said = json.loads(words)
             except (ValueError, RecursionError):
                 self.left_out.append((text(path), "no JSON"))
                 return
-        known = said if isinstance(said, dict) else {suffix.lower(): said}
+        known = said if isinstance(said, dict) else {suffix: said}
         known = {key: value for key, value in known.items() if key not in NOT_ATTRIBUTES}
-        self._of_stem.setdefault(stem, []).append(self._keep(attributes_of(known)))
+        self._of_side[stem + dot + suffix] = self._keep(attributes_of(known))
 
     def of(self, picture: str) -> dict[str, Attribute]:
         """What is known of a picture, by its path."""
-        places = [
-            place
-            for stem in dict.fromkeys(_stems(picture))
-            for place in self._of_stem.get(stem, ())
-        ]
-        if picture in self._of_picture:
-            places.append(self._of_picture[picture])
+        sides = (stem + suffix for stem in dict.fromkeys(_stems(picture)) for suffix in SIDES)
         known: dict[str, Attribute] = {}
-        for place in places:
-            self._file.seek(place)
-            known |= json.loads(self._file.readline())
+        for place in (*map(self._of_side.get, sides), self._of_picture.get(picture)):
+            if place is not None:
+                self._file.seek(place)
+                known |= json.loads(self._file.readline())
         return known
 
     def _keep(self, known: dict[str, Attribute]) -> int:

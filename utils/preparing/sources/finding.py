@@ -72,7 +72,8 @@ def find_pictures(folder: Path) -> Found:
             pictured = stems(files)
             for path in (Path(parent, name) for name in sorted(files)):
                 is_hidden = path.name.startswith(".")
-                if not is_hidden and (is_table(path.name) or stands_beside(path.name, pictured)):
+                says = is_table(path.name) or stands_beside(path.name, pictured)
+                if says and not is_hidden and os.path.isfile(path):
                     found.beside.append(path)
                     continue
                 try:

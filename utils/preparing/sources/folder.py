@@ -47,7 +47,8 @@ class Folder:
                     else:
                         self.beside.add_side(file, opened)
             except OSError as error:
-                raise UserError(f"{each}: cannot be read: {error.strerror or error}") from None
+                reason = f"cannot be read: {error.strerror or error}"
+                self.beside.left_out.append((text(file), reason))
         self.left_out = self.beside.left_out
         self.inner: list[tuple[str, Source]] = []
         for other, kind in found.others:
@@ -93,7 +94,7 @@ class Folder:
 def _opened(path: Path, shown: str, kind: str, image_column: str) -> Source | None:
     """The archive or table of pictures that a file is; None where it is another file."""
     opens = next((opens for ends, opens in INNER.items() if path.name.lower().endswith(ends)), None)
-    if opens is None or kind == "hidden":
+    if opens is None or kind == "hidden" or not path.is_file():
         return None
     with open(path, "rb") as file:
         head = file.read(HEAD_BYTES)
