@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from utils.common.channels import CHANNELS
 from utils.common.errors import UserError, printable
 from utils.preparing.sources.entries import (
     MAX_ATTRIBUTES,
@@ -28,7 +29,6 @@ from utils.preparing.sources.entries import (
 BLOCK_BYTES = 4 * 2**20
 MAX_COLUMN_BYTES = 64 * 2**20
 MAX_ARRAYS = 1000
-CHANNELS = (1, 3, 4)
 NAMES = "names"
 
 # Ends of the ranges that floats are known to have, and how far resizing may have overshot them.
@@ -190,7 +190,7 @@ def _layout(shape: tuple[int, ...]) -> str:
         return "HWC"
     if len(shape) == 4 and shape[1] in CHANNELS:
         return "CHW"
-    if len(shape) == 3 and shape[2] in CHANNELS[1:]:
+    if len(shape) == 3 and shape[2] != 1 and shape[2] in CHANNELS:
         return "HWC"  # of a single picture
     return "HW" if len(shape) in (2, 3) else ""
 
