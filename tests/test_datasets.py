@@ -433,7 +433,8 @@ def test_a_folder_is_decoded_once_until_it_changes(tmp_path, monkeypatch, capsys
     first, count = opened()
     assert count == 8
     assert opened() == (first, 0)
-    assert open_dataset(str(folder), memory_budget=1).is_streamed
+    monkeypatch.chdir(folder)
+    assert open_dataset("../pictures", memory_budget=1).is_streamed
     (kept,) = (tmp_path / "kept").iterdir()
     cut_file(kept)
     assert opened() == (first, 8)  # it is damaged
@@ -445,12 +446,35 @@ def test_a_folder_is_decoded_once_until_it_changes(tmp_path, monkeypatch, capsys
     assert opened() == (first, 8)
     (folder / "b.png").unlink()
     assert opened()[1] == 7
-    sizes = [path.name.split("-")[1] for path in sorted((tmp_path / "kept").iterdir())]
-    assert sizes == ["32", "64"]  # of the 64, nothing out of date
-    (tmp_path / "kept" / "x").touch()
-    monkeypatch.setenv("GANDAM_HOME", str(tmp_path / "kept" / "x"))
-    with pytest.raises(RunError, match=r"/x/pictures-64-.*\.h5: cannot be written: .* GANDAM_HOME"):
-        open_dataset(str(folder))
+    assert len(list((tmp_path / "kept").iterdir())) == 1  # nothing out of date, of any size
+
+
+def full_disk(*_):
+    raise OSError(28, "No space left on device")
+
+
+def test_pictures_are_read_where_nothing_can_be_kept(tmp_path, monkeypatch, capsys):
+    picture_folder(tmp_path / "pictures")
+    cache, scratch = tmp_path / "x", tmp_path / "scratch"
+    cache.touch()
+    scratch.mkdir()
+    monkeypatch.setenv("GANDAM_HOME", str(cache))
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    data = str(tmp_path / "pictures")
+    in_memory, streamed = open_dataset(data), open_dataset(data, memory_budget=1)
+    assert streamed.is_streamed
+    np.testing.assert_array_equal(streamed.take(np.arange(5)), in_memory.images)
+    assert list(scratch.iterdir()) == []
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == (
+        f"{cache}: cannot be written: File exists; decoded pictures are not kept, unless "
+        "GANDAM_HOME names another folder"
+    )
+    assert lines[-1] == f"{data}: {in_memory.made_by}"
+    monkeypatch.setattr("utils.preparing.kept.write_dataset", full_disk)
+    monkeypatch.setenv("GANDAM_HOME", str(scratch))
+    with pytest.raises(RunError, match=r"/pictures-\w+-\w+-64\.h5: cannot be written: No space"):
+        open_dataset(data)
 
 
 # Built in
@@ -528,10 +552,7 @@ def test_a_cache_that_cannot_be_written(drawings, tmp_path, monkeypatch):
     assert drawings == []
     (tmp_path / "data").unlink()
 
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("utils.data.built_in.write_dataset", full)
+    monkeypatch.setattr("utils.data.built_in.write_dataset", full_disk)
     with pytest.raises(RunError, match=r"^data/mechas-64.h5: cannot be written: .*No space left"):
         open_dataset("mechas")
 

@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -58,34 +59,67 @@ class Pictures:
         """Its readable pictures, padded to squares; prints which ones are not when it decodes."""
         size, choice = image_size or DEFAULT_IMAGE_SIZE, None if limit is None else (limit, seed)
         kept, older = _places(data, size, choice)
-        dataset = None
+        dataset, place = None, kept
         with contextlib.suppress(UserError):  # not there, or damaged
             dataset = read_dataset(kept, memory_budget=memory_budget)
         if dataset is None:
             source = open_source(data)
-            try:
-                _decode(source, printable(data), size, choice, kept)
-            except OSError as error:
-                raise RunError(
-                    f"{kept}: cannot be written: {error.strerror or error}; decoded pictures are "
-                    "kept there, or in the folder that GANDAM_HOME names"
-                ) from error
-            dataset = read_dataset(kept, memory_budget=memory_budget)
+            with _to_write(kept) as place:
+                _decode(source, printable(data), size, choice, place)
+                dataset = read_dataset(place, memory_budget=memory_budget)
             for path in older:
                 with contextlib.suppress(OSError):
                     path.unlink()
-        print(printable(f"{data}: {dataset.made_by}; kept in {kept}"), file=sys.stderr)
+        where = f"; kept in {kept}" if place == kept else ""
+        print(printable(f"{data}: {dataset.made_by}{where}"), file=sys.stderr)
         dataset.source = data
         return dataset
 
 
+@contextlib.contextmanager
+def _to_write(kept: Path) -> Iterator[Path]:
+    """A kept set's place, or, where nothing can be written there, one that goes with the block.
+
+    Raises:
+        RunError: writing fails in the block, as on a full disk.
+    """
+    with contextlib.ExitStack() as closing:
+        place = kept
+        if problem := _why_unwritable(kept.parent):
+            line = f"{kept.parent}: cannot be written: {problem}; decoded pictures are not kept, "
+            print(printable(f"{line}unless GANDAM_HOME names another folder"), file=sys.stderr)
+            # A file that is streamed stays readable; where it is open, Windows does not remove it.
+            folder = tempfile.TemporaryDirectory(prefix="gandam-", ignore_cleanup_errors=True)
+            place = Path(closing.enter_context(folder), kept.name)
+        try:
+            yield place
+        except OSError as error:
+            raise RunError(
+                f"{place}: cannot be written: {error.strerror or error}; decoded pictures are "
+                "kept there, or in the folder that GANDAM_HOME names"
+            ) from error
+
+
+def _why_unwritable(folder: Path) -> str:
+    """Why no file can be made in a folder, itself made where it is missing; empty if one can."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
 def _places(data: str, size: int, choice: tuple[int, int] | None) -> tuple[Path, list[Path]]:
-    """Where these very pictures are kept, and where those are that were here before.
+    """Where these very pictures are kept, and what is kept of others that were here before.
 
     Args:
         data: a file or folder.
         size: of the squares.
         choice: so many pictures by that seed; None for all.
+
+    Returns:
+        The file for them, and the files of any size and choice that are out of date.
     """
     path = Path(data)
     if path.is_dir():
@@ -98,14 +132,15 @@ def _places(data: str, size: int, choice: tuple[int, int] | None) -> tuple[Path,
     for file in files:
         with contextlib.suppress(OSError):  # a broken link
             status = file.stat()
-            state.update(repr((os.fsencode(file), status.st_size, status.st_mtime_ns)).encode())
+            name = os.fsencode(file.relative_to(path))  # however one comes to it
+            state.update(repr((name, status.st_size, status.st_mtime_ns)).encode())
     place = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:12]
     stem = re.sub(r"[^\w.-]+", "-", path.resolve().name)[:40]
-    of_state = f"-{size}-{place}-{state.hexdigest()[:12]}"
+    of_state = f"-{place}-{state.hexdigest()[:12]}-"
     chosen = "" if choice is None else f"-{choice[0]}-{choice[1]}"  # the number, and the seed
     folder = cache_folder()
-    older = [each for each in folder.glob(f"*-{size}-{place}-*.h5") if of_state not in each.name]
-    return folder / f"{stem}{of_state}{chosen}.h5", older
+    older = [each for each in folder.glob(f"*-{place}-*.h5") if of_state not in each.name]
+    return folder / f"{stem}{of_state}{size}{chosen}.h5", older
 
 
 class _Task(NamedTuple):
