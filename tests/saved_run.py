@@ -1,15 +1,19 @@
-"""What a training leaves behind, without the training, and what Keras alone makes of it."""
+"""What a training leaves behind, without the training; what sample.py and Keras make of it."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
+import io
 import json
 import math
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests.conftest import blobs
 from utils import backend  # noqa: F401 - before Keras: it keeps its start quiet
@@ -18,6 +22,7 @@ from utils import backend  # noqa: F401 - before Keras: it keeps its start quiet
 import keras
 
 import dcgan
+import sample
 from utils.common import grids
 from utils.sampling import runs
 
@@ -49,6 +54,24 @@ def write_run(folder: Path, name: str, h: dcgan.Hyperparameters) -> None:
     (models / "config.json").write_text(json.dumps(config))
     for step, image in enumerate(blobs(5, 64)):
         grids.save_png(folder / "images" / name / f"step_{step * 200:07d}.png", image)
+
+
+def run_sample(folder: Path, *arguments: object) -> tuple[int, str, str]:
+    """sample.py in the folder of the runs: its exit code, its output, its errors."""
+    code = 0
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(io.StringIO()) as output,
+        contextlib.redirect_stderr(io.StringIO()) as errors,
+    ):
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["sample.py", *map(str, arguments)])
+        try:
+            sample.main()
+        except SystemExit as stop:
+            code = stop.code
+    assert "Traceback" not in errors.getvalue()
+    return code, output.getvalue(), errors.getvalue()
 
 
 @functools.cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import keras
@@ -15,10 +14,9 @@ from PIL import Image
 import dcgan
 import evaluate
 import r3gan
-import sample
 import wgan
 from tests.conftest import blobs, sprites
-from tests.saved_run import generated, write_run
+from tests.saved_run import generated, run_sample, write_run
 from tests.stub import train
 from utils.common import grids
 from utils.common.channels import CHEQUERED, as_rgb, premultiplied, straight
@@ -198,18 +196,14 @@ def test_another_run_begins_with_networks_of_the_same_channels(place, sprite_fil
     assert not Path("saved_models/dcgan-1").exists()
 
 
-def test_samples_are_transparent_and_grids_have_a_background(tmp_path, monkeypatch, capsys):
+def test_samples_are_transparent_and_grids_have_a_background(tmp_path, monkeypatch):
     h = dcgan.Hyperparameters(image_size=32, latent_dim=5, generator_filters=(4,))
     h.channels = 4
     write_run(tmp_path, "one", h)
     monkeypatch.chdir(tmp_path)
 
-    def run_sample(*arguments: str) -> list[str]:
-        monkeypatch.setattr(sys, "argv", ["sample.py", "one", *arguments])
-        sample.main()
-        return capsys.readouterr().out.split()
-
-    grid, *alone = run_sample("--single", "--count", "2", "--background", "#102030")
+    _, printed, _ = run_sample(tmp_path, "one", "--single", "--count", 2, "--background", "#102030")
+    grid, *alone = printed.split()
     assert grid == "images/one/samples/one-grid-seed-0-count-2-background-_102030.png"
     assert [Path(each).name for each in alone] == [f"one-sample-seed-0-0000{n}.png" for n in (0, 1)]
     vectors = np.random.default_rng(0).standard_normal((2, 5), dtype=np.float32)
@@ -223,7 +217,8 @@ def test_samples_are_transparent_and_grids_have_a_background(tmp_path, monkeypat
             found = premultiplied(np.asarray(picture)).astype(int)
         image[..., :3] = np.minimum(image[..., :3], image[..., 3:])
         assert np.abs(found - image).max() <= 1
-    with Image.open(run_sample("--interpolate", "--points", "2", "--frames", "2")[1]) as frames:
+    _, printed, _ = run_sample(tmp_path, "one", "--interpolate", "--points", 2, "--frames", 2)
+    with Image.open(printed.split()[1]) as frames:
         assert frames.n_frames == 4  # there and back
 
     config = Path("saved_models/one/config.json")
@@ -232,11 +227,8 @@ def test_samples_are_transparent_and_grids_have_a_background(tmp_path, monkeypat
         ("white", "the images of one are grey, not transparent; expected no --background"),
         ("lilac", "expected a colour such as white or #f0f0f0"),
     ):
-        monkeypatch.setattr(sys, "argv", ["sample.py", "one", "--background", colour])
-        with pytest.raises(SystemExit):
-            sample.main()
-        error = f"sample.py: error: --background {colour}: {message}"
-        assert capsys.readouterr().err.splitlines()[-1] == error
+        code, _, errors = run_sample(tmp_path, "one", "--background", colour)
+        assert (code, errors) == (2, f"sample.py: error: --background {colour}: {message}\n")
 
 
 # Scores -----------------------------------------------------------------------------------------

