@@ -235,6 +235,9 @@ def test_tables_that_say_little(tmp_path):
         (tmp_path / name).write_bytes(data)
     (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.png", "n": 1}\n[]\n{"n": 2}\n')
     (tmp_path / "metadata.csv").write_text("name,n\na.png,3\n")
+    (tmp_path / "sub").mkdir()
+    wide = "file_name" + ",n" * 1000
+    (tmp_path / "sub/metadata.csv").write_text(f"{wide}\na.png\n")
     (tmp_path / "b.json").write_text("{")
     source = open_source(str(tmp_path))
     assert [entry.attributes for entry in source.entries()] == [{"n": 1}, {}]
@@ -242,6 +245,7 @@ def test_tables_that_say_little(tmp_path):
         ("b.json", "no JSON"),
         ("metadata.csv, line 1", "a table without a column file_name"),
         ("metadata.jsonl, line 2", "a line that is no JSON object"),
+        ("sub/metadata.csv, line 1", "a table of 1,001 columns, more than 1,000"),
     ]
 
 

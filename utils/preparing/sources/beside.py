@@ -23,6 +23,7 @@ FILE = ("file", "file_name")  # the column that names the picture, from the tabl
 NOT_ATTRIBUTES = (*FILE, "sha256", "width", "height", "format")
 
 MAX_LINE = 2**20
+MAX_COLUMNS = 1000  # of a table, each of whose lines costs as much as a full one
 MAX_SIDE_BYTES = 2**20
 MAX_KEPT_BYTES = 2**30
 IN_MEMORY = 2**20  # more waits on disk
@@ -146,8 +147,12 @@ def _json_rows(lines: Iterator[bytes]) -> Iterator[tuple[int, dict[str, Any] | s
 def _csv_rows(lines: Iterator[bytes]) -> Iterator[tuple[int, dict[str, Any] | str]]:
     reader = csv.DictReader(line.decode("utf-8-sig", "replace") for line in lines)
     try:
-        if not set(reader.fieldnames or ()) & set(FILE):
+        columns = reader.fieldnames or ()
+        if not set(columns) & set(FILE):
             yield 1, "a table without a column file_name"
+            return
+        if len(columns) > MAX_COLUMNS:
+            yield 1, f"a table of {len(columns):,} columns, more than {MAX_COLUMNS:,}"
             return
         for row in reader:
             known = {key: value for key, value in row.items() if key and isinstance(value, str)}

@@ -60,7 +60,7 @@ def find_pictures(folder: Path) -> Found:
 
     for top in waiting:  # to which the links are added
         try:
-            if identity(top) in found.folders | around:
+            if (here := identity(top)) in found.folders or here in around:
                 found.others.append((top, AGAIN))
                 continue
         except OSError as error:
