@@ -621,11 +621,11 @@ TWELVE = blobs(12)
     [
         (
             lambda: ssim(TWELVE / 255, TWELVE),
-            "images: found float64 (12, 32, 32, 3), expected uint8 (N, H, W, 3)",
+            "images: found float64 (12, 32, 32, 3), expected uint8 (N, H, W, 3 or 6)",
         ),
         (
             lambda: detail_share(TWELVE[..., 0]),
-            "images: found uint8 (12, 32, 32), expected uint8 (N, H, W, 3)",
+            "images: found uint8 (12, 32, 32), expected uint8 (N, H, W, 3 or 6)",
         ),
         (
             lambda: ssim(TWELVE, blobs(12, 64)),

@@ -205,6 +205,19 @@ def test_options_that_differ_and_facts(tmp_path):
     assert again["options"] == found["options"]
 
 
+def test_many_classes_are_shown_by_the_most_common_and_the_rarest(tmp_path):
+    classes = {f"kind {number}": 40 - number for number in range(15)}
+    config = {
+        "hyperparameters": {"classes": "kind"},
+        "data_set": {"pictures": sum(classes.values()), "classes": classes},
+    }
+    facts = dict(contents(tmp_path, CONFIG | config, DEFAULTS, "")["facts"])
+    assert facts["classes"] == (
+        "kind: 15 classes: kind 0 40, kind 1 39, kind 2 38, kind 3 37, kind 4 36, kind 5 35, "
+        "kind 6 34, kind 7 33, kind 8 32, kind 9 31, ..., kind 14 26"
+    )
+
+
 def test_files_that_are_there_are_shown_and_linked(tmp_path):
     path = tmp_path / "new" / "index.html"
     data = shown(path.parent, is_running=True)

@@ -41,7 +41,7 @@ def is_of_classes(weight: keras.Variable) -> bool:
 
 
 def let_in(generator: keras.Model, share: float) -> None:
-    """Let one-hot class weights do what ``share`` times as much did before."""
+    """Let one-hot class weights do what ``share`` (0 to 1) times as much did before."""
     for weight in filter(is_of_classes, generator.weights):
         weight.assign(share * weight)
 
@@ -67,7 +67,10 @@ def add_class(x: Tensor, classes: Tensor | None, stddev: float) -> Tensor:
         x: a generator's first maps, (B, H, W, C) or (B, C), a linear function of its latents.
         classes: class weights (B, K).
         stddev: of the initial maps; as large as that of x, a class weighs as much as a latent
-            vector.
+            vector. 0 takes Keras' own initialisation.
+
+    Returns:
+        The shape of x.
     """
     if classes is None:
         return x
@@ -92,7 +95,7 @@ def project(
         answers: (B, 1).
         features: phi, (B, C); or maps (B, H, W, C), of which phi is the sum over the pixels.
         classes: y, (B, K).
-        stddev: of the initial V.
+        stddev: of the initial V; 0 takes Keras' own initialisation.
         wrap: what the layer that has V goes through, such as spectral normalisation.
     """
     if classes is None:

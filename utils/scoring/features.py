@@ -69,10 +69,10 @@ def feature_networks(
         UserError: another kind, or its weights are not there.
     """
     if backgrounds > 1:
-        # Only random networks have a scale, which differs between backgrounds.
-        different = backgrounds if kind == "random" else 1
-        each = [feature_networks(kind, image_size) for _ in range(different)]
-        each *= backgrounds // different
+        if kind == "random":  # their scale is fitted, to each background by itself
+            each = [feature_networks(kind, image_size) for _ in range(backgrounds)]
+        else:
+            each = [feature_networks(kind, image_size)] * backgrounds
         return [SideBySide(networks) for networks in zip(*each, strict=True)]
     if kind == "imagenet":
         return [ImageNetNetwork()]

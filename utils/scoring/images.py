@@ -28,12 +28,15 @@ def views(images: np.ndarray) -> np.ndarray:
 
 
 def check_images(least: int = 1, **images: np.ndarray) -> None:
-    """Raise ValueError unless every argument is such `views`, of one size, N >= least."""
+    """Raise ValueError unless all are uint8 (N, H, W, 3 or 6), as of `views`, of one shape.
+
+    Only N may differ, and is ``least`` or more.
+    """
     sizes = set()
     for name, array in images.items():
         if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] not in (3, 6):
             raise ValueError(
-                f"{name}: found {array.dtype} {array.shape}, expected uint8 (N, H, W, 3)"
+                f"{name}: found {array.dtype} {array.shape}, expected uint8 (N, H, W, 3 or 6)"
             )
         if len(array) < least:
             raise ValueError(f"{name}: found {len(array)} images, expected at least {least}")

@@ -10,6 +10,7 @@ from typing import Any
 
 from utils.common.commandline import option_name
 from utils.common.files import files_by_step
+from utils.data.classes import described
 from utils.watching import outputs
 from utils.watching.alarms import Alarm, Health
 from utils.watching.answers import Answers
@@ -121,7 +122,7 @@ def _facts(config: Mapping[str, Any]) -> list[tuple[str, str]]:
     held_out = origin.get("held_out") or []
     facts = [
         ("data set", values.get("data")),
-        ("classes", _classes(values.get("classes"), origin.get("classes") or {})),
+        ("classes", _classes(values.get("classes"), origin)),
         ("made by", origin.get("made_by")),
         ("pictures", _pictures(origin.get("pictures"), len(held_out), values)),
         ("fingerprint", (origin.get("fingerprint") or "")[:16]),
@@ -133,11 +134,10 @@ def _facts(config: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(name, str(text)) for name, text in facts if text]
 
 
-def _classes(attribute: str | None, classes: Mapping[str, int]) -> str:
+def _classes(attribute: str | None, origin: Mapping[str, Any]) -> str:
     """The attribute, and its classes with their numbers of pictures."""
-    if not classes:
-        return ""
-    return f"{attribute}: {', '.join(f'{name} {count}' for name, count in classes.items())}"
+    found = origin.get("classes")
+    return f"{attribute}: {described(found, origin['pictures'])}" if found else ""
 
 
 def _scored_by(scoring: Mapping[str, Any]) -> str:
