@@ -25,6 +25,7 @@ from utils.scoring.classes import Labelled, Recogniser, class_scores, mean_dista
 from utils.scoring.features import RandomNetwork
 from utils.scoring.report import class_table
 from utils.training.classes import RunClasses
+from utils.training.config import saved_classes
 from utils.training.progress import Progress
 from utils.training.run import run
 from utils.training.split import choose_classes
@@ -94,6 +95,23 @@ def test_real_pictures_of_a_grid_are_of_the_class_of_their_row():
     expected = [data.images[0], data.images[2], data.images[5], *np.zeros_like(data.images[:3]),
                 data.images[6], data.images[6], data.images[7]]  # fmt: skip
     np.testing.assert_array_equal(images, expected)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "found", "reason"),
+    [
+        ("colour", ["red"], "classes of data_set: expected names with numbers of pictures"),
+        ("colour", {"red": "24"}, "classes of data_set: expected names with numbers of pictures"),
+        ("colour", {}, "found 0 classes in data_set and --classes 'colour', expected both or "
+         "neither"),
+        ("", {"red": 24}, "found 1 classes in data_set and --classes '', expected both or neither"),
+    ],
+)  # fmt: skip
+def test_damaged_classes_of_a_run(attribute, found, reason):
+    config = {"hyperparameters": {"classes": attribute}, "data_set": {"classes": found}}
+    with pytest.raises(UserError) as error:
+        saved_classes("RUN one", config)
+    assert str(error.value) == f"RUN one: its config.json is damaged: {reason}"
 
 
 # The formulas -----------------------------------------------------------------------------------

@@ -119,11 +119,18 @@ def saved_classes(shown: str, config: Mapping[str, Any]) -> dict[str, int]:
     Raises:
         UserError: the file is damaged.
     """
-    saved = config["data_set"].get("classes", {})
+    damaged = f"{shown}: its config.json is damaged"
+    saved, attribute = (
+        config["data_set"].get("classes", {}),
+        config["hyperparameters"].get("classes"),
+    )
     if not isinstance(saved, dict) or not {type(count) for count in saved.values()} <= {int}:
-        raise UserError(f"{shown}: its config.json is damaged: classes are no names with numbers")
-    if bool(saved) != bool(config["hyperparameters"].get("classes")):
-        raise UserError(f"{shown}: its config.json is damaged: classes without --classes, or none")
+        raise UserError(f"{damaged}: classes of data_set: expected names with numbers of pictures")
+    if bool(saved) != bool(attribute):
+        raise UserError(
+            f"{damaged}: found {len(saved)} classes in data_set and --classes {attribute!r}, "
+            "expected both or neither"
+        )
     return saved
 
 
