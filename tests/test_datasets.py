@@ -475,6 +475,9 @@ def test_pictures_are_read_where_nothing_can_be_kept(tmp_path, monkeypatch, caps
     monkeypatch.setenv("GANDAM_HOME", str(scratch))
     with pytest.raises(RunError, match=r"/pictures-\w+-\w+-64\.h5: cannot be written: No space"):
         open_dataset(data)
+    monkeypatch.setenv("GANDAM_HOME", "~nobody of that name/kept")
+    with pytest.raises(UserError, match=r"^no home folder to keep decoded pictures in; expecte"):
+        open_dataset(data)
 
 
 # Built in

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 import tarfile
 import warnings
 import zipfile
@@ -247,6 +248,15 @@ def test_tables_that_say_little(tmp_path):
         ("metadata.jsonl, line 2", "a line that is no JSON object"),
         ("sub/metadata.csv, line 1", "a table of 1,001 columns, more than 1,000"),
     ]
+
+
+def test_tables_are_read_once_there_is_pyarrow(tmp_path, monkeypatch, capsys):
+    clone(tmp_path / "clone")
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "pyarrow", None)
+        assert len(open_dataset(str(tmp_path / "clone"), 32)) == 2
+    assert "pip install pyarrow (data/train-0.parquet, data/tr" in capsys.readouterr().err
+    assert len(open_dataset(str(tmp_path / "clone"), 32)) == 4
 
 
 def cut(make, keep):

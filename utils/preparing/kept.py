@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,7 +44,12 @@ MOST_ENLARGED = 3  # times; smaller pictures are left out
 def cache_folder() -> Path:
     """Where decoded pictures are kept: ``$GANDAM_HOME``, else ``gandam`` in the user's cache."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    return Path(os.environ.get("GANDAM_HOME") or cache / "gandam").expanduser()
+    try:
+        return Path(os.environ.get("GANDAM_HOME") or cache / "gandam").expanduser()
+    except RuntimeError as error:
+        raise UserError(
+            "no home folder to keep decoded pictures in; expected GANDAM_HOME to name a folder"
+        ) from error
 
 
 class Pictures:
@@ -125,12 +131,12 @@ def _places(data: str, size: int, choice: tuple[int, int] | None) -> tuple[Path,
     if path.is_dir():
         found = find_pictures(path)
         others = [each for each, kind in found.others if kind not in ("hidden", AGAIN)]
-        files = found.paths + found.beside + others
+        files = [*filter(_can_be_read, found.paths + found.beside + others)]
     else:
         files = [path]
     state = hashlib.sha256(f"{VERSION}".encode())
     for file in files:
-        with contextlib.suppress(OSError):  # a broken link
+        with contextlib.suppress(OSError):  # gone by now
             status = file.stat()
             name = os.fsencode(file.relative_to(path))  # however one comes to it
             state.update(repr((name, status.st_size, status.st_mtime_ns)).encode())
@@ -141,6 +147,12 @@ def _places(data: str, size: int, choice: tuple[int, int] | None) -> tuple[Path,
     folder = cache_folder()
     older = [each for each in folder.glob(f"*-{place}-*.h5") if of_state not in each.name]
     return folder / f"{stem}{of_state}{size}{chosen}.h5", older
+
+
+def _can_be_read(file: Path) -> bool:
+    """Whether neither a permission nor a library is missing, without which it is left out."""
+    is_table = file.suffix.lower() == ".parquet"
+    return os.access(file, os.R_OK) and not (is_table and find_spec("pyarrow") is None)
 
 
 class _Task(NamedTuple):
