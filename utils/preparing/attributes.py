@@ -34,7 +34,16 @@ def longest_text(count: int) -> int:
 def table_of(
     known: Callable[[int], dict[str, Attribute]], numbers: Sequence[int], taken: tuple[str, ...]
 ) -> dict[str, list[Attribute | None]]:
-    """The values of the commonest attributes, in the order of the first picture that has them."""
+    """The values of the commonest attributes, in the order of the first picture that has them.
+
+    Args:
+        known: what is known of the picture of a number.
+        numbers: those of the rows.
+        taken: names of other columns, which none of these gets.
+
+    Returns:
+        For each attribute, a value for each row; None where nothing is known.
+    """
 
     def labelled(number: int) -> dict[str, Attribute]:
         return {_label(label, taken): value for label, value in known(number).items()}
