@@ -61,9 +61,11 @@ class Tar(Archive):
                 self.left_out.append((name, kind))
             else:
                 self.members.append((name, number))
-        pictured = stems(name for name, _ in self.members)
+        pictured, told = stems(name for name, _ in self.members), dict(self.left_out)
         self.left_out += [
-            (name, "a text file") for name in sides if not stands_beside(name, pictured)
+            (name, "a text file")
+            for name in sides
+            if name not in told and not stands_beside(name, pictured)
         ]
 
     @staticmethod
