@@ -49,7 +49,7 @@ from utils.scoring.images import views
 from utils.scoring.registry import FeatureKind
 from utils.scoring.report import caution, class_table, draw_comparison, table
 from utils.scoring.scorer import Scorer
-from utils.training.config import saved_channels, saved_held_out
+from utils.training.config import saved_channels
 from utils.training.names import named_run
 from utils.training.options import RunOptions
 from utils.training.split import spread
@@ -299,7 +299,6 @@ def open_pictures(run: runs.Run, options: Options) -> tuple[Dataset, np.ndarray,
     Raises:
         UserError: it is not there, or no longer the one of the run.
     """
-    known = run.config["data_set"]
     source, size = options.data or run.hyperparameter("data"), run.hyperparameter("image_size")
     limit, seed = None, options.seed
     if not options.data:
@@ -318,13 +317,8 @@ def open_pictures(run: runs.Run, options: Options) -> tuple[Dataset, np.ndarray,
         )
     if options.data:
         return dataset, np.arange(len(dataset)), np.arange(0)
-    if fingerprint != known.get("fingerprint"):
-        raise UserError(
-            f"--data {source}: its pictures are no longer those of the run; bring them back, or "
-            "give --data with others to score against"
-        )
-    kept = saved_held_out(f"RUN {run.name}", run.config, len(dataset))
-    held_out = np.array(kept, np.int64)
+    remedy = "; bring them back, or give --data with others to score against"
+    held_out = run.held_out(dataset, fingerprint, remedy)
     return dataset, held_out, np.delete(np.arange(len(dataset)), held_out)
 
 

@@ -122,11 +122,10 @@ def make_interpolation(run: runs.Run, options: Options) -> None:
     count = options.frames or 15
     frames = runs.generate(generator, latents.loop(points, np.arange(count) / count, size))
     frames = as_rgb(frames, background)
-    side = max(1, 256 // frames.shape[1])  # small pictures enlarged, pixel by pixel
     film = path(run, "interpolate", options, ".gif")
     films.save_gif(
         film, list(frames), max_frames=len(frames), seconds_per_frame=0.08, last_frame_seconds=0.08,
-        read=lambda frame: Image.fromarray(frame.repeat(side, 0).repeat(side, 1)),
+        read=lambda frame: Image.fromarray(grids.enlarge(frame, len(frame), 256)),
     )  # fmt: skip
     print(film)
 

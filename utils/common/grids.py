@@ -65,12 +65,12 @@ def tile(
     return framed
 
 
-def enlarge(picture: np.ndarray, side: int) -> np.ndarray:
-    """A picture made of images of ``side`` pixels, every pixel as often as makes them 96 px.
+def enlarge(picture: np.ndarray, side: int, enlarged: int = ENLARGED_SIDE) -> np.ndarray:
+    """A picture made of images of ``side`` pixels, every pixel as often as fits into ``enlarged``.
 
-    Images of more than 48 px stay as they are.
+    Images of more than half of that stay as they are.
     """
-    times = max(1, ENLARGED_SIDE // side)
+    times = max(1, enlarged // side)
     return picture.repeat(times, axis=0).repeat(times, axis=1)
 
 

@@ -245,13 +245,13 @@ def figure_box(
     return edges[0][0], edges[1][0], edges[0][1], edges[1][1]
 
 
-def fit_square(image: Image.Image, size: int, colour: Colour | None = None) -> Image.Image:
-    """The whole picture, centred in a square of ``size`` x ``size`` pixels, as RGB.
+def fit_square(image: Image.Image, size: int, colour: tuple[int, ...] | None = None) -> Image.Image:
+    """The whole picture, centred in a square of ``size`` x ``size`` pixels, as RGB (RGBa stays so).
 
     Nothing is cropped or stretched: the longer side becomes ``size`` and the rest is padded with
     ``colour``, by default the picture's `background_colour`. Small pictures are enlarged.
     """
-    image = image.convert("RGB")
+    image = image if image.mode == "RGBa" else image.convert("RGB")
     return place(image, (0, 0, *image.size), size, size, colour or background_colour(image))
 
 

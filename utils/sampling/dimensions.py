@@ -1,4 +1,4 @@
-"""Latent dimensions: which of them change the picture most, and walks along one."""
+"""Walks along a latent dimension or between classes; which dimensions change the picture most."""
 
 from __future__ import annotations
 

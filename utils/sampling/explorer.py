@@ -50,11 +50,12 @@ def write_explorer(
 
     Args:
         path: the file; the run's page is looked for in its folder.
-        generator: latent vectors (N, latent_dim) to images (N, H, W, C) in [-1, 1].
+        generator: latent vectors (N, latent_dim), and class weights (N, K) where there are classes,
+            to images (N, H, W, C) in [-1, 1].
         name: of the run.
         what: which weights these are.
         classes: the names of its classes.
-        favourites: latent vectors (latent_dim,), by name, that the page has from the start.
+        favourites: vectors (latent_dim + K,), by name, that the page has from the start.
 
     Raises:
         UserError: its weights are larger than ``MAX_MEGABYTES``, or see `to_onnx`.

@@ -35,7 +35,7 @@ class Graph:
 
         self._helper = helper
         self.inputs = [Value("latents", (latent_dim,), False)]
-        """And the class weights, where there are classes."""
+        """Latent vectors, and class weights where there are classes."""
         if classes:
             self.inputs.append(Value("classes", (classes,), False))
         self._from_array = numpy_helper.from_array

@@ -11,30 +11,24 @@ import numpy as np
 
 from utils.common import grids
 from utils.common.commandline import command
-from utils.common.errors import UserError, printable
-from utils.common.pictures import (
-    WHITE,
-    UnreadablePicture,
-    background_colour,
-    fit_square,
-    place,
-    read_picture,
-)
+from utils.common.errors import RunError, UserError, printable
+from utils.common.pictures import WHITE, UnreadablePicture, fit_square, read_picture
 from utils.preparing.opening import open_dataset
 from utils.sampling import runs, vectors
 from utils.sampling.projector import Distances, Projector, distances
 from utils.scoring.imagenet import ImageNetNetwork
 from utils.scoring.weights import PACKAGE, weights_file
-from utils.training.config import CONFIG, read_config, saved_held_out, write_json
+from utils.training.config import CONFIG, read_config, write_json
 from utils.training.names import check_run_name
 from utils.training.signals import StopRequest
 from utils.training.snapshots import Snapshot
+from utils.training.split import spread
 
 BETWEEN = 5
 """Images of the strip between the start and the end."""
 MOST_HELD_OUT = 200
 CELL = 128
-"""Pixels of an image in the strip, at least."""
+"""Side in pixels that images in the strip are enlarged to, if they are smaller."""
 TUNED = "tuned"
 """In ``config.json`` of a tuned copy: what it is of."""
 
@@ -102,11 +96,7 @@ def _read_square(source: str, size: int, channels: int) -> np.ndarray:
         image = read_picture(source, background=None if channels == 4 else WHITE)
     except UnreadablePicture as error:
         raise UserError(f"--project {printable(source)}: {error}; expected a picture") from None
-    if channels == 4:
-        image = image.convert("RGBa")
-        image = place(image, (0, 0, *image.size), size, size, background_colour(image))
-    else:
-        image = fit_square(image, size)
+    image = fit_square(image.convert("RGBa") if channels == 4 else image, size)
     return np.atleast_3d(np.asarray(image.convert("L") if channels == 1 else image))
 
 
@@ -124,7 +114,8 @@ def _feature_network() -> ImageNetNetwork | None:
 def _held_out(run: runs.Run, picture: np.ndarray) -> np.ndarray:
     """Pictures that the run was not trained on, at most `MOST_HELD_OUT`, but for this one.
 
-    Empty, with a line that says why, where the run's pictures are not there any more.
+    Returns:
+        uint8 (N, H, H, C); empty, with a line that says why, where they are not there any more.
     """
     nothing = np.empty((0, *picture.shape), np.uint8)
     if not run.config["data_set"].get("held_out"):
@@ -133,20 +124,16 @@ def _held_out(run: runs.Run, picture: np.ndarray) -> np.ndarray:
         names = ("data", "image_size", "limit", "seed")
         data, size, limit, seed = map(run.hyperparameter, names)
         dataset = open_dataset(data, size, limit or None, seed)
-        numbers = saved_held_out(f"RUN {run.name}", run.config, len(dataset))
-        if dataset.fingerprint() != run.config["data_set"].get("fingerprint"):
-            raise UserError(f"--data {data}: its pictures are no longer those of the run")
-    except UserError as error:
-        print(f"{error}; no real picture is compared", file=sys.stderr)
+        numbers = run.held_out(dataset, dataset.fingerprint())
+        found = dataset.take(numbers[spread(numbers, min(len(numbers), MOST_HELD_OUT))])
+    except (UserError, RunError) as error:
+        print(f"{printable(str(error))}; no real picture is compared", file=sys.stderr)
         return nothing
-    spread = np.linspace(0, len(numbers) - 1, min(len(numbers), MOST_HELD_OUT)).astype(int)
-    found = dataset.take(np.array(numbers, np.int64)[spread])
     return found[(found != picture).any((1, 2, 3))]
 
 
 def _save_strip(file: Path, images: np.ndarray, captions: list[str]) -> None:
-    side = max(1, CELL // images.shape[1])  # small pictures enlarged, pixel by pixel
-    strip = grids.tile(images, len(images)).repeat(side, 0).repeat(side, 1)
+    strip = grids.enlarge(grids.tile(images, len(images)), images.shape[1], CELL)
     grids.save_png(file, grids.caption(strip, captions, centred=True))
 
 

@@ -14,9 +14,10 @@ from utils.common.errors import UserError
 from utils.common.fields import mismatch
 from utils.common.files import files_by_step
 from utils.data.classes import one_hot
+from utils.data.dataset import Dataset
 from utils.models.classes import let_in, share_at
 from utils.sampling import latents
-from utils.training.config import CONFIG, read_config, saved_classes
+from utils.training.config import CONFIG, read_config, saved_classes, saved_held_out
 from utils.training.names import run_folders
 from utils.training.options import RunOptions
 from utils.training.snapshots import load_network, read_best
@@ -69,6 +70,24 @@ class Run:
             UserError: its ``config.json`` is damaged.
         """
         return saved_classes(f"RUN {self.name}", self.config)
+
+    def held_out(self, dataset: Dataset, fingerprint: str, remedy: str = "") -> np.ndarray:
+        """The numbers of the pictures that it was not trained on, int64 (N,), ascending.
+
+        Args:
+            dataset: its own data set.
+            fingerprint: of that.
+            remedy: ends the error of a data set that has changed.
+
+        Raises:
+            UserError: these are no longer its pictures, or its ``config.json`` is damaged.
+        """
+        if fingerprint != self.config["data_set"].get("fingerprint"):
+            raise UserError(
+                f"--data {self.hyperparameter('data')}: its pictures are no longer those of the "
+                f"run{remedy}"
+            )
+        return np.array(saved_held_out(f"RUN {self.name}", self.config, len(dataset)), np.int64)
 
     def let_classes_in(self, network: keras.Model, weights: str) -> keras.Model:
         """The network, to be told classes by one-hot vectors, however far the training was.
@@ -151,7 +170,7 @@ def trained_steps(folder: Path, name: str) -> int:
 
     Args:
         folder: of the run's networks.
-        name: of the generator, as in `GENERATORS`.
+        name: of the generator, in `GENERATORS` or `WEIGHTS`.
     """
     if name.startswith("best"):
         return int(read_best(folder / "best", ()).get("step", 0))
