@@ -19,6 +19,8 @@ from utils import backend  # noqa: F401 - before Keras: it keeps its start quiet
 from keras import ops
 
 import dcgan
+from utils.common import grids
+from utils.common.channels import as_rgb
 from utils.data.hdf5 import write_dataset
 from utils.preparing.opening import open_dataset
 from utils.sampling import latents, projection, projector, runs
@@ -50,13 +52,18 @@ def made(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def run(made, monkeypatch):
-    """Runs sample.py there, quicker and by pixels alone: exit code, lines of output, errors."""
-    monkeypatch.chdir(made)
+def _quick(monkeypatch):
+    """A short search, by pixels alone."""
     monkeypatch.setattr(projector, "SAMPLES", 64)
     monkeypatch.setattr(projector, "STEPS", 40)
     monkeypatch.setattr(projector, "TUNING_STEPS", 10)
     monkeypatch.setattr(projection, "weights_file", lambda: None)
+
+
+@pytest.fixture
+def run(made, monkeypatch, _quick):
+    """Runs sample.py there: exit code, lines of output, errors."""
+    monkeypatch.chdir(made)
 
     def run(*arguments: object) -> tuple[int, list[str], str]:
         code, output, errors = run_sample(made, "one", *arguments)
@@ -99,11 +106,8 @@ def test_a_picture_is_found_and_its_vector_serves(run, made):
     assert np.array_equal(cells[2:34, 2:34], target)
     assert any(np.array_equal(cells[2:34, -34:-2], each) for each in blobs(4)[1:3])
     values = json.loads(vector.read_text())
-    assert (values["run"], values["weights"], values["picture"]) == (
-        "one",
-        "average",
-        "mine.png",
-    )
+    belongs_to = [values[name] for name in ("run", "weights", "picture")]
+    assert belongs_to == ["one", "average", "mine.png"]
     latent = np.float32([values["latent"]])
     end = generated(made, latent)[0].astype(int)
     assert np.abs(cells[2:34, 2 + 34 * 7 : 34 + 34 * 7] - end).max() <= 1
@@ -170,21 +174,22 @@ def test_a_tuned_copy_is_a_run(run, made):
     )  # fmt: skip
 
 
+class Corner:
+    """A stand-in for the network of the features, that sees the upper left pixel alone."""
+
+    def __call__(self, images):
+        found = images[:, 0, 0].astype(np.float32) / 127.5 - 1
+        return found / np.linalg.norm(found, axis=1, keepdims=True) * np.float32(3**0.5)
+
+    def directions(self, images):
+        found = images[:, 0, 0]
+        return found / ops.sqrt(ops.sum(found**2, axis=1, keepdims=True))
+
+
 def test_features_count_where_they_are(made):
-    """The search goes by a stand-in for the network that sees the upper left pixel alone."""
-
-    class Corner:
-        def __call__(self, images):
-            found = images[:, 0, 0].astype(np.float32) / 127.5 - 1
-            return found / np.linalg.norm(found, axis=1, keepdims=True) * np.float32(3**0.5)
-
-        def directions(self, images):
-            found = images[:, 0, 0]
-            return found / ops.sqrt(ops.sum(found**2, axis=1, keepdims=True))
-
     generator = runs.load_generator(runs.open_run(str(made / "saved_models/one")), "average")
     searched = Projector(generator, Corner())
-    drawn, samples = latents.draw(8, LATENT_DIM, 0), None
+    drawn = latents.draw(8, LATENT_DIM, 0)
     samples = searched.look(runs.generate(generator, drawn))
     target = searched.look(generated(made, VECTOR))
     way = searched.search(target, drawn, samples, iter([False] * 20 + [True]).__next__)
@@ -195,6 +200,59 @@ def test_features_count_where_they_are(made):
     )
     assert after.features[0] < before.features[0]
     assert (abs(np.linalg.norm(way, axis=1) - LATENT_DIM**0.5) < projector.LENGTHS + 1e-4).all()
+
+
+@pytest.mark.usefixtures("_quick")
+@pytest.mark.parametrize(("channels", "names"), [(1, ()), (4, ("blue", "red"))])
+def test_grey_pictures_sprites_and_classes(channels, names, tmp_path, monkeypatch):
+    h = dcgan.Hyperparameters(
+        image_size=SIZE, latent_dim=LATENT_DIM, generator_filters=(4,), discriminator_filters=(4,),
+        classes="colour" if names else "", class_steps=(0, 0), data="few.h5",
+    )  # fmt: skip
+    h.channels, h.class_names = channels, names
+    write_run(tmp_path, "one", h)
+    monkeypatch.chdir(tmp_path)
+    # Pictures that the run held out are no longer there.
+    write_dataset(Path("few.h5"), blobs(2), list("ab"), made_by="test")
+    config = Path("saved_models/one/config.json")
+    config.write_text(config.read_text().replace('"data_set": {', '"data_set": {"held_out": [5], '))
+    monkeypatch.setattr(projection, "_feature_network", Corner)
+    generator = runs.load_generator(runs.open_run("one"), "average")
+    target = runs.generate(generator, runs.draw(generator, 1, 7))
+    grids.save_png("mine.png", target[0])
+    tunes = ["--weights-too"] if names else []
+    code, printed, errors = run_sample(tmp_path, "one", "--project", "mine.png", *tunes)
+    assert code == 0, errors
+    assert (
+        "--data few.h5: its pictures are no longer those of the run; no real picture is compared"
+    ) in errors.splitlines()
+    lines = printed.splitlines()
+    assert lines[0].split() == ["distance", "from", "mine.png", "features", "pixels"]
+    nearest, found, *tuned = (float(line.split()[-1]) for line in lines[1 : 3 + len(tunes)])
+    assert found < nearest
+    strip, file = (
+        next(each for each in lines if each.endswith(suffix)) for suffix in (".png", ".json")
+    )
+    vector = np.float32([json.loads(Path(file).read_text())["latent"]])
+    assert vector.shape == (1, LATENT_DIM + len(names))
+    assert sorted(vector[0, LATENT_DIM:]) == [0, 1][: len(names)]
+    # The picture as the data set would have it, and the end of the search.
+    cells = np.asarray(Image.open(strip))[22::4, ::4].astype(int)
+    target[..., :3] = np.minimum(target[..., :3], target[..., 3:] if channels == 4 else 255)
+    for number, image in ((0, target), (7, runs.generate(generator, vector))):
+        cell = cells[2:34, 2 + 34 * number : 34 + 34 * number]
+        assert np.abs(cell - as_rgb(image)[0]).max() <= 1
+    if tuned:  # the copy draws it with its classes
+        copy = runs.load_generator(runs.open_run(Path(strip).stem), "average")
+        difference = runs.generate(copy, vector).astype(int) - target
+        assert np.sqrt(np.square(difference).mean()) == pytest.approx(tuned[0], abs=0.5)
+    # What is compared of images in NumPy, and what the gradient leads through.
+    searched = Projector(generator, Corner())
+    seen = searched.look(runs.generate(generator, runs.draw(generator, 3, 8)))
+    picture = searched.look(target)
+    arguments = [projector._as_float(seen.images), *projector._arguments(picture)]
+    losses = searched._loss(*map(ops.convert_to_tensor, arguments))
+    np.testing.assert_allclose(projector._losses(seen, picture), losses, rtol=1e-5)
 
 
 def test_mistakes(run, made):

@@ -71,7 +71,7 @@ class Distances(NamedTuple):
 
 
 def distances(seen: Seen, target: Seen) -> Distances:
-    """Of images from a target, which is one picture."""
+    """How far images are from a target, which is one picture."""
     (picture,) = target.images.astype(np.float32)
     # One by one: a thousand images as floats would take a gigabyte at 256 px.
     pixels = np.array([np.sqrt(np.square(image - picture).mean()) for image in seen.images])
@@ -245,7 +245,7 @@ class Projector:
 
 
 def _losses(samples: Seen, target: Seen) -> np.ndarray:
-    """What `Projector._loss` is of samples, (N,)."""
+    """`Projector._loss` of samples, (N,), whose features are computed already."""
     picture = ops.convert_to_tensor(_as_float(target.images))
     batches = range(0, len(samples.images), runs.BATCH_SIZE)
     parts = (_as_float(samples.images[start : start + runs.BATCH_SIZE]) for start in batches)
@@ -255,7 +255,7 @@ def _losses(samples: Seen, target: Seen) -> np.ndarray:
 
 
 def _arguments(target: Seen) -> list[np.ndarray]:
-    """Those of `Projector._loss`, from the picture on."""
+    """The arguments of `Projector._loss` after the images: the picture, and its features if any."""
     picture = _as_float(target.images)
     return [picture] if target.features is None else [picture, target.features]
 
@@ -285,7 +285,8 @@ def _pixel_loss(images: backend.Tensor, target: backend.Tensor) -> backend.Tenso
 def _views(images: backend.Tensor) -> list[backend.Tensor]:
     """What features see of images (N, H, H, C), (N, H, H, 3) each, as in `scoring.images.views`."""
     if images.shape[3] == 4:
-        return [images[..., :3], images[..., :3] + 1 - images[..., 3:]]  # on black, on white
+        colours, alpha = ops.minimum(images[..., :3], images[..., 3:]), images[..., 3:]
+        return [colours, colours + 1 - alpha]  # on black, on white
     return [images if images.shape[3] == 3 else ops.repeat(images, 3, axis=3)]
 
 
