@@ -106,11 +106,20 @@ TASKS = ["--best-worst --candidates 8 --count 2", "--interpolate", "--walk 1"]
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_other_tasks_take_a_class(folder, tmp_path, task):
+def test_other_tasks_take_a_class(folder, tmp_path, task, monkeypatch):
+    generate, asked = runs.generate, []
+
+    def kept(generator, vectors):
+        asked.extend(vectors[:, LATENT_DIM:].tolist())
+        return generate(generator, vectors)
+
+    monkeypatch.setattr(runs, "generate", kept)
     words = [*task.split(), "--class", "red", "--output", tmp_path]
     code, printed, errors = run_sample(folder, "one", *words)
     assert code == 0, errors
     assert "class-red" in printed
+    assert asked
+    assert all(weights == [0, 1, 0] for weights in asked)
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ class Projector:
     """Searches the latent vectors of one generator."""
 
     def __init__(self, generator: keras.Model, network: ImageNetNetwork | None) -> None:
-        """Compile nothing yet.
+        """Prepare the search, which is compiled at its first step.
 
         Args:
             generator: latent vectors (N, latent_dim), and class weights (N, K) where there are
