@@ -149,7 +149,7 @@ def make_walk(run: runs.Run, options: Options) -> None:
 def make_class_walk(run: runs.Run, options: Options) -> None:
     """Ways from one class to another."""
     generator = runs.load_generator(run, options.weights)
-    ends = tuple(label_of(run, name, "--class-walk") for name in options.class_walk)
+    ends = tuple(label_of(run, name, "--class-walk", options) for name in options.class_walk)
     drawn = draw(run, generator, options, options.count or 6)
     columns, names = options.columns or 7, options.class_walk
     picture = dimensions.draw_class_walk(generator, drawn, ends, names, columns, behind(options))
@@ -249,7 +249,11 @@ def draw(run: runs.Run, generator: keras.Model, options: Options, count: int) ->
     """Latent vectors, with class weights beside them, as the options say; see `runs.draw`."""
     if options.latents:
         return vectors.read_vectors(options.latents, runs.width(generator), run)
-    labels = np.full(count, label_of(run, options.class_, "--class")) if options.class_ else None
+    labels = (
+        np.full(count, label_of(run, options.class_, "--class", options))
+        if options.class_
+        else None
+    )
     return runs.draw(generator, count, options.seed, options.truncation, labels)
 
 
@@ -259,8 +263,10 @@ def behind(options: Options) -> Colour | None:
     return None if chosen == CHEQUERED else named_colour("--background", chosen)
 
 
-def label_of(run: runs.Run, name: str, option: str) -> int:
+def label_of(run: runs.Run, name: str, option: str, options: Options) -> int:
     """The place of a class among those of the run.
+
+    Where its networks were not yet told of classes, a line says so.
 
     Raises:
         UserError: it has no such class.
@@ -269,6 +275,13 @@ def label_of(run: runs.Run, name: str, option: str) -> int:
     if name not in names:
         known = f"expected one of {printable(', '.join(names))}" if names else "it has no classes"
         raise UserError(f"{option} {name}: run {run.name} has no class of that name; {known}")
+    if not run.class_share(options.weights):
+        first = run.hyperparameter("class_steps")[0]
+        print(
+            f"{option} {name}: up to step {first:,} networks are not told of classes, and all look "
+            "alike",
+            file=sys.stderr,
+        )
     return names.index(name)
 
 

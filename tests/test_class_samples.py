@@ -221,3 +221,24 @@ def test_evaluate_scores_each_class(folder, tmp_path, monkeypatch, capsys):
     assert {name: row["pictures"] for name, row in found["classes"].items()} == {
         "blue/1": 13, "red": 13, "grey": 12, "all": 38,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("has_checkpoints", [True, False])
+def test_networks_that_know_no_class_yet_are_told(folder, tmp_path, has_checkpoints):
+    """Those that are handed out without checkpoints know them."""
+    early = shutil.copytree(folder / "saved_models" / "half", tmp_path / "saved_models" / "early")
+    config = json.loads((early / "config.json").read_text())
+    config["hyperparameters"]["class_steps"] = [500, 1000]
+    (early / "config.json").write_text(json.dumps(config))
+    if not has_checkpoints:
+        shutil.rmtree(early / "checkpoints")
+    code, printed, errors = run_sample(tmp_path, "early", "--columns", 1)
+    assert (code, errors) == (0, "")
+    of_class = cells(tmp_path / printed.strip(), 1, 3)
+    expected = of_keras(
+        tmp_path, latents.draw(3, LATENT_DIM, 0), np.eye(3) * (not has_checkpoints), "early"
+    )
+    assert np.abs(of_class[:, 0] - expected).max() <= 1
+    told = "--class red: up to step 500 networks are not told of classes, and all look alike\n"
+    _, _, errors = run_sample(tmp_path, "early", "--class", "red", "--count", 1)
+    assert errors == (told if has_checkpoints else "")

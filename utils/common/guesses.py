@@ -31,6 +31,8 @@ ALIKE = tuple(
     augmentation-probability aug-prob augment-prob
     mirror flip hflip horizontal-flip random-flip
     clip-value clip
+    color-strength color colour color-jitter
+    classes class labels label cond conditional
     penalty-weight gp-weight lambda-gp
     precision amp fp16 bf16 mixed-precision dtype
     holdout held-out val-split validation-split test-split

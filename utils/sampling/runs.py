@@ -107,8 +107,13 @@ class Run:
         return network
 
     def class_share(self, weights: str) -> float:
-        """How far classes had been let in when a network was saved, from 0 to 1."""
+        """How far classes had been let in when a network was saved, from 0 to 1.
+
+        Networks that are handed out without checkpoints know them.
+        """
         steps = trained_steps(self.models, weights)
+        if not steps and not (self.models / "checkpoints").exists():
+            return 1.0
         return share_at(steps, *self.hyperparameter("class_steps"))
 
 
