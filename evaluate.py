@@ -7,7 +7,8 @@
 
 The reals of every score are the pictures that the run kept from its training, so that a generator
 which memorises its training pictures does not win. The floor is what as many of the training
-pictures get in place of generated ones: no generator can be expected to do better.
+pictures get in place of generated ones: no generator can be expected to do better. Where too few
+were held out, there are no scores, but copies are looked for all the same.
 
 docs/metrics.md says what each score sees and which to trust for what.
 """
@@ -45,6 +46,7 @@ from utils.sampling import runs
 from utils.scoring.classes import GENERATED, Labelled, class_scores
 from utils.scoring.copies import nearest_pictures, small_pictures
 from utils.scoring.features import feature_networks
+from utils.scoring.few import FewScorer
 from utils.scoring.images import views
 from utils.scoring.registry import FeatureKind
 from utils.scoring.report import caution, class_table, draw_comparison, table
@@ -56,6 +58,8 @@ from utils.training.split import spread
 from utils.watching import outputs
 
 FEWEST_IMAGES = 50
+IMAGES_OF_FEW = 200
+"""Generated to look for copies in, where fewer pictures than `FEWEST_IMAGES` are held out."""
 MOST_IMAGES = 2000
 MOST_TRAINING_IMAGES = 10_000
 """Among more, spread evenly, the nearest is hardly nearer; of 256 px they take 2 GB."""
@@ -114,7 +118,8 @@ class Evaluation:
 
     run: str
     pictures: int
-    """How many generated images were scored against as many real ones."""
+    """How many real images there were to score against, and as many generated ones where these are
+    enough for scores."""
     floor: dict[str, float]
     """What real pictures get; empty where there are too few of them."""
     scores: dict[str, dict[str, float]]
@@ -208,10 +213,10 @@ def look_at(name: str, options: Options) -> Subject:
     run = runs.open_run(name, options.images_dir, options.models_dir)
     dataset, held_out, trained_on = open_pictures(run, options)
     number = min(len(held_out), options.images or MOST_IMAGES)
-    if number < FEWEST_IMAGES:
+    if options.data and number < FEWEST_IMAGES:
         raise UserError(
-            f"{name}: {number} pictures to score against, expected at least {FEWEST_IMAGES}; give "
-            "--data with pictures that it was not trained on"
+            f"--data {options.data}: {number} pictures to score against, expected at least "
+            f"{FEWEST_IMAGES}"
         )
     files = {each: run.models / file for each, file in runs.GENERATORS.items()}
     generators = {
@@ -232,28 +237,38 @@ def evaluate(subject: Subject, options: Options) -> Evaluation:
     """Score the generators of a run, and draw ``nearest.png`` in its folder of pictures."""
     run, number = subject.run, len(subject.chosen)
     dataset, trained_on = open_pictures(run, options)[0], subject.trained_on
-    reals = dataset.take(subject.chosen)
+    reals = dataset.take(subject.chosen) if number else None
     compared = trained_on[spread(trained_on, min(len(trained_on), MOST_TRAINING_IMAGES))]
     training = dataset.take(compared) if len(compared) else None
-    scorer = Scorer(reals, training, options.features, options.seed)
-    has_floor = training is not None and len(training) >= number
-    floor = scorer.floor() if has_floor else {}
-    cautions = caution(options.features, number)
+    is_few = number < FEWEST_IMAGES
+    if is_few:
+        scorer, floor = FewScorer(training, reals, seed=options.seed), {}
+        cautions = [
+            f"{number} pictures are held out, expected {FEWEST_IMAGES} for scores; --data takes "
+            "others that it was not trained on"
+        ]
+    else:
+        scorer = Scorer(reals, training, options.features, options.seed)
+        has_floor = training is not None and len(training) >= number
+        floor = scorer.floor() if has_floor else {}
+        cautions = caution(options.features, number)
     evaluation = Evaluation(
         run.name, number, floor, {}, {}, subject.reals, subject.features, cautions
     )
     known = None if options.data else labels_of(run, dataset)
-    asked = None if known is None else known[subject.chosen]  # as many of each class as reals
+    # As many of each class as reals.
+    like = np.resize(trained_on, options.images or IMAGES_OF_FEW) if is_few else subject.chosen
+    asked = None if known is None else known[like]
     shown = None
     bar = tqdm(subject.generators.items(), f"scoring {run.name}", unit="networks", leave=False)
     for name, generator in bar:
         # The same latent vectors for every generator.
-        drawn = runs.draw(generator, number, options.seed, labels=asked)
+        drawn = runs.draw(generator, len(like), options.seed, labels=asked)
         generated = runs.generate(generator, drawn)
         shown = generated if shown is None else shown
         evaluation.scores[name] = scorer.score(generated)
         evaluation.steps[name] = runs.trained_steps(run.models, name)
-    if known is not None and training is not None:
+    if known is not None and training is not None and not is_few:
         evaluation.classes = score_classes(
             subject, scorer, Labelled(training, known[compared]), Labelled(reals, asked),
             options.seed,
@@ -344,10 +359,13 @@ def print_evaluation(evaluation: Evaluation) -> None:
     columns = {"floor": evaluation.floor} if evaluation.floor else {}
     for name, scores in evaluation.scores.items():
         columns[f"{name} ({evaluation.steps[name]})"] = scores
-    print(
-        f"run {evaluation.run}: {evaluation.pictures} generated images against as many real ones, "
-        f"{evaluation.features} features; in brackets, steps\n\n{table(columns)}\n"
+    number = evaluation.pictures
+    against = (
+        "generated images against the training pictures"
+        if number < FEWEST_IMAGES
+        else f"{number} generated images against as many real ones, {evaluation.features} features"
     )
+    print(f"run {evaluation.run}: {against}; in brackets, steps\n\n{table(columns)}\n")
     if evaluation.classes:
         print(
             f"{GENERATED} images of each class, {next(iter(evaluation.scores))}: the share whose "

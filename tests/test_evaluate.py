@@ -198,6 +198,32 @@ def test_plain_pictures_that_the_run_never_saw(run, scored):
     assert "copies" not in scores
 
 
+@pytest.mark.parametrize(
+    ("held_out", "scores"),
+    [(60, ["likeness", "likeness_reals", "copies", "originality"]),
+     (0, ["likeness", "likeness_reals"])],
+)  # fmt: skip
+def test_of_few_held_out_copies_are_looked_for(run, scored, monkeypatch, held_out, scores):
+    monkeypatch.setattr(evaluate, "FEWEST_IMAGES", 61)
+    monkeypatch.setattr(evaluate, "IMAGES_OF_FEW", 8)
+    name = f"few-{held_out}"
+    models = shutil.copytree(scored / "saved_models/small-one", scored / "saved_models" / name)
+    config = json.loads((models / "config.json").read_text())
+    config["data_set"]["held_out"] = config["data_set"]["held_out"][:held_out]
+    (models / "config.json").write_text(json.dumps(config))
+    (scored / "images" / name).mkdir()
+    head, _, columns, *lines = run(name).out.splitlines()
+    assert head == f"run {name}: generated images against the training pictures; in brackets, steps"
+    assert columns.split() == ["last,", "averaged", "(0)"]  # no floor
+    assert [line.split()[0] for line in lines[: lines.index("")]] == scores
+    assert lines[-2] == (
+        f"{held_out} pictures are held out, expected 61 for scores; --data takes others that it "
+        "was not trained on"
+    )
+    picture = read_picture(scored / "images" / name / "nearest.png")
+    assert picture.width == 3 * (6 * 34 + 2)
+
+
 def test_scores_outlive_a_folder_that_cannot_be_written(run, scored, monkeypatch):
     monkeypatch.setattr(evaluate.Scorer, "score", lambda *arguments: {"f_score": 0.5})
     (scored / "file").touch()
@@ -225,8 +251,7 @@ def test_mistakes(refused, scored):
     assert refused("one", "--seed", -1).startswith("--seed -1: must be from 0 to ")
     write_dataset(scored / "few.h5", blobs(20), [""] * 20)
     assert refused("one", "--data", "few.h5") == (
-        "one: 20 pictures to score against, expected at least 50; give --data with pictures that "
-        "it was not trained on"
+        "--data few.h5: 20 pictures to score against, expected at least 50"
     )
     write_dataset(scored / "larger.h5", blobs(60, size=64), [""] * 60)
     assert refused("one", "--data", "larger.h5") == (

@@ -23,6 +23,7 @@ from utils.common import grids
 from utils.common.errors import RunError
 from utils.data.dataset import Dataset
 from utils.models.adversarial import kernel_size
+from utils.scoring.similarity import alikeness
 from utils.training.best import BestNetworks, Scoring
 from utils.training.folders import Folders
 from utils.training.health import HealthCheck
@@ -245,8 +246,25 @@ def test_there_is_a_score_where_enough_pictures_are_held_out():
     assert Scoring(trainer, held_out).column == "kid_random_32_39cfc6a3"
     assert Scoring(trainer, held_out.part(np.arange(49))).column == ""
     assert Scoring(trainer, None).column == ""
-    assert Scoring(trainer_of(blobs(9), score="none"), held_out).column == ""
+    silent = Scoring(trainer_of(blobs(9), score="none"), held_out)
+    assert (silent.column, silent.score()[1]) == ("", {})
     assert Scoring(trainer_of(blobs(9), score="swd"), held_out).column == "swd"
+
+
+@pytest.mark.parametrize(("held_out", "originality"), [(3, 0), (0, None)])
+def test_of_few_pictures_collapse_and_copies_are_measured(held_out, originality, monkeypatch):
+    trainer = trainer_of(blobs(9), score="kid")
+    others = Dataset(blobs(held_out, seed=1), []) if held_out else None
+    scoring = Scoring(trainer, others)
+
+    def sample(latents: np.ndarray, labels: None) -> np.ndarray:
+        return np.resize(blobs(9)[:3], (len(latents), 32, 32, 3))
+
+    monkeypatch.setattr(trainer, "sample", sample)
+    images, scores = scoring.score()
+    assert (scoring.column, len(images)) == ("", 64)
+    assert alikeness(scores) == pytest.approx(1 / 3, abs=0.1)
+    assert scores.get("originality") == originality
 
 
 @pytest.mark.parametrize(

@@ -398,7 +398,11 @@ def test_another_mirror_goes_on_counting_epochs(place, data_file, capsys):
     assert [(row["step"], float(row["epoch"])) for row in rows] == [
         ("5", 1.0), ("10", 2.0), ("15", 3.0),
     ]  # fmt: skip
-    assert "done at step 15 (3.0 epochs)" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "done at step 15 (3.0 epochs)" in output
+    hint = "2 epochs of so few pictures are only 10 steps; try --steps 4000 and --start-from "
+    assert output.count(hint) == 1  # 3 were asked for
+    assert output.count("of so few pictures") == 1
 
 
 # Names and folders ------------------------------------------------------------------------------

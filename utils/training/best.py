@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.data.dataset import Dataset
+from utils.scoring.few import FewScorer
 from utils.scoring.registry import column, metrics_of, rank, ranking
 from utils.scoring.report import cell
 from utils.scoring.scorer import Scorer
@@ -17,6 +18,7 @@ from utils.training.snapshots import Snapshot, read_best, save_best
 from utils.training.split import FEWEST_SCORED, spread
 from utils.training.trainer import Trainer
 from utils.training.writer import BackgroundWriter
+from utils.watching.probe import MOST_ASKED
 
 # isort: split
 import keras
@@ -97,14 +99,17 @@ class BestNetworks:
 
 
 class Scoring:
-    """Scores samples of the averaged generator, always of the same latent vectors."""
+    """Scores samples of the averaged generator, always of the same latent vectors.
+
+    Where too few pictures are held out for ``--score``, what alarms of collapse and copies read.
+    """
 
     def __init__(self, trainer: Trainer, held_out: Dataset | None) -> None:
         """Choose what is compared with.
 
         Args:
             trainer: draws the samples.
-            held_out: the pictures to score with; too few or None are not scored with.
+            held_out: the pictures to score with.
 
         Raises:
             UserError: the weights of the features are not there.
@@ -117,18 +122,24 @@ class Scoring:
         """How many are compared with."""
         self.shown: dict[str, str] = {}
         """The last score, for the progress bar."""
-        if h.score == "none" or held_out is None or len(held_out) < FEWEST_SCORED:
-            return
-        self.pictures = number = min(len(held_out), MOST_SCORED)
-        compared = min(len(trainer.dataset), MOST_COMPARED)
-        chosen = spread(held_out, number)
-        training = trainer.dataset.take(spread(trainer.dataset, compared))
-        self._scorer = Scorer(held_out.take(chosen), training, h.features, pairs=COMPARED_PAIRS)
-        self.labels = trainer.classes.of(held_out, chosen)
-        """Of what is scored: as many of each class as the pictures it is compared with."""
-        self.features = self._scorer.features
-        self.column = column(h.score, self.features)
+        self._scorer: Scorer | FewScorer | None = None
         self._metrics = metrics_of((*HEALTH, *ranking(h.score)))
+        number = MOST_ASKED
+        self.labels = trainer.classes.like_reals(number, [h.seed, 2])
+        """Of what is scored: as many of each class as the pictures it is compared with."""
+        if h.score != "none":
+            chosen = spread(held_out or (), min(len(held_out or ()), MOST_SCORED))
+            reals = held_out.take(chosen) if len(chosen) else None
+            compared = min(len(trainer.dataset), MOST_COMPARED)
+            training = trainer.dataset.take(spread(trainer.dataset, compared))
+            if len(chosen) < FEWEST_SCORED:
+                self._scorer = FewScorer(training, reals, COMPARED_PAIRS)
+            else:
+                self._scorer = Scorer(reals, training, h.features, pairs=COMPARED_PAIRS)
+                self.pictures = number = len(chosen)
+                self.labels = trainer.classes.of(held_out, chosen)
+                self.features = self._scorer.features
+                self.column = column(h.score, self.features)
         self._latents = np.random.default_rng([h.seed, 2]).standard_normal(
             (number, h.latent_dim), dtype=np.float32
         )
@@ -137,9 +148,10 @@ class Scoring:
         """Score the generator.
 
         Returns:
-            The samples, uint8 (N, H, W, C), and their scores.
+            The samples, uint8 (N, H, W, C), and their scores; none of these with ``--score none``.
         """
         images = self._trainer.sample(self._latents, self.labels)
-        scores = self._scorer.score(images, self._metrics)
-        self.shown = {self._trainer.h.score: cell(scores, self._trainer.h.score)}
+        scores = self._scorer.score(images, self._metrics) if self._scorer else {}
+        if self.column:
+            self.shown = {self._trainer.h.score: cell(scores, self._trainer.h.score)}
         return images, scores

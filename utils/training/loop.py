@@ -42,6 +42,7 @@ from utils.watching.alarms import Health
 from utils.watching.answers import Answers
 from utils.watching.history import History
 from utils.watching.probe import MOST_ASKED
+from utils.watching.rules import Limits
 from utils.watching.table import read_rows
 from utils.watching.tensorboard import EventLog
 
@@ -256,15 +257,11 @@ class Loop:
 
     def _score(self) -> dict[str, float]:
         """Score the averaged generator, and draw the best and the worst of its samples."""
+        (images, scores), labels = self.scoring.score(), self.scoring.labels
         if self.scoring.column:
-            images, scores = self.scoring.score()
             self.record.last_score = scores[self.h.score]
             self.best.consider(self.progress.step, scores, self.trainer.method.networks)
-            images, labels = images[:MOST_ASKED], self.scoring.labels
-            labels = None if labels is None else labels[:MOST_ASKED]
-        else:
-            labels, scores = self.probe.labels, {}
-            images = self.trainer.sample(self.probe.latents, labels)
+        images, labels = images[:MOST_ASKED], None if labels is None else labels[:MOST_ASKED]
         picture = self.probe.best_and_worst(images, labels, self.h.sample_columns)
         self.drawing.best_and_worst(picture)
         return scores
@@ -291,5 +288,12 @@ class Loop:
             lines.append(
                 f"no scores, no best networks and fewer alarms: {len(split.held_out)} pictures are "
                 f"held out, expected {FEWEST_SCORED}; {self.split.hint(h)}"
+            )
+        last = None if h.steps else self.progress.last_step(h)
+        if h.epochs == type(h).epochs and last and last < Limits().first_step:
+            start = "" if h.start_from else " and --start-from"
+            lines.append(
+                f"{h.epochs} epochs of so few pictures are only {last:,} steps; try --steps 4000"
+                f"{start} (docs/troubleshooting.md)"
             )
         return "\n".join(lines)

@@ -28,8 +28,6 @@ class RunProbe:
             chosen["held out"] = (held_out, asked)
         self._pictures = {kind: dataset.take(x) for kind, (dataset, x) in chosen.items()}
         self._labels = {kind: self._classes.of(*each) for kind, each in chosen.items()}
-        self.labels = self._labels["training"]
-        """Of `latents`; None without classes."""
         self.latents = np.random.default_rng([h.seed, 3]).standard_normal(
             (number, h.latent_dim), dtype=np.float32
         )
