@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -61,16 +64,17 @@ class Canvas:
 
     def solid(self, points: Pixels, shape: tuple[int, int], tones: Tones, line: float) -> None:
         """Paint the faces of a body of rings that look here, with outline and creases."""
-        tones_of_faces = zip(faces_of(*shape)[0], self.lit, strict=False)
-        seen = [(face, tones[tone]) for face, tone in tones_of_faces if tone >= 0]
-        for loop in _boundary(face for face, _ in seen) if line else ():
-            outline = _grown([points[corner] for corner in loop], self.outline * line)
+        lit = itertools.islice(self.lit, len(faces_of(*shape)[0]))
+        # Of equal tones, the first: between them is no crease.
+        seen = _seen(shape, tuple(tone if tone < 0 else tones.index(tones[tone]) for tone in lit))
+        for corners_of in seen.loops if line else ():
+            outline = _grown(corners_of(points), self.outline * line)
             if len(outline) > 2:
                 self.pen.polygon(outline, OUTLINE)
-        for face, tint in seen:
-            self.pen.polygon([points[corner] for corner in face], tint)
+        for corners_of, tone in seen.faces:
+            self.pen.polygon(corners_of(points), tones[tone])
         if line >= 1 and shape[1] != len(CIRCLE):
-            for a, b in _creases(seen):
+            for a, b in seen.creases:
                 self.pen.line((*points[a], *points[b]), tones[3], self.hairline)
 
     def patch(self, points: Pixels, colour: Colour) -> None:
@@ -88,6 +92,27 @@ class Canvas:
         self.pen.line(points, colour, round(width), joint="curve")
 
 
+class _Seen(NamedTuple):
+    """What there is to paint of a body of rings: numbers of corners among its points."""
+
+    loops: list[Callable[[Pixels], Pixels]]
+    """Take the corners around the faces, of which each loop becomes an outline."""
+    faces: list[tuple[Callable[[Pixels], Pixels], int]]
+    """Take the corners of a face; with its tone."""
+    creases: list[tuple[int, int]]
+
+
+@functools.lru_cache(maxsize=20_000)
+def _seen(shape: tuple[int, int], lit: tuple[int, ...]) -> _Seen:
+    """What is seen of a body of rings with the tones ``lit``; few of them differ in that."""
+    faces = [(face, tone) for face, tone in zip(faces_of(*shape)[0], lit, strict=True) if tone >= 0]
+    return _Seen(
+        [itemgetter(*loop) for loop in _boundary(face for face, _ in faces) if len(loop) > 1],
+        [(itemgetter(*face), tone) for face, tone in faces],
+        list(_creases(faces)),
+    )
+
+
 def _boundary(faces: Iterable[Face]) -> list[list[int]]:
     """The loops of corners around a set of faces that all turn the same way."""
     edges = {edge for face in faces for edge in zip(face, (*face[1:], face[0]), strict=True)}
@@ -103,14 +128,14 @@ def _boundary(faces: Iterable[Face]) -> list[list[int]]:
     return loops
 
 
-def _creases(seen: Sequence[tuple[Face, Colour]]) -> Iterator[tuple[int, int]]:
+def _creases(seen: Sequence[tuple[Face, int]]) -> Iterator[tuple[int, int]]:
     """The edges between two faces of different tones."""
-    tints: dict[tuple[int, int], Colour] = {}
-    for face, tint in seen:
+    tones: dict[tuple[int, int], int] = {}
+    for face, tone in seen:
         for a, b in zip(face, (*face[1:], face[0]), strict=True):
-            if tints.get((b, a), tint) != tint:
+            if tones.get((b, a), tone) != tone:
                 yield a, b
-            tints[a, b] = tint
+            tones[a, b] = tone
 
 
 def _grown(polygon: Pixels, width: float) -> Pixels:
@@ -120,19 +145,21 @@ def _grown(polygon: Pixels, width: float) -> Pixels:
         return []
     area = 0.0
     normals = []
-    previous = polygon[-1]
-    for point in polygon:
-        dx, dy = point[0] - previous[0], point[1] - previous[1]
-        area += previous[0] * point[1] - previous[1] * point[0]
+    before_x, before_y = polygon[-1]
+    for x, y in polygon:
+        dx, dy = x - before_x, y - before_y
+        area += before_x * y - before_y * x
         length = math.hypot(dx, dy)
         normals.append((dy / length, -dx / length))
-        previous = point
+        before_x, before_y = x, y
     if area < 0:
         width = -width
     grown = []
-    for i, (x, y) in enumerate(polygon):
-        (ax, ay), (bx, by) = normals[i], normals[(i + 1) % len(polygon)]
-        share = width / max(1 + ax * bx + ay * by, 0.8)
+    for (x, y), (ax, ay), (bx, by) in zip(
+        polygon, normals, (*normals[1:], normals[0]), strict=True
+    ):
+        cosine = 1 + ax * bx + ay * by
+        share = width / (cosine if cosine > 0.8 else 0.8)
         grown.append((x + (ax + bx) * share, y + (ay + by) * share))
     return grown
 
