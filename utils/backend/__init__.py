@@ -17,7 +17,7 @@ from typing import Any, Literal, NoReturn
 
 import numpy as np
 
-from utils.backend.quiet import quiet_start
+from utils.backend.quiet import quick_start, quiet_start
 from utils.backend.types import LossFunction, PullBack, Step, Tensor
 from utils.common.errors import UserError
 
@@ -30,7 +30,7 @@ def _give_up(reason: str, other: str = "") -> NoReturn:
 
 os.environ["KERAS_NNX_ENABLED"] = "false"  # whatever the environment or keras.json says
 try:
-    with quiet_start():
+    with quiet_start(), quick_start():
         import keras
         from keras import ops
 

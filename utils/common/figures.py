@@ -1,4 +1,8 @@
-"""Figures of matplotlib, drawn with its own defaults: a person's settings are for other work."""
+"""Figures of matplotlib, drawn with its own defaults: a person's settings are for other work.
+
+It takes a third of a second to load, and a run draws its first figure after its first samples: so
+it is imported where something is drawn.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,12 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
-
-import matplotlib
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Literal
 
 from utils.common.files import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 logging.getLogger("matplotlib").setLevel(logging.ERROR)  # not of a folder it cannot write to
 
@@ -38,6 +41,10 @@ def figure_file(
     Raises:
         OSError: the folder cannot be written, or the disk is full.
     """
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         figure = Figure(figsize=(width, height), layout=layout)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 
 import keras
+import numpy as np
 from keras import layers, ops
 
-from utils.backend.types import Tensor
+from utils.backend.types import Step, Tensor
 from utils.models.classes import beside
 
 layer_options = threading.RLock()
@@ -59,7 +60,12 @@ class AveragedNetwork:
         ):
             average.assign_add((variable.value - average.value) * (1.0 - decay))
 
-    def recompute_statistics(self, latents: Tensor, classes: Tensor | None = None) -> None:
+    def recompute_statistics(
+        self,
+        latents: np.ndarray,
+        classes: np.ndarray | None = None,
+        statistics: Step | None = None,
+    ) -> None:
         """Let batch normalisation's moving statistics be those of the averaged weights.
 
         They are a pure function of the weights, the latents and the state of dropout, which is left
@@ -68,32 +74,47 @@ class AveragedNetwork:
         Args:
             latents: (batches, B, ...), what training passes take, each as large as a batch.
             classes: class weights (batches, B, K), where there are classes.
+            statistics: the method of that name, compiled; None takes it as it is.
         """
         if not self._normalizations:
             return
         others = [v for v in self.network.non_trainable_variables if "seed" in v.path]
-        before = [ops.copy(variable.value) for variable in others]
+        before = [ops.convert_to_numpy(variable) for variable in others]
+        of_batches = [latents] if classes is None else [latents, classes]
+        found = [(statistics or self.statistics)(*batch) for batch in zip(*of_batches, strict=True)]
+        for place, layer in enumerate(self._normalizations):
+            means, variances = (
+                [ops.convert_to_numpy(each[f"{name} {place}"]) for each in found]
+                for name in ("mean", "variance")
+            )
+            squares = [
+                variance + mean * mean for mean, variance in zip(means, variances, strict=True)
+            ]
+            mean = sum(means) / len(means)
+            layer.moving_mean.assign(mean)
+            # The variance of all batches together: within them, and from one to the next.
+            layer.moving_variance.assign(sum(squares) / len(means) - mean * mean)
+        for variable, value in zip(others, before, strict=True):
+            variable.assign(value)
+
+    def statistics(self, latents: Tensor, classes: Tensor | None = None) -> dict[str, Tensor]:
+        """Mean and variance of one batch in each normalisation; its moving ones become these.
+
+        Args:
+            latents: (B, ...), what training passes take.
+            classes: class weights (B, K), where there are classes.
+        """
         momenta = [layer.momentum for layer in self._normalizations]
-        means: list[list[Tensor]] = [[] for _ in momenta]
-        squares: list[list[Tensor]] = [[] for _ in momenta]
         with layer_options:
             try:
                 for layer in self._normalizations:
                     layer.momentum = 0.0  # the statistics become those of the pass
-                for number in range(latents.shape[0]):
-                    of_batch = None if classes is None else classes[number]
-                    self.network(beside(latents[number], of_batch), training=True)
-                    for place, layer in enumerate(self._normalizations):
-                        mean = ops.copy(layer.moving_mean.value)
-                        means[place].append(mean)
-                        squares[place].append(layer.moving_variance.value + mean * mean)
+                self.network(beside(latents, classes), training=True)
             finally:
                 for layer, momentum in zip(self._normalizations, momenta, strict=True):
                     layer.momentum = momentum
-        for place, layer in enumerate(self._normalizations):
-            mean = sum(means[place]) / len(means[place])
-            layer.moving_mean.assign(mean)
-            # The variance of all batches together: within them, and from one to the next.
-            layer.moving_variance.assign(sum(squares[place]) / len(means[place]) - mean * mean)
-        for variable, value in zip(others, before, strict=True):
-            variable.assign(value)
+        return {
+            f"{name} {place}": ops.copy(getattr(layer, f"moving_{name}").value)
+            for place, layer in enumerate(self._normalizations)
+            for name in ("mean", "variance")
+        }

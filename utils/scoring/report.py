@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from utils.common.figures import SKY, figure_file
 from utils.scoring.registry import SCORES, FeatureKind
@@ -83,6 +82,8 @@ def draw_comparison(
     path: Path, runs: Mapping[str, Scores], floors: Sequence[Scores], title: str
 ) -> None:
     """Draw a small chart for every score: a bar for every run, the mean floor as a line."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
     names = [name for name in SCORES if any(name in scores for scores in runs.values())]
     columns = 3
     rows = -(-len(names) // columns)

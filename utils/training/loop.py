@@ -177,6 +177,8 @@ class Loop:
         print(end="", flush=True)
         for table in (self.answers, self.health):
             table.resume(step or -1)  # without a checkpoint, the row of step 0 is still to be made
+        if not step:  # first of all pictures: it is what a person waits for
+            self.samples.draw()
         if not folders.architecture.exists():
             self.drawing.architecture(trained_networks(self.trainer.method.networks))
         if h.augmentation:
@@ -191,7 +193,6 @@ class Loop:
                 shown = dataset.take(self.trainer.first_indices(h.sample_rows * h.sample_columns))
             self.drawing.reals(step, shown)
         if not step:
-            self.samples.draw()
             self.saving.save(self.config)
             self.health_check.check({})
             self.writer.submit(self.report.page)

@@ -53,7 +53,8 @@ class Trainer:
             self.variables.append(method.augment.probability)
         self._compiled_step = backend.compile_step(self._step, self.variables)
         self._compiled_sample = backend.compile_step(self._sample, self.variables)
-        self._compiled_refresh = backend.compile_step(self._refresh, self.variables)
+        statistics = method.average.statistics
+        self._compiled_statistics = backend.compile_step(statistics, self.variables)
         self._refreshing_latents = np.random.default_rng([h.seed, 1]).standard_normal(
             (REFRESHING_BATCHES, h.batch_size, h.latent_dim), dtype=np.float32
         )
@@ -78,12 +79,6 @@ class Trainer:
         inputs = beside(latents, classes)
         return {"images": self.method.networks["generator"](inputs, training=False)}
 
-    def _refresh(
-        self, latents: backend.Tensor, classes: backend.Tensor | None = None
-    ) -> dict[str, backend.Tensor]:
-        self.method.average.recompute_statistics(latents, classes)
-        return {}
-
     def one_step(self) -> dict[str, backend.Tensor]:
         """Make one alternation; the scalars it returns are still on the device.
 
@@ -102,11 +97,12 @@ class Trainer:
     def refresh_average(self) -> None:
         """Make the averaged generator ready for use, unless it is."""
         if self._refreshed_at != self.progress.step:
-            inputs = [self._refreshing_latents]
+            latents, weights = self._refreshing_latents, None
             if self.classes.names:
                 weights = self.classes.weights(self._refreshing_labels)
-                inputs.append(weights.reshape(*inputs[0].shape[:2], -1))
-            self._compiled_refresh(*inputs)
+                weights = weights.reshape(*latents.shape[:2], -1)
+            average = self.method.average
+            average.recompute_statistics(latents, weights, self._compiled_statistics)
             self._refreshed_at = self.progress.step
 
     def sample(self, latents: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:

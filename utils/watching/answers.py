@@ -10,13 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from utils.common.figures import BLUE, GREEN, ORANGE, figure_file
 from utils.watching.table import Table, thin
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 KINDS = {"training": BLUE, "held out": GREEN, "generated": ORANGE}
 """What is asked about, and its colour."""

@@ -8,15 +8,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
+from typing import TYPE_CHECKING
 
 from utils.common.figures import figure_file
 
 # isort: split
 import keras
 from keras import layers
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 BLOCKS_IN_A_ROW = 11
 """Longer networks continue in a row below."""
@@ -276,6 +277,8 @@ def _draw_block(
     axis: Axes, made: Sequence[Block], number: int, centre: tuple[float, float],
     size: tuple[float, float],
 ) -> None:  # fmt: skip
+    from matplotlib.patches import Rectangle
+
     block, (x, y), (width, height) = made[number], centre, size
     colour = "tab:blue" if block.parameters else "lightgrey"
     axis.add_patch(

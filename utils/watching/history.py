@@ -6,15 +6,16 @@ import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from utils.common.figures import COLOURS, figure_file
 from utils.scoring.registry import SCORES
 from utils.watching.table import Table, thin
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SCHEDULES = ("learning_rate", "gamma", "beta2")
 """Scheduled values among the scalars that a step returns."""
@@ -238,6 +239,8 @@ def _draw(axis: Axes, panel: Panel) -> None:
 
 def _plain_logarithms(axis: Axes, values: np.ndarray) -> None:
     """A logarithmic axis with plain numbers, also where it spans less than a decade."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     positive = values[values > 0]
     if not len(positive):
         return
