@@ -267,6 +267,13 @@ def test_of_few_pictures_collapse_and_copies_are_measured(held_out, originality,
     assert scores.get("originality") == originality
 
 
+def test_a_set_of_one_picture_is_no_collapse():
+    trainer = trainer_of(np.repeat(blobs(1), 9, axis=0), score="kid")
+    _, scores = Scoring(trainer, Dataset(blobs(1), [])).score()
+    assert math.isnan(alikeness(scores))
+    assert "originality" not in scores  # what is held out is trained on
+
+
 @pytest.mark.parametrize(
     ("score", "better", "worse"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -162,10 +163,11 @@ def alikeness(scores: Mapping[str, float]) -> float:
 
     (l - r) / (1 - r), where l is the ``likeness`` of generated images and r that of reals. If the
     images were only k different ones, each as often, a share 1 / k of the pairs would be twice the
-    same one, with an MS-SSIM of 1, so that this would be 1 / k.
+    same one, with an MS-SSIM of 1, so that this would be 1 / k. NaN where the reals are
+    all the same.
     """
     reals = scores["likeness_reals"]
-    return (scores["likeness"] - reals) / (1 - reals)
+    return (scores["likeness"] - reals) / (1 - reals) if reals < 1 - 1e-9 else math.nan
 
 
 def _paired_chunks(

@@ -285,10 +285,11 @@ class Loop:
             scoring = self.scoring
             lines.append(f"scores: {scoring.features} features of {scoring.pictures} pictures")
             lines += caution(h.features, scoring.pictures)
-        elif split.held_out and h.score != "none":
+        elif h.holdout and h.score != "none":
+            number = len(split.held_out or ())
             lines.append(
-                f"no scores, no best networks and fewer alarms: {len(split.held_out)} pictures are "
-                f"held out, expected {FEWEST_SCORED}; {self.split.hint(h)}"
+                f"no scores, no best networks and fewer alarms: {number} pictures are held out, "
+                f"expected {FEWEST_SCORED}; {split.hint(h)}"
             )
         last = None if h.steps else self.progress.last_step(h)
         if h.epochs == type(h).epochs and last and last < Limits().first_step:
