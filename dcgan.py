@@ -23,13 +23,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Literal
 
-from utils import backend  # before Keras: it keeps its start quiet
-
-# isort: split
-import keras
-from keras import layers, ops
-
-from utils.backend.types import Tensor
 from utils.common.errors import one_line_errors
 from utils.common.fields import (
     Amount,
@@ -41,18 +34,11 @@ from utils.common.fields import (
     Momentum,
     Several,
     Share,
+    Upscaling,
 )
-from utils.models import blocks, recipes
-from utils.models.adversarial import Combined, frozen, update_scalars
-from utils.models.augmentation import Augmentation
-from utils.models.average import AveragedNetwork
-from utils.models.classes import add_class, beside, class_input, project
-from utils.models.layers import InstanceNoise, SpectralNormalization
-from utils.models.optimizers import built, decaying
-from utils.models.recipes import Batch
+from utils.training.arguments import parse_command_line
 from utils.training.options import ScoreName, TrickOptions
 from utils.training.presets import DCGAN_PRESETS, Preset
-from utils.training.run import run
 
 
 @dataclass
@@ -77,7 +63,7 @@ class Hyperparameters(TrickOptions):
     """Channels of its maps, the largest first; one number: of that map, doubled as maps halve."""
     generator_architecture: Fixed[Literal["skip", "plain"]] = "skip"
     """Sum up images of every size, each drawn from its own maps, or draw one from the last maps."""
-    upscaling: Fixed[blocks.Upscaling] = "filtered"
+    upscaling: Fixed[Upscaling] = "filtered"
     """Transposed convolution, filtered so that no chequered pattern is left, or as it is; or every
     pixel repeated 2x2 and a convolution."""
     generator_dropout: Fixed[Dropout] = 0.0
@@ -134,6 +120,26 @@ class Hyperparameters(TrickOptions):
         "batch_size": 64, "generator_filters": (64,), "discriminator_filters": (64,),
     }  # fmt: skip
 
+
+if __name__ == "__main__":  # --help and mistakes come before Keras, which takes seconds to load
+    one_line_errors(lambda: parse_command_line(Hyperparameters, __doc__))()
+
+from utils import backend  # before Keras: it keeps its start quiet
+
+# isort: split
+import keras
+from keras import layers, ops
+
+from utils.backend.types import Tensor
+from utils.models import blocks, recipes
+from utils.models.adversarial import Combined, frozen, update_scalars
+from utils.models.augmentation import Augmentation
+from utils.models.average import AveragedNetwork
+from utils.models.classes import add_class, beside, class_input, project
+from utils.models.layers import InstanceNoise, SpectralNormalization
+from utils.models.optimizers import built, decaying
+from utils.models.recipes import Batch
+from utils.training.run import run
 
 # ------------------------------------------------------------------------------------------------
 # Networks

@@ -25,37 +25,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from utils import backend  # before Keras: it keeps its start quiet
+from utils.common.commandline import parse  # first: it says what is not installed
 
 # isort: split
-import keras
-import numpy as np
 import tyro
-from tqdm import tqdm
 
-from utils.common import grids
-from utils.common.channels import CHANNELS
-from utils.common.commandline import parse
 from utils.common.errors import RunError, UserError, one_line_errors, or_warning
 from utils.common.fields import FilePath, Seed
-from utils.data.classes import labels
-from utils.data.dataset import Dataset
-from utils.data.hdf5 import File
-from utils.preparing.opening import open_dataset, source_of
-from utils.sampling import runs
-from utils.scoring.classes import GENERATED, Labelled, class_scores
-from utils.scoring.copies import nearest_pictures, small_pictures
-from utils.scoring.features import feature_networks
-from utils.scoring.few import FewScorer
-from utils.scoring.images import views
 from utils.scoring.registry import FeatureKind
-from utils.scoring.report import caution, class_table, draw_comparison, table
-from utils.scoring.scorer import Scorer
-from utils.training.config import saved_channels
-from utils.training.names import named_run
 from utils.training.options import RunOptions
-from utils.training.split import spread
-from utils.watching import outputs
 
 FEWEST_IMAGES = 50
 IMAGES_OF_FEW = 200
@@ -93,6 +71,52 @@ class Options:
     def meant_by(self, words: list[str]) -> str:
         """The option that further words were meant as."""
         return shlex.join(["--compare", self.run, *self.compare, *words])
+
+
+def read_options() -> Options:
+    """What the command line asks for."""
+    options = parse(Options, "evaluate.py", __doc__)
+    if not (options.run or options.compare):
+        raise UserError("RUN: which run? Give its name, or --compare and several")
+    if options.run and options.compare:
+        raise UserError(
+            f"--compare: and {options.run} as well; did you mean {options.meant_by([])}?"
+        )
+    if options.images and options.images < FEWEST_IMAGES:
+        raise UserError(
+            f"--images {options.images}: expected at least {FEWEST_IMAGES}, or 0 for all held out"
+        )
+    return options
+
+
+if __name__ == "__main__":  # --help and mistakes come before Keras, which takes seconds to load
+    one_line_errors(read_options)()
+
+from utils import backend  # before Keras: it keeps its start quiet
+
+# isort: split
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from utils.common import grids
+from utils.common.channels import CHANNELS
+from utils.data.classes import labels
+from utils.data.dataset import Dataset
+from utils.data.hdf5 import File
+from utils.preparing.opening import open_dataset, source_of
+from utils.sampling import runs
+from utils.scoring.classes import GENERATED, Labelled, class_scores
+from utils.scoring.copies import nearest_pictures, small_pictures
+from utils.scoring.features import feature_networks
+from utils.scoring.few import FewScorer
+from utils.scoring.images import views
+from utils.scoring.report import caution, class_table, draw_comparison, table
+from utils.scoring.scorer import Scorer
+from utils.training.config import saved_channels
+from utils.training.names import named_run
+from utils.training.split import spread
+from utils.watching import outputs
 
 
 @dataclasses.dataclass
@@ -144,18 +168,8 @@ class Evaluation:
 @one_line_errors
 def main() -> None:
     """Score one run, or several side by side."""
-    options = parse(Options, "evaluate.py", __doc__)
-    given = options.compare or ((options.run,) if options.run else ())
-    if not given:
-        raise UserError("RUN: which run? Give its name, or --compare and several")
-    if options.run and options.compare:
-        raise UserError(
-            f"--compare: and {options.run} as well; did you mean {options.meant_by([])}?"
-        )
-    if options.images and options.images < FEWEST_IMAGES:
-        raise UserError(
-            f"--images {options.images}: expected at least {FEWEST_IMAGES}, or 0 for all held out"
-        )
+    options = read_options()
+    given = options.compare or (options.run,)
     backend.seed_everything(options.seed, deterministic=True)
     opened.cache_clear()
     places = options.images_dir, options.models_dir

@@ -22,24 +22,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, ClassVar, Literal
 
-from utils import backend  # before Keras: it keeps its start quiet
-
-# isort: split
-import keras
-from keras import layers, ops
-
-from utils.backend.types import PullBack, Tensor
 from utils.common.errors import one_line_errors
 from utils.common.fields import Amount, Between, Count, CountOrZero, FilePath, Fixed, Several, Share
-from utils.models import residual
-from utils.models.adversarial import Combined, frozen, update_scalars
-from utils.models.augmentation import Augmentation
-from utils.models.average import AveragedNetwork
-from utils.models.classes import add_class, beside, class_input, project
-from utils.models.layers import Downsample
-from utils.models.optimizers import built
+from utils.training.arguments import parse_command_line
 from utils.training.options import ResidualOptions, ScoreName
-from utils.training.run import run
 
 LearningRate = Annotated[float, Between(1e-12, 1e9)]
 Beta2 = Annotated[float, Between(1e-6, 0.9999)]
@@ -127,6 +113,25 @@ class Hyperparameters(ResidualOptions):
         first = self.gamma[0] or 2 * (self.image_size / 64) ** power
         return first, self.gamma[1] or first / 10
 
+
+if __name__ == "__main__":  # --help and mistakes come before Keras, which takes seconds to load
+    one_line_errors(lambda: parse_command_line(Hyperparameters, __doc__))()
+
+from utils import backend  # before Keras: it keeps its start quiet
+
+# isort: split
+import keras
+from keras import layers, ops
+
+from utils.backend.types import PullBack, Tensor
+from utils.models import residual
+from utils.models.adversarial import Combined, frozen, update_scalars
+from utils.models.augmentation import Augmentation
+from utils.models.average import AveragedNetwork
+from utils.models.classes import add_class, beside, class_input, project
+from utils.models.layers import Downsample
+from utils.models.optimizers import built
+from utils.training.run import run
 
 # ------------------------------------------------------------------------------------------------
 # Networks

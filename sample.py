@@ -31,20 +31,8 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from utils import backend  # before Keras: it keeps its start quiet
-
-# isort: split
-import keras
-import numpy as np
-from PIL import Image
-
-from utils.common import films, grids
-from utils.common.channels import CHANNELS, as_rgb
 from utils.common.commandline import parse
 from utils.common.errors import UserError, one_line_errors, printable
-from utils.common.files import files_by_step
-from utils.common.pictures import Colour, named_colour, read_picture
-from utils.sampling import dimensions, favourites, latents, runs, vectors
 from utils.sampling.options import (
     CHEQUERED,
     TASKS,
@@ -54,6 +42,31 @@ from utils.sampling.options import (
     task,
     with_film_format,
 )
+
+
+def read_options() -> Options:
+    """What the command line asks for."""
+    options = parse(Options, "sample.py", __doc__, with_film_format(sys.argv[1:]))
+    if not options.run:
+        raise UserError("RUN: which run? Give its name or its folder")
+    return options
+
+
+if __name__ == "__main__":  # --help and mistakes come before Keras, which takes seconds to load
+    one_line_errors(read_options)()
+
+from utils import backend  # before Keras: it keeps its start quiet
+
+# isort: split
+import keras
+import numpy as np
+from PIL import Image
+
+from utils.common import films, grids
+from utils.common.channels import CHANNELS, as_rgb
+from utils.common.files import files_by_step
+from utils.common.pictures import Colour, named_colour, read_picture
+from utils.sampling import dimensions, favourites, latents, runs, vectors
 from utils.training.config import saved_channels
 from utils.watching import outputs
 from utils.watching.probe import best_and_worst
@@ -299,9 +312,7 @@ def save(file: Path, image: np.ndarray) -> None:
 @one_line_errors
 def main() -> None:
     """Make what the command line asks for."""
-    options = parse(Options, "sample.py", __doc__, with_film_format(sys.argv[1:]))
-    if not options.run:
-        raise UserError("RUN: which run? Give its name or its folder")
+    options = read_options()
     name = chosen_task(options)
     if options.output and Path(options.output).exists() and not Path(options.output).is_dir():
         raise UserError(f"--output {options.output}: is not a folder")

@@ -23,13 +23,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
-from utils import backend  # before Keras: it keeps its start quiet
-
-# isort: split
-import keras
-from keras import layers, ops
-
-from utils.backend.types import PullBack, Tensor
 from utils.common.errors import UserError, one_line_errors
 from utils.common.fields import (
     Amount,
@@ -43,15 +36,9 @@ from utils.common.fields import (
     Several,
     Share,
 )
-from utils.models import blocks
-from utils.models.adversarial import Combined, frozen, update_scalars
-from utils.models.augmentation import Augmentation
-from utils.models.average import AveragedNetwork
-from utils.models.classes import add_class, beside, class_input, project
-from utils.models.optimizers import built, decaying
+from utils.training.arguments import parse_command_line
 from utils.training.options import ConvolutionalOptions, ScoreName
 from utils.training.presets import WGAN_PRESETS, Preset
-from utils.training.run import run
 
 
 @dataclass
@@ -154,6 +141,24 @@ class Hyperparameters(ConvolutionalOptions):
                 "of each image by itself, it must be none or layer"
             )
 
+
+if __name__ == "__main__":  # --help and mistakes come before Keras, which takes seconds to load
+    one_line_errors(lambda: parse_command_line(Hyperparameters, __doc__))()
+
+from utils import backend  # before Keras: it keeps its start quiet
+
+# isort: split
+import keras
+from keras import layers, ops
+
+from utils.backend.types import PullBack, Tensor
+from utils.models import blocks
+from utils.models.adversarial import Combined, frozen, update_scalars
+from utils.models.augmentation import Augmentation
+from utils.models.average import AveragedNetwork
+from utils.models.classes import add_class, beside, class_input, project
+from utils.models.optimizers import built, decaying
+from utils.training.run import run
 
 # ------------------------------------------------------------------------------------------------
 # Networks

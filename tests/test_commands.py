@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,22 @@ def test_every_command_is_understood(document, monkeypatch, tmp_path):
 
 def test_there_are_commands():
     assert sum(len(commands(document)) for document in DOCUMENTS) > 60
+
+
+def test_help_and_mistakes_do_not_wait_for_keras():
+    probe = (
+        "import runpy, sys\n"
+        "for script in ('dcgan', 'wgan', 'r3gan', 'sample', 'evaluate'):\n"
+        "    for option in ('--help', '--nix'):\n"
+        "        sys.argv = [f'{script}.py', option]\n"
+        "        try:\n"
+        "            runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "        except SystemExit as stop:\n"
+        "            print(script, option, stop.code, *{'keras'} & set(sys.modules))\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", probe], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    for script in ("dcgan", "wgan", "r3gan", "sample", "evaluate"):
+        assert f"\n{script} --help 0\n" in result.stdout
+        assert f"\n{script} --nix 2\n" in result.stdout

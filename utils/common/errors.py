@@ -65,7 +65,7 @@ def _stopped_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def one_line_errors(main: Callable[[], None]) -> Callable[[], None]:
+def one_line_errors(main: Callable[[], object]) -> Callable[[], None]:
     """Wrap a script's ``main`` so that both errors, a disk's and Ctrl-C print one line.
 
     What cannot be printed goes nowhere, and the work goes on.

@@ -46,6 +46,8 @@ Dropout = Annotated[float, Between(0, 0.99)]
 Amount = Annotated[float, Between(0, 1e9)]
 Momentum = Annotated[float, Between(0, 0.9999)]
 Seed = Annotated[int, Between(0, 2**32 - 1)]
+Upscaling = Literal["filtered", "transposed", "upsample"]
+"""How a generator doubles its maps: see `utils.models.blocks.double`."""
 
 NAMES = {int: "a whole number", float: "a number", bool: "True or False", str: "text in quotes"}
 

@@ -14,10 +14,10 @@ import keras
 from keras import layers
 
 from utils.backend import Tensor
+from utils.common.fields import Upscaling
 from utils.models.layers import MinibatchDiscrimination, MinibatchStandardDeviation
 
 Place = Literal["before-activation", "after-activation", "none"]
-Upscaling = Literal["filtered", "transposed", "upsample"]
 
 
 def initializer(stddev: float) -> keras.initializers.Initializer:

@@ -9,14 +9,16 @@ import re
 from collections.abc import Callable
 from itertools import zip_longest
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from utils.common.errors import UserError
 from utils.common.fields import Between, FilePath, Seed, option_name
-from utils.sampling.runs import Run
 from utils.training.options import RunOptions
+
+if TYPE_CHECKING:
+    from utils.sampling.runs import Run
 
 CHEQUERED = "chequered"
 
@@ -92,7 +94,7 @@ class Options:
     """Folder of the runs' networks."""
 
 
-Task = Callable[[Run, Options], None]
+Task = Callable[["Run", Options], None]
 TASKS: dict[str, Task] = {}
 """By the option that asks for it; empty for the grid."""
 TAKES: dict[str, set[str]] = {}

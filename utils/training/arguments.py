@@ -17,7 +17,6 @@ from utils.training.config import CONFIG, options_in, read_config
 from utils.training.names import check_run_name, named_run
 from utils.training.options import Options, RunOptions
 from utils.training.presets import Preset
-from utils.training.start import Start
 
 
 def parse_command_line(
@@ -58,6 +57,8 @@ def parse_command_line(
     else:
         default = from_preset(hyperparameters, first.preset, has_accelerator)
         if first.start_from is not None:
+            from utils.training.start import Start  # and with it Keras, which takes seconds to load
+
             start = Start(hyperparameters, first.start_from, first.images_dir, first.models_dir)
             default = start.taken_over(default)
 

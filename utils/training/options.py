@@ -26,6 +26,7 @@ from utils.common.fields import (
     Seed,
     Several,
     Share,
+    Upscaling,
     check_fields,
     option_name,
     spell,
@@ -33,7 +34,6 @@ from utils.common.fields import (
 from utils.common.grids import PADDING
 from utils.common.pictures import MAX_PIXELS
 from utils.data import IMAGE_SIZES
-from utils.models.blocks import Upscaling
 from utils.scoring.registry import FeatureKind, choices
 from utils.training.presets import Preset
 
