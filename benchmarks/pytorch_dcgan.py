@@ -67,9 +67,10 @@ def make_step(
     dropout: float,
     precision: str,
     memory_format: str,
+    is_compiled: bool = False,
     latent_dim: int = 100,
 ) -> Callable[[], tuple[float, float]]:
-    """One alternation, eager.
+    """One alternation, eager or with both networks compiled.
 
     Args:
         image_size: side of the images in pixels.
@@ -78,6 +79,7 @@ def make_step(
         dropout: of the discriminator; PyTorch's example has none.
         precision: float32, or bfloat16 by autocast.
         memory_format: ``channels_last`` or ``contiguous_format``.
+        is_compiled: whether `torch.compile` gets both networks; the first step takes long then.
         latent_dim: length of a latent vector.
 
     Returns:
@@ -96,6 +98,8 @@ def make_step(
         torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999), fused=True)
         for network in (generator, discriminator)
     )
+    if is_compiled:
+        generator, discriminator = torch.compile(generator), torch.compile(discriminator)
     criterion = nn.BCEWithLogitsLoss()
     images = torch.randint(
         0, 256, (4 * batch_size, 3, image_size, image_size), dtype=torch.uint8, device=device

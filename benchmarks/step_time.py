@@ -11,8 +11,10 @@ shown are medians, and the median and range of the ratios within a turn.
 The classic loop is ``generator.predict``, ``train_on_batch`` of the discriminator on real and on
 generated images, ``train_on_batch`` of the combined model. It is given its best: each function is
 traced once, under the right ``trainable`` flags, so that it really trains what it should (this is
-checked) and never recompiles. PyTorch's is in ``benchmarks/pytorch_dcgan.py``: eager, with fused
-Adam, in a process of its own.
+checked) and never recompiles. PyTorch's is in ``benchmarks/pytorch_dcgan.py``, with fused Adam, in
+a process of its own: eager, and with both networks compiled, which takes up to a minute to begin.
+
+The last line is a row for the table of machines in ``docs/speed.md``.
 
 A step's products are counted from the layers: every convolution and dense layer once for each time
 that a pass, or a gradient, needs it. Set against the time of a step and of a square matrix product
@@ -22,9 +24,12 @@ on the same machine, they show what is left to gain.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import math
+import platform
+import re
 import subprocess
 import sys
 import time
@@ -63,11 +68,12 @@ CONFIGURATIONS = {
 KERAS = ("ours float32", "ours bfloat16", "classic loop float32")
 PRODUCTS = ("product float32", "product bfloat16")
 PYTORCH = {
-    f"PyTorch {precision} {name}": (precision, memory_format)
+    f"PyTorch {precision} {name}": (precision, memory_format, is_compiled)
     for precision in ("float32", "bfloat16")
-    for name, memory_format in (
-        ("channels last", "channels_last"),
-        ("channels first", "contiguous_format"),
+    for name, memory_format, is_compiled in (
+        ("channels last", "channels_last", False),
+        ("channels first", "contiguous_format", False),
+        ("compiled", "channels_last", True),
     )
 }
 
@@ -243,10 +249,10 @@ def work(library: str, configuration: Configuration) -> None:
     steps: dict[str, Callable[[], object]] = {}
     for line in sys.stdin:
         name, count = json.loads(line)
+        started = time.perf_counter()
         if name not in steps:
             steps[name] = make(name, configuration)
-            steps[name]()
-        started = time.perf_counter()
+            count = 1
         for _ in range(count):
             steps[name]()
         print(json.dumps((time.perf_counter() - started) / count), flush=True)
@@ -262,7 +268,7 @@ class Worker:
         )
 
     def seconds(self, name: str, count: int) -> float:
-        """Seconds of one step of a competitor, the mean of ``count``."""
+        """Seconds of one step of a competitor, the mean of ``count``; at first, of its start."""
         self.process.stdin.write(json.dumps([name, count]) + "\n")
         self.process.stdin.flush()
         answer = self.process.stdout.readline()
@@ -278,21 +284,22 @@ class Worker:
         self.process.wait()
 
 
-def measure(name: str, rounds: int) -> dict[str, np.ndarray]:
-    """Seconds of a step by competitor, (rounds,) each."""
+def measure(name: str, rounds: int) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """Seconds of a step by competitor, (rounds,) each, and of its first one, with all before."""
     steps = CONFIGURATIONS[name].steps
     has_pytorch = importlib.util.find_spec("torch") is not None
     with Worker("keras", name) as ours, Worker("pytorch", name) as others:
         turns = [(competitor, ours, steps) for competitor in KERAS]
         turns += [(competitor, ours, 8) for competitor in PRODUCTS]
         turns += [(competitor, others, steps) for competitor in PYTORCH if has_pytorch]
+        first = {competitor: worker.seconds(competitor, 1) for competitor, worker, _ in turns}
         seconds: dict[str, list[float]] = {competitor: [] for competitor, _, _ in turns}
         for number in range(-1, rounds):  # round -1 warms up
             for competitor, worker, count in turns:
                 taken = worker.seconds(competitor, count)
                 if number >= 0:
                     seconds[competitor].append(taken)
-    return {competitor: np.array(taken) for competitor, taken in seconds.items()}
+    return {competitor: np.array(taken) for competitor, taken in seconds.items()}, first
 
 
 def ratio(seconds: np.ndarray, ours: np.ndarray) -> str:
@@ -301,8 +308,21 @@ def ratio(seconds: np.ndarray, ours: np.ndarray) -> str:
     return f"{np.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
 
 
-def report(name: str, seconds: dict[str, np.ndarray]) -> None:
-    """Print the table of one configuration."""
+def processor() -> str:
+    """What the processor is called."""
+    with contextlib.suppress(OSError):
+        found = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
+        if found:
+            return found[1]
+    return platform.processor() or platform.machine()
+
+
+def report(name: str, seconds: dict[str, np.ndarray], first: dict[str, float]) -> tuple[str, str]:
+    """Print the table of one configuration.
+
+    Returns:
+        Two cells of `row`: the products' rates, and the step.
+    """
     configuration = CONFIGURATIONS[name]
     operations = products_of_a_step(configuration)
     print(
@@ -310,12 +330,14 @@ def report(name: str, seconds: dict[str, np.ndarray]) -> None:
         f"{configuration.batch_size}, dropout {configuration.dropout:g}; "
         f"{operations / 1e9:.3g} GFLOP a step"
     )
+    rates = []
     for product in PRODUCTS:
-        rate = 2 * product_side() ** 3 / np.median(seconds[product])
-        print(f"{product + ', ' + str(product_side()):34}{rate / 1e9:8.0f} GFLOP/s")
+        rates.append(f"{2e-9 * product_side() ** 3 / np.median(seconds[product]):.0f}")
+        print(f"{product + ', ' + str(product_side()):34}{rates[-1]:>8} GFLOP/s")
     pytorch = [competitor for competitor in PYTORCH if competitor in seconds]
     best = min(pytorch, key=lambda competitor: np.median(seconds[competitor]), default=None)
-    print(f"{'':34}{'ms':>8}  {'of product':>10}   {'times the classic loop':26}times best PyTorch")
+    head = f"{'of product':>10}   {'times the classic loop':26}{'times best PyTorch':24}"
+    print(f"{'':34}{'ms':>8}  {head}seconds to begin")
     for competitor in (*KERAS, *pytorch):
         taken = seconds[competitor]
         precision = "bfloat16" if "bfloat16" in competitor else "float32"
@@ -323,7 +345,22 @@ def report(name: str, seconds: dict[str, np.ndarray]) -> None:
         share = np.median(operations / taken / product)
         line = f"{competitor:34}{1000 * np.median(taken):8.1f}  {share:10.0%}   "
         line += f"{ratio(seconds[KERAS[2]], taken):26}"
-        print(line + (ratio(seconds[best], taken) if best else "not installed"))
+        line += f"{ratio(seconds[best], taken) if best else 'not installed':24}"
+        print(f"{line}{first[competitor]:.1f}")
+    ours = min(KERAS[:2], key=lambda competitor: np.median(seconds[competitor]))
+    cell = f"{1000 * np.median(seconds[ours]):.3g} ms in {ours.split()[-1]}"
+    for other in filter(None, (KERAS[2], best)):
+        cell += f"; {np.median(seconds[other] / seconds[ours]):.2f}"
+    return " / ".join(rates), cell
+
+
+def row(cells: dict[str, tuple[str, str]]) -> str:
+    """A row of the table in docs/speed.md: each step, times the classic loop, times PyTorch."""
+    from utils import backend
+
+    rates = next(iter(cells.values()))[0]
+    steps = [cells[name][1] if name in cells else "" for name in CONFIGURATIONS]
+    return f"| {' | '.join([f'{processor()}, {backend.describe_device()}', rates, *steps])} |"
 
 
 def main() -> None:
@@ -338,9 +375,9 @@ def main() -> None:
         return
     from utils import backend
 
-    print(f"{backend.describe_device()}; medians of {options.rounds} turns")
-    for name in CONFIGURATIONS if options.only is None else (options.only,):
-        report(name, measure(name, options.rounds))
+    print(f"{processor()}, {backend.describe_device()}; medians of {options.rounds} turns")
+    names = CONFIGURATIONS if options.only is None else (options.only,)
+    print(f"\n{row({name: report(name, *measure(name, options.rounds)) for name in names})}")
 
 
 if __name__ == "__main__":

@@ -45,9 +45,14 @@ def to_srgb(image: Image.Image, said: Said) -> Image.Image:
     """
     profile = _profile(said) if image.mode != "LAB" else b""
     if image.mode not in SPACES or profile is not said.get("icc_profile"):
-        image = image.convert("RGB")
+        image = in_mode(image, "RGB")
     transform = _transform(profile, image.mode) if profile else None
-    return transform(image) if transform else image.convert("RGB")
+    return transform(image) if transform else in_mode(image, "RGB")
+
+
+def in_mode(image: Image.Image, mode: str) -> Image.Image:
+    """The picture in a mode, not copied where it is in it already."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _profile(said: Said) -> bytes:
@@ -70,7 +75,8 @@ def _profile(said: Said) -> bytes:
 
 
 def _is_srgb(chromaticity: tuple[float, ...]) -> bool:
-    return np.allclose(chromaticity, SRGB_CHROMATICITY, rtol=0, atol=0.001)
+    pairs = zip(chromaticity, SRGB_CHROMATICITY, strict=False)
+    return all(abs(value - ours) <= 0.001 for value, ours in pairs)
 
 
 def _transform(profile: bytes, mode: str) -> Transform | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageColor
 
-from utils.common.colours import to_srgb
+from utils.common.colours import in_mode, to_srgb
 from utils.common.depths import eight_bits, transparent_sample
 from utils.common.errors import UserError, printable
 from utils.common.kinds import why_unreadable
@@ -164,6 +164,7 @@ def _decode(data: bytes, background: Colour | None, max_pixels: int) -> Image.Im
             picture.putalpha(alpha)
         method = ORIENTATIONS.get(orientation(said)) if image.format != "TIFF" else None
         picture = picture if method is None else picture.transpose(method)
+        picture = picture.copy() if picture is image else picture  # not the file's
         picture.format = image.format
         picture.info = {"transparent": bool(alpha) and alpha.getextrema()[0] < 255}
         return picture
@@ -174,7 +175,7 @@ def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     if not image.has_transparency_data:
         return image, None
     is_grey = image.mode in ("1", "L", "LA", "La")
-    image = image.convert("LA" if is_grey else "RGBA")
+    image = in_mode(image, "LA" if is_grey else "RGBA")
     return image.convert("L" if is_grey else "RGB"), image.getchannel("A")
 
 
@@ -206,13 +207,18 @@ def named_colour(option: str, name: str) -> Colour:
 
 def background_colour(image: Image.Image) -> tuple[int, ...]:
     """The median of the picture's border pixels, channel by channel: of RGB, or of RGBa."""
-    pixels = _pixels(image)
-    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    width, height = image.size
+    edges = (
+        (0, 0, width, 1), (0, height - 1, width, height),
+        (0, 0, 1, height), (width - 1, 0, width, height),
+    )  # fmt: skip
+    rows = [_pixels(image.crop(edge)) for edge in edges]
+    border = np.concatenate([row.reshape(-1, row.shape[-1]) for row in rows])
     return tuple(int(channel) for channel in np.median(border, axis=0))
 
 
 def _pixels(image: Image.Image) -> np.ndarray:
-    return np.asarray(image if image.mode == "RGBa" else image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGBa" else in_mode(image, "RGB"))
 
 
 def figure_mask(pixels: np.ndarray, colour: tuple[int, ...], tolerance: int = 24) -> np.ndarray:
@@ -234,14 +240,18 @@ def figure_box(
     figure. Without a figure, or without a background, it is the box of the whole picture.
     """
     pixels = _pixels(image)
-    figure = figure_mask(pixels, background_colour(image) if colour is None else colour)
+    return box_of(figure_mask(pixels, background_colour(image) if colour is None else colour))
+
+
+def box_of(figure: np.ndarray) -> tuple[int, int, int, int]:
+    """`figure_box` of a mask of the figure, bool (H, W)."""
     edges = []
     for axis in (0, 1):
         enough = min(figure.shape[axis], max(2, 0.004 * figure.shape[axis]))
         found = np.flatnonzero(figure.sum(axis=axis) >= enough)
         edges.append((int(found[0]), int(found[-1]) + 1) if len(found) else None)
     if edges[0] is None or edges[1] is None:
-        return 0, 0, *image.size
+        return 0, 0, *figure.shape[::-1]
     return edges[0][0], edges[1][0], edges[0][1], edges[1][1]
 
 
@@ -251,7 +261,7 @@ def fit_square(image: Image.Image, size: int, colour: tuple[int, ...] | None = N
     Nothing is cropped or stretched: the longer side becomes ``size`` and the rest is padded with
     ``colour``, by default the picture's `background_colour`. Small pictures are enlarged.
     """
-    image = image if image.mode == "RGBa" else image.convert("RGB")
+    image = image if image.mode == "RGBa" else in_mode(image, "RGB")
     return place(image, (0, 0, *image.size), size, size, colour or background_colour(image))
 
 

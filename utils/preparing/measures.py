@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from utils.common.pictures import Colour, figure_box, figure_mask
+from utils.common.pictures import Colour, box_of, figure_mask
 
 MEASURED_SIDE = 256  # measured on a picture no larger than this
 
@@ -47,7 +47,7 @@ def measure(image: Image.Image, background: Colour) -> Measures:
     pixels = np.asarray(image)
     figure = figure_mask(pixels, background)
     border = np.concatenate([figure[0], figure[-1], figure[1:-1, 0], figure[1:-1, -1]])
-    left, top, right, bottom = figure_box(image, background)
+    left, top, right, bottom = box_of(figure)
     if figure.mean() < 0.005:
         figure[:] = True  # nothing stands out: measure all of it
     # Colours are divided by that of the paper; a dark or colourful background is no paper.
