@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from utils.common.processes import cores
 from utils.scoring.images import (
     channels_first,
     check_counts,
@@ -99,8 +101,11 @@ def _sliced_distance(first: np.ndarray, second: np.ndarray, lines: np.ndarray) -
     for start in range(0, len(lines), block):
         some = lines[start : start + block]
         # Lines by rows: a sort along memory is several times as fast as across it.
-        difference = np.sort(some @ first.T, axis=1)
-        difference -= np.sort(some @ second.T, axis=1)
+        difference, other = some @ first.T, some @ second.T
+        parts = [part for each in (difference, other) for part in np.array_split(each, cores())]
+        with ThreadPoolExecutor(cores()) as threads:  # a sort lets other threads run
+            list(threads.map(functools.partial(np.ndarray.sort, axis=1), parts))
+        difference -= other
         total += float(np.abs(difference, out=difference).sum(dtype=np.float64))
     return 1000 * total / (len(lines) * len(first))
 
