@@ -44,7 +44,9 @@ class ImageNetNetwork:
         Raises:
             UserError: they are not installed, or damaged.
         """
-        self._kernels = _folded(read_weights())
+        # Tensors: a compiled function would hold several copies of arrays.
+        folded = _folded(read_weights())
+        self._kernels = [tuple(map(ops.convert_to_tensor, each)) for each in folded]
         self._compiled = backend.compile_step(self._forward, ())
 
     def fit(self, images: np.ndarray) -> np.ndarray:
@@ -93,10 +95,9 @@ class ImageNetNetwork:
 
 
 def _convolved(
-    x: backend.Tensor, kernel: np.ndarray, bias: np.ndarray, strides: int = 1
+    x: backend.Tensor, kernel: backend.Tensor, bias: backend.Tensor, strides: int = 1
 ) -> backend.Tensor:
     convolve = ops.conv if kernel.shape[3] > 1 else _convolved_by_channels
-    kernel, bias = ops.convert_to_tensor(kernel), ops.convert_to_tensor(bias)
     return convolve(x, kernel, strides, "same", "channels_last") + bias
 
 

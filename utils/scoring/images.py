@@ -10,7 +10,7 @@ import numpy as np
 from utils.common.channels import BLACK, as_rgb
 from utils.common.pictures import WHITE
 
-IMAGE_BYTES = 32 * 2**20
+IMAGE_BYTES = 4 * 2**20
 """Of the images that are worked on at once."""
 THREADED_SIDE = 128
 """From here on, a BLAS takes several threads for the product with a single image."""
