@@ -35,8 +35,13 @@ def main(start: Path, result: Path, devices: Literal["one", "all"] = "one") -> N
         image_size=16, batch_size=4, latent_dim=5, generator_filters=(4,),
         discriminator_filters=(4,), augmentation=(), initial_stddev=0.1,
     )  # fmt: skip
-    method = dcgan.DCGAN(h)
-    state = method.state()
+    with backend.distributed():
+        method = dcgan.DCGAN(h)
+        compute(method, start, result)
+
+
+def compute(method: dcgan.DCGAN, start: Path, result: Path) -> None:
+    h, state = method.h, method.state()
     variables = [variable for group in state.values() for variable in group]
     networks = state["generator"] + state["discriminator"]
     if not start.exists():

@@ -65,12 +65,14 @@ def runs(tmp_path_factory, data_file) -> Path:
     return folder
 
 
-def assert_close(one: Path, other: Path, tolerance: float = 1e-5) -> None:
+def assert_close(
+    one: Path, other: Path, tolerance: float = 1e-5, least_scale: float = 1e-3
+) -> None:
     left, right = read_state(one), read_state(other)
     assert left.keys() == right.keys()
     for name, value in left.items():
         if value.dtype.kind == "f":
-            scale = max(1e-3, np.abs(value).max(initial=0.0))
+            scale = max(least_scale, np.abs(value).max(initial=0.0))
             np.testing.assert_allclose(
                 right[name] / scale, value / scale, atol=tolerance, err_msg=name
             )

@@ -7,6 +7,7 @@ environment variable ``KERAS_BACKEND`` chooses; each backend is a class in a fil
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -17,9 +18,11 @@ from typing import Any, Literal, NoReturn
 
 import numpy as np
 
+from utils import hosts
 from utils.backend.quiet import quick_start, quiet_start
 from utils.backend.types import LossFunction, PullBack, Step, Tensor
 from utils.common.errors import UserError
+from utils.hosts.place import Place
 
 
 def _give_up(reason: str, other: str = "") -> NoReturn:
@@ -78,7 +81,7 @@ def has_accelerator() -> bool:
 
 
 def use_devices(devices: Literal["one", "all"], batch_size: int) -> None:
-    """Choose what the networks that are built from now on are trained on.
+    """Choose what the networks that are built in `distributed` are trained on.
 
     To be called after `seed_everything`, whose settings JAX reads when it looks for devices.
 
@@ -105,6 +108,74 @@ def use_devices(devices: Literal["one", "all"], batch_size: int) -> None:
             f"--devices all: {name} trains on one device here; set KERAS_BACKEND=jax, or "
             "give --devices one"
         )
+
+
+def distributed() -> AbstractContextManager[None]:
+    """In the block, what is built or compiled is of all devices that `use_devices` chose.
+
+    All else is of one: of the first process alone, where there are several.
+    """
+    is_jax = keras.backend.backend() == "jax"
+    return _backend.distributed() if is_jax else contextlib.nullcontext()
+
+
+def join(place: Place, coordinator: str) -> None:
+    """Join the processes of a training, each of which calls this, before devices are looked for.
+
+    Args:
+        place: of this process.
+        coordinator: ADDRESS:PORT, free, of the first process.
+    """
+    _backend.join(coordinator, place)
+
+
+def leave() -> None:
+    """Separate the processes again; waits until each has called it."""
+    _backend.leave()
+
+
+def batch_share(batch_size: int) -> np.ndarray:
+    """Which pictures of every batch the devices of this process compute, ascending."""
+    return _backend.batch_share(batch_size) if hosts.count() > 1 else np.arange(batch_size)
+
+
+def from_shares(images: np.ndarray, batch_size: int) -> Tensor:
+    """What a step takes for several batches, of which each process has its share.
+
+    Args:
+        images: uint8 (batches, len(batch_share(batch_size)), H, W, C).
+        batch_size: of the whole.
+    """
+    return _backend.from_shares(images, batch_size) if hosts.count() > 1 else images
+
+
+_shared: list[keras.Variable] = []
+
+
+def share_variables(variables: Sequence[keras.Variable]) -> None:
+    """Name those that `assign` changes in every process, in an order that all have."""
+    _shared[:] = variables
+    hosts.everywhere("assign", _assign_shared)
+
+
+def _assign_shared(numbers: Sequence[int], *values: np.ndarray) -> None:
+    for number, value in zip(numbers, values, strict=True):
+        _shared[number].assign(_backend.whole(value))
+
+
+def assign(variables: Sequence[keras.Variable], values: Sequence[Any]) -> None:
+    """Give variables values of the host, in every process of the training."""
+    if hosts.count() == 1:
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        return
+    numbers = {id(variable): number for number, variable in enumerate(_shared)}
+    arrays = [
+        np.asarray(value, keras.backend.standardize_dtype(variable.dtype)).reshape(variable.shape)
+        for variable, value in zip(variables, values, strict=True)
+    ]
+    assign_shared = hosts.everywhere("assign", _assign_shared)
+    assign_shared([numbers[id(variable)] for variable in variables], *arrays)
 
 
 def set_precision(precision: str) -> str:
@@ -144,7 +215,8 @@ def _product_seconds(dtype: str, side: int = 1024, repetitions: int = 7) -> floa
 def describe_device(devices: Literal["one", "all"] = "one") -> str:
     """Say in a few words what the run computes on, e.g. ``tensorflow 2.21.0 on 2 CPU cores``.
 
-    Of several devices it says ``jax 0.10.2 on 2 x NVIDIA L4`` or ``jax 0.10.2 on 2 CPU devices``.
+    Of several devices it says ``jax 0.10.2 on 2 x NVIDIA L4`` or ``jax 0.10.2 on 2 CPU devices``,
+    and in how many processes.
 
     Args:
         devices: what `use_devices` was told.
@@ -155,6 +227,7 @@ def describe_device(devices: Literal["one", "all"] = "one") -> str:
     if devices == "all":
         count = len(keras.distribution.list_devices())
         several = f"{count} x {described}" if accelerators else f"{count} CPU devices"
+        several += f" in {hosts.count()} processes" if hosts.count() > 1 else ""
         described = several if count > 1 else f"{described}, the only device"
     return f"{keras.backend.backend()} {library.__version__} on {described}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -14,6 +15,7 @@ from keras import ops
 
 from utils.backend.types import Gradients, Step, Tensor
 from utils.common.errors import UserError
+from utils.hosts.place import Place
 
 # Whatever JAX_... in the environment says for other work: the scripts are written for these.
 jax.config.update("jax_enable_x64", False)
@@ -67,9 +69,48 @@ class Jax:
         self._distribution: _BatchParallel | None = None
 
     def distribute(self, devices: Sequence[Any]) -> None:
-        """Split the batches of what is built from now on among several devices; one is no split."""
+        """Split the batches of what `distributed` builds among several devices; one is no split."""
         self._distribution = _BatchParallel(devices=devices) if len(devices) > 1 else None
-        keras.distribution.set_distribution(self._distribution)
+
+    def distributed(self) -> AbstractContextManager[Any]:
+        return self._distribution.scope() if self._distribution else contextlib.nullcontext()
+
+    def join(self, coordinator: str, place: Place) -> None:
+        # It would take SIGTERM for itself.
+        jax.config.update("jax_enable_preemption_service", False)
+        # No proxy stands between the processes: they have found each other already.
+        jax.config.update("jax_check_proxy_envs", False)
+        os.environ["no_grpc_proxy"] = coordinator.rpartition(":")[0].strip("[]")  # noqa: SIM112
+        jax.distributed.initialize(
+            coordinator, place.count, place.number,
+            # A scheduler's processes on one machine share its devices out, one each.
+            cluster_detection_method=None if place.is_managed else "deactivate",
+            coordinator_bind_address=coordinator,
+            initialization_timeout=120, heartbeat_timeout_seconds=100, shutdown_timeout_seconds=15,
+        )  # fmt: skip
+
+    def leave(self) -> None:
+        jax.distributed.shutdown()
+
+    def batch_share(self, batch_size: int) -> np.ndarray:
+        indices = self._batch_axis().addressable_devices_indices_map((batch_size,)).values()
+        return np.unique([np.arange(batch_size)[index] for index in indices])
+
+    def from_shares(self, images: np.ndarray, batch_size: int) -> Tensor:
+        shape = (len(images), batch_size, *images.shape[2:])
+        return jax.make_array_from_process_local_data(self._batch_axis(None), images, shape)
+
+    def _batch_axis(self, *before: None) -> jax.sharding.Sharding:
+        """The layout of what is split along the axis after these."""
+        distribution = self._distribution
+        axes = (*before, distribution.batch_dim_name)
+        return keras.distribution.TensorLayout(axes, distribution.device_mesh).backend_layout
+
+    def whole(self, value: np.ndarray) -> Tensor:
+        """The same on every device. JAX's own way lets all processes compare it, which takes as
+        long as to send it."""
+        layout = self._distribution.replicated()
+        return jax.make_array_from_callback(value.shape, layout, lambda index: value[index])
 
     def be_deterministic(self) -> None:
         # Read when the first device is looked for; CPUs always give the same bits.
@@ -88,17 +129,20 @@ class Jax:
 
     def compile_step(self, step: Step, state: Sequence[keras.Variable]) -> Step:
         state = list(state)
+        # Of where it is compiled: the first call, which traces it, may be elsewhere.
+        distribution = keras.distribution.distribution()
 
         def pure(
             values: list[Tensor], *arguments: Tensor
         ) -> tuple[dict[str, Tensor], list[Tensor]]:
             self._state = state
-            with keras.StatelessScope(list(zip(state, values, strict=True))) as scope:
+            scoped = distribution.scope() if distribution else contextlib.nullcontext()
+            with scoped, keras.StatelessScope(list(zip(state, values, strict=True))) as scope:
                 results = step(*arguments)
             return results, [scope.get_current_value(variable) for variable in state]
 
         # State has to come back in the layout it went in with, for its memory to be used again.
-        layout = {"out_shardings": self._distribution.replicated()} if self._distribution else {}
+        layout = {"out_shardings": distribution.replicated()} if distribution else {}
         compiled = jax.jit(pure, donate_argnums=0, **layout)
 
         def call(*arguments: Tensor) -> dict[str, Tensor]:
@@ -200,9 +244,7 @@ class Jax:
         return results
 
     def images_to_device(self, images: np.ndarray) -> Tensor:
-        if self._distribution:
-            return jax.device_put(images, self._distribution.replicated())
-        return jax.numpy.asarray(images)
+        return self.whole(images) if self._distribution else jax.numpy.asarray(images)
 
     def take_images(self, images: Tensor, indices: Tensor, shape: tuple[int, ...]) -> Tensor:
         del shape

@@ -77,13 +77,14 @@ def expand_paths(options: Any) -> None:
     hints = typing.get_type_hints(type(options), include_extras=True)
     for field in dataclasses.fields(options):
         value, hint = getattr(options, field.name), hints[field.name]
-        if _is_path(hint):
+        if is_path(hint):
             setattr(options, field.name, os.path.expanduser(value))
-        elif isinstance(value, tuple) and _is_path(typing.get_args(_plain(hint))[0]):
+        elif isinstance(value, tuple) and is_path(typing.get_args(_plain(hint))[0]):
             setattr(options, field.name, tuple(map(os.path.expanduser, value)))
 
 
-def _is_path(hint: Any) -> bool:
+def is_path(hint: Any) -> bool:
+    """Whether a field of this type, with its annotations, is a file or folder."""
     return PATH in getattr(hint, "__metadata__", ())
 
 

@@ -22,6 +22,7 @@ ALIKE = tuple(
     steps iterations iters n-iter max-steps num-steps n-steps train-steps num-train-steps
     run-name name exp-name experiment exp
     devices device gpus gpu n-gpu ngpu num-gpus cuda
+    hosts host nodes num-nodes nnodes machines master-addr rank world-size
     processes workers num-workers n-cpu jobs j threads
     seed random-seed manual-seed manualseed
     resume resume-from load load-from restore ckpt continue continue-train

@@ -18,12 +18,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-import keras
 import numpy as np
-from keras import layers, ops
 
+from utils import backend
 from utils.backend import Tensor
 from utils.common import grids
+
+# isort: split
+import keras
+from keras import layers, ops
 
 KINDS = ("color", "translation", "cutout")
 """In the order in which they are applied."""
@@ -216,7 +219,7 @@ class Augmentation(layers.Layer):
         if known:
             change = images if max(known) > 0 else -images
             value = self.current_probability() + change / IMAGES_FROM_0_TO_1
-            self.probability.assign(min(max(value, self.least_probability), 1.0))
+            self._set(min(max(value, self.least_probability), 1.0))
 
     def resume(self, probability: float, began: float) -> None:
         """Go on with the probability of a checkpoint; before the first call.
@@ -229,9 +232,12 @@ class Augmentation(layers.Layer):
         if math.isclose(probability, began, rel_tol=1e-6):
             return
         if isinstance(self.probability, keras.Variable):
-            self.probability.assign(max(probability, self.least_probability))
+            self._set(max(probability, self.least_probability))
         elif began == self.least_probability:
             self.probability = probability
+
+    def _set(self, probability: float) -> None:
+        backend.assign([self.probability], [probability])
 
     def current_probability(self) -> float:
         """The probability with which each kind is done to an image now."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 
-import keras
 import numpy as np
-from keras import layers, ops
 
+from utils import backend  # before Keras: it keeps its start quiet
 from utils.backend.types import Step, Tensor
 from utils.models.classes import beside
+
+# isort: split
+import keras
+from keras import layers, ops
 
 layer_options = threading.RLock()
 """Hold it while an option of a layer is set for a moment, and while networks are saved."""
@@ -78,8 +81,8 @@ class AveragedNetwork:
         """
         if not self._normalizations:
             return
-        others = [v for v in self.network.non_trainable_variables if "seed" in v.path]
-        before = [ops.convert_to_numpy(variable) for variable in others]
+        variables = [v for v in self.network.non_trainable_variables if "seed" in v.path]
+        values = [ops.convert_to_numpy(variable) for variable in variables]
         of_batches = [latents] if classes is None else [latents, classes]
         found = [(statistics or self.statistics)(*batch) for batch in zip(*of_batches, strict=True)]
         for place, layer in enumerate(self._normalizations):
@@ -91,11 +94,10 @@ class AveragedNetwork:
                 variance + mean * mean for mean, variance in zip(means, variances, strict=True)
             ]
             mean = sum(means) / len(means)
-            layer.moving_mean.assign(mean)
             # The variance of all batches together: within them, and from one to the next.
-            layer.moving_variance.assign(sum(squares) / len(means) - mean * mean)
-        for variable, value in zip(others, before, strict=True):
-            variable.assign(value)
+            variables += [layer.moving_mean, layer.moving_variance]
+            values += [mean, sum(squares) / len(means) - mean * mean]
+        backend.assign(variables, values)
 
     def statistics(self, latents: Tensor, classes: Tensor | None = None) -> dict[str, Tensor]:
         """Mean and variance of one batch in each normalisation; its moving ones become these.

@@ -8,11 +8,12 @@ import dataclasses
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from utils.common.commandline import parse, with_hyphens
 from utils.common.errors import UserError
-from utils.common.fields import check_fields, fixed_fields, option_name, spell
+from utils.common.fields import check_fields, fixed_fields, is_path, option_name, spell
+from utils.hosts.place import Place, place_of
 from utils.training.config import CONFIG, options_in, read_config
 from utils.training.names import check_run_name, named_run
 from utils.training.options import Options, RunOptions
@@ -29,7 +30,8 @@ def parse_command_line(
 
     A default stands in the script or in `utils.training.options`. A GPU (``ON_ACCELERATOR``) takes
     the place of some, and a preset of any; a resumed run has what it began with, and one that
-    begins with the networks of another has their shape.
+    begins with the networks of another has their shape. A process that follows another one has its
+    own mistakes here, and its options in `options_like`.
 
     Args:
         hyperparameters: their class; each field is an option.
@@ -46,6 +48,10 @@ def parse_command_line(
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     arguments = [with_hyphens(argument) for argument in arguments]
+    place = place_among_hosts(arguments)
+    if place is not None and place.number:
+        name = f"{hyperparameters.METHOD}.py"
+        return parse(hyperparameters, name, description, arguments), None
     first = _first_options(arguments)
     config, start, default = None, None, hyperparameters()
     check_fields(default)  # those that somebody has edited
@@ -99,11 +105,51 @@ def given_options(arguments: list[str] | None = None) -> set[str]:
     return {with_hyphens(argument).split("=")[0] for argument in arguments}
 
 
+def place_among_hosts(arguments: list[str] | None = None) -> Place | None:
+    """Which process of how many this one is, by the command line or the environment.
+
+    Raises:
+        UserError: it cannot be one.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if {"-h", "--help"} & set(arguments):
+        return None
+    given = _first_options([with_hyphens(argument) for argument in arguments]).hosts
+    return place_of(given, os.environ)
+
+
+def options_like(first: Options, description: str, arguments: list[str] | None = None) -> Options:
+    """The options of a process that follows another one: what is not given is as it is there.
+
+    Files and folders are each machine's own.
+
+    Args:
+        first: the options of the process that it follows.
+        description: stands at the top of ``--help``.
+        arguments: its own command line.
+
+    Raises:
+        UserError: an option that does not exist, or another value than there.
+    """
+    chosen = parse(type(first), f"{first.METHOD}.py", description, arguments, first)
+    hints = get_type_hints(type(first), include_extras=True)
+    for field in dataclasses.fields(first):
+        there, here = getattr(first, field.name), getattr(chosen, field.name)
+        is_own = field.name == "hosts" or is_path(hints[field.name])
+        if here != there and not is_own:
+            raise UserError(
+                f"{option_name(field.name)} {spell(here)}: process 0 has {spell(there)}; expected "
+                "the same on every process"
+            )
+    return chosen
+
+
 def _first_options(arguments: list[str]) -> argparse.Namespace:
     """What decides about the defaults of all others, before everything else is read."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     for option in ("--resume", "--start-from"):
         parser.add_argument(option, type=os.path.expanduser)
+    parser.add_argument("--hosts", default=RunOptions.hosts)
     parser.add_argument("--preset", default=RunOptions.preset)
     for option in ("--images-dir", "--models-dir"):
         default = getattr(RunOptions, option[2:].replace("-", "_"))

@@ -7,19 +7,23 @@ damage is noticed when it is read.
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
-from keras import ops
 
+from utils import backend  # before Keras: it keeps its start quiet
 from utils.common.errors import RunError, UserError
 from utils.common.files import atomic_path, files_by_step
+
+# isort: split
+import keras
+from keras import ops
 
 State = Mapping[str, Sequence[keras.Variable]]
 """Groups of variables by name, e.g. ``{"generator": [...], "generator_optimizer": [...]}``."""
@@ -32,6 +36,14 @@ def _variable_names(state: State) -> dict[str, keras.Variable]:
         for group, variables in state.items()
         for number, variable in enumerate(variables)
     }
+
+
+def digest(arrays: Iterable[np.ndarray]) -> str:
+    """SHA-256 (hex) of arrays, one after the other."""
+    found = hashlib.sha256()
+    for array in arrays:
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
 
 
 def state_bytes(state: State) -> int:
@@ -162,5 +174,4 @@ def _assign(arrays: dict[str, np.ndarray], state: State, path: Path) -> None:
             f"{path} holds other networks: {odd} is {stored.get(odd, 'missing')} there and "
             f"{expected.get(odd, 'missing')} here"
         )
-    for name, variable in variables.items():
-        variable.assign(arrays[name])
+    backend.assign(list(variables.values()), [arrays[name] for name in variables])

@@ -8,7 +8,7 @@ import errno
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from utils import backend
+from utils import backend, hosts
 from utils.common.errors import RunError
 from utils.data.hdf5 import File
 from utils.preparing.opening import source_of
@@ -39,12 +39,17 @@ def explained_memory(h: RunOptions) -> Iterator[None]:
 
 @contextlib.contextmanager
 def explained_end(h: RunOptions, saved: Checkpoints, progress: Progress) -> Iterator[None]:
-    """Turn a failed write, of whatever file of the run, and a second Ctrl-C into one line."""
+    """Turn a failed write, of whatever file of the run, a second Ctrl-C and the loss of another
+    process into one line."""
 
     def goes_on() -> str:
         is_complete = progress.step in saved.steps()
         return f"go on with: {resume_command(h, **progress.more(h) if is_complete else {})}"
 
+    def left() -> str:
+        return f"; {saved.kept()}; {goes_on()}"
+
+    hosts.explain_loss(left)
     try:
         yield
     except OSError as error:
@@ -54,7 +59,12 @@ def explained_end(h: RunOptions, saved: Checkpoints, progress: Progress) -> Iter
             f"{'make room and ' if is_full else ''}{goes_on()}"
         ) from None
     except KeyboardInterrupt:
-        raise RunError(f"stopped at once; {saved.kept()}; {goes_on()}") from None
+        raise RunError(f"stopped at once{left()}") from None
+    except Exception as error:
+        lost = hosts.loss(error)
+        if not lost:
+            raise
+        raise RunError(f"{lost}{left()}") from None
 
 
 def lower_learning_rates(h: RunOptions) -> dict[str, Any]:

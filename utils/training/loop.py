@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from utils import backend
+from utils import backend, hosts
 from utils.common.errors import RunError, UserError
 from utils.common.fields import fixed_fields, option_name, spell
 from utils.scoring.report import caution
@@ -80,7 +80,8 @@ class Loop:
         self.drawing = Drawing(h, folders, writer, self.events, on_grid, rows)
         discriminator = discriminator_name(trainer.method.networks)
         self.answers = Answers(folders.answers, discriminator)
-        self.probe = RunProbe(trainer, split.held_out)
+        with backend.distributed():
+            self.probe = RunProbe(trainer, split.held_out)
         self.samples = Samples(trainer, self.probe, self.drawing, self.answers, writer)
         self.control = AugmentationControl(trainer.method.augment, h, split.held_out is not None)
         self.scoring = Scoring(trainer, split.held_out)
@@ -101,7 +102,8 @@ class Loop:
         self.best.resume(self.progress.step, self.pictures_since)
         self.config = {
             "method": h.METHOD,
-            "hyperparameters": dataclasses.asdict(h) | {"resume": "", "dry_run": False},
+            "hyperparameters": dataclasses.asdict(h)
+            | {"resume": "", "dry_run": False, "hosts": ""},
             "data_set": split.origin | {"pictures_since": self.pictures_since},
             "scoring": {"features": self.scoring.features, "pictures": self.scoring.pictures},
             "device": backend.describe_device(h.devices),
@@ -147,6 +149,7 @@ class Loop:
             self.writer,
             contextlib.closing(self.trainer.feed),
         ):
+            hosts.on_stop(stop.request)
             self._begin(bar)
             try:
                 self._make_steps(last, stop, bar)

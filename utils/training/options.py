@@ -99,6 +99,9 @@ class RunOptions:
     matrices clearly faster in it. Weights, losses, optimizers and images stay float32."""
     devices: Literal["one", "all"] = "one"
     """Split every batch among all GPUs (or TPUs) there are; all needs the JAX backend."""
+    hosts: str = ""
+    """Train in several processes with --devices all: ADDRESS:PORT,NUMBER,THIS, where the first one
+    listens, how many there are, and which one this is, from 0; or auto, under SLURM or Open MPI."""
     keep_checkpoints: Count = 3
     """How many of the last checkpoints are kept."""
     history_interval: Count = 10

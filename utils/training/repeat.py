@@ -63,6 +63,8 @@ def resume_command(h: RunOptions, **changed: Any) -> str:
     known = {name: tuple(x) if isinstance(x, list) else x for name, x in known.items()}
     known["models_dir"] = RunOptions.models_dir
     goes_on = _options(dataclasses.replace(h, **changed), known, spelled=changed)
+    if h.hosts:
+        goes_on += ["--hosts", h.hosts]
     return command(h.METHOD, "--resume", h.run_name, *goes_on)
 
 

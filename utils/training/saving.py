@@ -6,8 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
+
+from utils import hosts
 from utils.common.errors import RunError, UserError
-from utils.training.checkpoints import Checkpoints
+from utils.training.checkpoints import Checkpoints, digest
 from utils.training.config import write_json
 from utils.training.failures import lower_learning_rates
 from utils.training.folders import Folders
@@ -62,6 +65,7 @@ class Saving:
             h = self._trainer.h
             goes_on = resume_command(h, **lower_learning_rates(h))
             raise self.failure(error, f"; go on with: {goes_on}") from None
+        self._compare(step, arrays)
         loop: dict[str, Any] = {}
         for part in self._parts:
             loop |= part.saved()
@@ -71,6 +75,7 @@ class Saving:
             snapshot.save(self._folders.models)
             write_json(self._folders.config, config)
             self.checkpoints.save(step, arrays, loop)
+            hosts.note(self.checkpoints.kept())
 
         size = snapshot.nbytes + sum(array.nbytes for array in arrays.values())
         self._writer.submit(write, size)
@@ -87,6 +92,7 @@ class Saving:
         if saved is None:
             self._check_nothing_is_lost()
             return
+        hosts.note(self.checkpoints.kept())
         try:
             for part in self._parts:
                 part.resume(saved)
@@ -104,6 +110,18 @@ class Saving:
         """The error of a run that cannot go on, once all that was submitted is on the disk."""
         self._writer.flush()
         return RunError(f"{reason}; {self.checkpoints.kept()}{advice}")
+
+    def _compare(self, step: int, arrays: Mapping[str, np.ndarray]) -> None:
+        """Raise RunError where another process has other weights: nothing would notice it."""
+        found = self._trainer.digests()
+        own = digest(arrays.values()) if found else ""
+        other = next((number for number in found if found[number] != own), None)
+        if other is not None:
+            raise self.failure(
+                f"process {other} has other weights than process 0 at step {step}: the memory of a "
+                "machine, or the network between them, is not reliable",
+                f"; go on with: {resume_command(self._trainer.h)}",
+            )
 
     def _check_nothing_is_lost(self) -> None:
         # Before anything else a checkpoint of step 0 is written: a run without any was killed in

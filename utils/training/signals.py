@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 
 from utils.common.errors import stop_signals
 
@@ -26,13 +27,25 @@ class StopRequest:
     Python hands signals to its main thread only: in another one, nothing is requested.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[str], None] | None = None) -> None:
+        """Wait for the block.
+
+        Args:
+            tell: is called with the name as well.
+        """
         self.requested = ""
+        self._tell = tell
 
     def _handle(self, number: int, _frame: object) -> None:
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.requested = signal.Signals(number).name
+        self.request(signal.Signals(number).name)
+
+    def request(self, name: str) -> None:
+        """Note a request to stop, by a signal or by another process."""
+        self.requested = name
+        if self._tell is not None:
+            self._tell(name)
 
     def __enter__(self) -> StopRequest:
         is_main = threading.current_thread() is threading.main_thread()

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from utils import hosts
 from utils.common.channels import CHANNELS
 from utils.common.errors import UserError, printable
 from utils.data.classes import class_names, described, labels
@@ -81,7 +82,7 @@ def open_split(h: RunOptions, config: dict[str, Any] | None) -> Split:
         h.image_size or None,
         h.limit or None,
         seed=h.seed,
-        memory_budget=int(h.memory_budget * 1e9),
+        memory_budget=int(h.memory_budget * 1e9) or (hosts.memory_of_each() or 0) // 4,
     )
     h.image_size, h.channels = dataset.image_size, dataset.channels
     if config is not None and (was := saved_channels(config)) != h.channels:

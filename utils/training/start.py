@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from utils import backend
 from utils.common.channels import CHANNELS
 from utils.common.errors import UserError
 from utils.common.fields import fixed_fields, option_name, spell
@@ -166,8 +167,7 @@ class Start:
         for variable, array in weights:
             if not np.isfinite(array).all():
                 raise UserError(f"{self.shown}: {variable.path} is not finite in its networks")
-        for variable, array in weights:
-            variable.assign(array)
+        backend.assign([ours for ours, _ in weights], [array for _, array in weights])
         files = [f"{each}.keras" for each in saved if each == "generator" or saved[each] != average]
         line = f"begins with {', '.join(files)} of {self.folder}"
         if h.class_names and h.class_names != self.class_names:

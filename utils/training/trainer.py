@@ -7,7 +7,9 @@ import numpy as np
 from utils import backend
 from utils.common import grids
 from utils.data.dataset import Dataset
+from utils.hosts import answers, everywhere
 from utils.models.classes import beside
+from utils.training.checkpoints import digest
 from utils.training.classes import RunClasses
 from utils.training.clock import Clock
 from utils.training.feed import DeviceFeed, StreamedFeed
@@ -44,17 +46,22 @@ class Trainer:
         self.progress = Progress(self.order.count, self.order.window, images_per_step)
         self.classes = RunClasses(h, dataset, self.progress)
         if dataset.is_streamed:
-            self.feed = StreamedFeed(dataset, self.order, images_per_step, self.waiting)
+            self.feed = StreamedFeed(
+                dataset, self.order, images_per_step, h.batch_size, self.waiting
+            )
         else:
             self.feed = DeviceFeed(dataset, self.order, images_per_step)
 
-        self.variables = [variable for group in self.state.values() for variable in group]
+        state = [variable for group in self.state.values() for variable in group]
+        self.variables = list(state)
         if isinstance(method.augment.probability, keras.Variable):
             self.variables.append(method.augment.probability)
+        backend.share_variables(self.variables)
         self._compiled_step = backend.compile_step(self._step, self.variables)
-        self._compiled_sample = backend.compile_step(self._sample, self.variables)
-        statistics = method.average.statistics
-        self._compiled_statistics = backend.compile_step(statistics, self.variables)
+        compiled_sample = backend.compile_step(self._sample, self.variables)
+        self._compiled_sample = everywhere("sample", compiled_sample)
+        statistics = backend.compile_step(method.average.statistics, self.variables)
+        self._compiled_statistics = everywhere("statistics", statistics)
         self._refreshing_latents = np.random.default_rng([h.seed, 1]).standard_normal(
             (REFRESHING_BATCHES, h.batch_size, h.latent_dim), dtype=np.float32
         )
@@ -62,6 +69,9 @@ class Trainer:
             REFRESHING_BATCHES * h.batch_size, [h.seed, 4]
         )
         self._refreshed_at = -1
+        self._step_everywhere = everywhere("step", self._make_step)
+        self.digests = answers("digest", lambda: digest(map(ops.convert_to_numpy, state)))
+        """Of the state in the other processes, by their numbers."""
 
     def _step(self, *inputs: backend.Tensor) -> dict[str, backend.Tensor]:
         batches = (self.h.batches_per_step, self.h.batch_size)
@@ -85,14 +95,18 @@ class Trainer:
         Raises:
             RunError: the pictures are on disk and cannot be read.
         """
-        start = self.progress.images_seen
-        inputs = self.feed.inputs(start)
-        if self.classes.names:
-            indices = self.order.indices(start, self.progress.images_per_step)
-            inputs = (*inputs, self.classes.of_step(indices % len(self.dataset)))
-        scalars = self._compiled_step(*inputs)
+        scalars = self._step_everywhere(self.progress.step, self.progress.images_seen)
         self.progress.advance()
         return scalars
+
+    def _make_step(self, step: int, images_seen: int) -> dict[str, backend.Tensor]:
+        # Other processes know neither: they follow the first one.
+        self.progress.step, self.progress.images_seen = step, images_seen
+        inputs = self.feed.inputs(images_seen)
+        if self.classes.names:
+            indices = self.order.indices(images_seen, self.progress.images_per_step)
+            inputs = (*inputs, self.classes.of_step(indices % len(self.dataset)))
+        return self._compiled_step(*inputs)
 
     def refresh_average(self) -> None:
         """Make the averaged generator ready for use, unless it is."""

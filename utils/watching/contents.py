@@ -17,7 +17,7 @@ from utils.watching.answers import Answers
 from utils.watching.curves import Clock, answer_plots, health_plots, history_plots
 from utils.watching.history import History
 
-NOT_SHOWN = ("run_name", "resume", "dry_run")
+NOT_SHOWN = ("run_name", "resume", "dry_run", "hosts")
 """Options that do not change how a run is trained."""
 
 

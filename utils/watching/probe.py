@@ -16,6 +16,7 @@ import numpy as np
 from utils import backend
 from utils.common import grids
 from utils.common.pictures import Colour
+from utils.hosts import everywhere
 from utils.models.average import layer_options
 from utils.models.classes import beside
 
@@ -66,8 +67,12 @@ class Probe:
         self.generator = generator
         self._dropouts = [x for x in discriminator.layers if isinstance(x, layers.Dropout)]
         self.batch_size = batch_size
-        self._compiled_real = backend.compile_step(self._answer_real, state)
-        self._compiled_generated = backend.compile_step(self._answer_generated, state)
+        self._compiled_real = everywhere(
+            "answer to real", backend.compile_step(self._answer_real, state)
+        )
+        self._compiled_generated = everywhere(
+            "answer to generated", backend.compile_step(self._answer_generated, state)
+        )
 
     @contextmanager
     def _without_trace(self) -> Iterator[None]:
