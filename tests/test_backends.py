@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import importlib.util
 import os
 import subprocess
@@ -16,6 +18,7 @@ from tests.conftest import REPOSITORY, TINY, run_script
 from tests.run_files import assert_same_state, read_answers, read_history
 from tests.test_r3gan import TINY as TINY_R3GAN
 from tests.test_wgan import TINY as TINY_WGAN
+from utils.backend.quiet import quick_start
 
 BACKENDS = [
     pytest.param(
@@ -179,3 +182,14 @@ def test_streamed_or_in_memory_a_run_is_the_same(backend, tmp_path, data_file):
             expected = [array for array in expected if array.dtype.kind == "f"]
             for weight, array in zip(network.weights, expected, strict=True):
                 np.testing.assert_array_equal(np.array(weight), array)
+
+
+def test_the_import_of_keras_leaves_out_what_draws(monkeypatch):
+    """It is slow, Keras does without, and whoever loads it later finds it."""
+    monkeypatch.delitem(sys.modules, "IPython", raising=False)
+    with quick_start():
+        assert not gc.isenabled()
+        with pytest.raises(ImportError):
+            importlib.import_module("IPython")
+    assert "IPython" not in sys.modules
+    assert gc.isenabled()
