@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import jax
@@ -13,6 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from utils.backend import jax_cpu
 from utils.backend.types import Gradients, Step, Tensor
 from utils.common.errors import UserError
 from utils.hosts.place import Place
@@ -73,7 +73,7 @@ class Jax:
         self._distribution = _BatchParallel(devices=devices) if len(devices) > 1 else None
 
     def distributed(self) -> AbstractContextManager[Any]:
-        return self._distribution.scope() if self._distribution else contextlib.nullcontext()
+        return self._distribution.scope() if self._distribution else nullcontext()
 
     def join(self, coordinator: str, place: Place) -> None:
         # It would take SIGTERM for itself.
@@ -136,8 +136,10 @@ class Jax:
             values: list[Tensor], *arguments: Tensor
         ) -> tuple[dict[str, Tensor], list[Tensor]]:
             self._state = state
-            scoped = distribution.scope() if distribution else contextlib.nullcontext()
-            with scoped, keras.StatelessScope(list(zip(state, values, strict=True))) as scope:
+            scoped = distribution.scope() if distribution else nullcontext()
+            faster = jax_cpu.faster() if jax.default_backend() == "cpu" else nullcontext()
+            mapping = list(zip(state, values, strict=True))
+            with scoped, faster, keras.StatelessScope(mapping) as scope:
                 results = step(*arguments)
             return results, [scope.get_current_value(variable) for variable in state]
 

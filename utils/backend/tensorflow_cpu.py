@@ -8,14 +8,15 @@ weights, saved files and scripts know nothing of it.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
 import tensorflow
 from keras import layers
 
+from utils.backend.replacing import replaced
 from utils.backend.types import Tensor
 
 LARGEST_MAP = 8
@@ -200,34 +201,20 @@ def _convolve_transposed_with_product(
 
 
 _REPLACEMENTS = (
-    (layers.BatchNormalization, "call", _normalize, _normalize_in_one),
-    (layers.Dropout, "call", _drop, _drop_with_fewer_bits),
-    (keras.optimizers.Adam, "update_step", _update, _update_in_one),
-    (tensorflow.nn, "convolution", _convolve, _convolve_with_product),
-    (tensorflow.nn, "conv_transpose", _convolve_transposed, _convolve_transposed_with_product),
+    (layers.BatchNormalization, "call", _normalize_in_one),
+    (layers.Dropout, "call", _drop_with_fewer_bits),
+    (keras.optimizers.Adam, "update_step", _update_in_one),
+    (tensorflow.nn, "convolution", _convolve_with_product),
+    (tensorflow.nn, "conv_transpose", _convolve_transposed_with_product),
 )
+_ORIGINALS = tuple((owner, name, getattr(owner, name)) for owner, name, _ in _REPLACEMENTS)
 
 
-@contextlib.contextmanager
-def faster() -> Iterator[None]:
+def faster() -> AbstractContextManager[None]:
     """While the block runs, layers and optimizers compute with the functions above."""
-    try:
-        for owner, name, _, fast in _REPLACEMENTS:
-            setattr(owner, name, fast)
-        yield
-    finally:
-        for owner, name, original, _ in _REPLACEMENTS:
-            setattr(owner, name, original)
+    return replaced(*_REPLACEMENTS)
 
 
-@contextlib.contextmanager
-def plain() -> Iterator[None]:
+def plain() -> AbstractContextManager[None]:
     """Inside a block of `faster`, go back for a while to what can be differentiated twice."""
-    before = [getattr(owner, name) for owner, name, _, _ in _REPLACEMENTS]
-    try:
-        for owner, name, original, _ in _REPLACEMENTS:
-            setattr(owner, name, original)
-        yield
-    finally:
-        for (owner, name, _, _), function in zip(_REPLACEMENTS, before, strict=True):
-            setattr(owner, name, function)
+    return replaced(*_ORIGINALS)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from keras import ops
 
+from utils.backend import torch_layers
 from utils.backend.types import Gradients, Step, Tensor
 
 
@@ -30,7 +31,8 @@ class Torch:
         del state
 
         def call(*arguments: Tensor) -> dict[str, Tensor]:
-            results = step(*map(ops.convert_to_tensor, arguments))
+            with torch_layers.faster():
+                results = step(*map(ops.convert_to_tensor, arguments))
             return {name: result.detach() for name, result in results.items()}
 
         return call
