@@ -348,7 +348,8 @@ def report(name: str, seconds: dict[str, np.ndarray], first: dict[str, float]) -
         line += f"{ratio(seconds[best], taken) if best else 'not installed':24}"
         print(f"{line}{first[competitor]:.1f}")
     ours = min(KERAS[:2], key=lambda competitor: np.median(seconds[competitor]))
-    cell = f"{1000 * np.median(seconds[ours]):.3g} ms in {ours.split()[-1]}"
+    milliseconds = 1000 * np.median(seconds[ours])
+    cell = f"{milliseconds:.{0 if milliseconds >= 10 else 1}f} ms in {ours.split()[-1]}"
     for other in filter(None, (KERAS[2], best)):
         cell += f"; {np.median(seconds[other] / seconds[ours]):.2f}"
     return " / ".join(rates), cell

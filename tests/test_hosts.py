@@ -402,6 +402,27 @@ def test_a_request_to_stop_reaches_the_first(pair):
     assert first.stopped == "SIGTERM on process 1"
 
 
+@pytest.mark.parametrize("number", [errno.ETIMEDOUT, errno.ECONNRESET, errno.EHOSTUNREACH])
+@pytest.mark.parametrize("line", ["", '{"call": "x", "arrays": [["<f4", [2]]]}\n'])
+def test_a_connection_that_the_system_gives_up_has_ended(line, number):
+    def give_up(size: int) -> bytes:
+        raise OSError(number, "given up")  # ETIMEDOUT makes it a TimeoutError
+
+    channel_ = channel.Channel(socket_pair()[0])
+    channel_._file = SimpleNamespace(
+        readline=(lambda size: line.encode()) if line else give_up, read=give_up
+    )
+    with pytest.raises(EOFError, match="given up"):
+        channel_.receive(most_bytes=2**20)
+
+
+def test_a_message_that_does_not_come_in_time():
+    ends = socket_pair()
+    ends[0].settimeout(0.01)
+    with pytest.raises(TimeoutError):
+        channel.Channel(ends[0]).receive()
+
+
 @pytest.mark.parametrize("head", [["|O", [1]], ["<f4", [-1]], ["<f4", [2**40]], ["<f4", "x"], [1]])
 def test_arrays_that_are_none_are_refused(head):
     one, other = map(channel.Channel, socket_pair())

@@ -11,7 +11,7 @@ import json
 import math
 import socket
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,12 +74,7 @@ class Channel:
             ValueError: it is no message.
             TimeoutError: it did not come in time.
         """
-        try:
-            line = self._file.readline(longest)
-        except TimeoutError:
-            raise
-        except OSError as error:
-            raise EOFError(str(error)) from None
+        line = self._read(self._file.readline, longest)
         if not line:
             raise EOFError("the other end has closed the connection")
         try:
@@ -98,11 +93,21 @@ class Channel:
             raise ValueError(f"no message of a training ({error})") from None
         arrays = []
         for (kind, shape), size in zip(heads, sizes, strict=True):
-            data = self._file.read(size)
+            data = self._read(self._file.read, size)
             if len(data) < size:
                 raise EOFError("the other end has closed the connection")
             arrays.append(np.frombuffer(data, kind).reshape(shape))
         return message, arrays
+
+    @staticmethod
+    def _read(read: Callable[[int], bytes], size: int) -> bytes:
+        try:
+            return read(size)
+        except OSError as error:
+            # A connection that the system gives up is a TimeoutError as well, but has a number.
+            if isinstance(error, TimeoutError) and error.errno is None:
+                raise
+            raise EOFError(str(error)) from None
 
     def close(self) -> None:
         """Close this end, also while another thread waits for what comes."""
