@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -179,6 +180,19 @@ def test_torch_trains_on_one_device(tmp_path):
     assert result.returncode == 2
     assert result.stderr == f"dcgan.py: error: {ONE_DEVICE.format('torch')}\n"
     assert not list(tmp_path.iterdir())
+
+
+def test_processes_with_other_numbers_of_devices(monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["cpu:0"] * 4)
+    counts = SimpleNamespace(devices_of_processes=lambda: {0: 1, 1: 1, 2: 2})
+    monkeypatch.setattr(backend, "_backend", counts)
+    with pytest.raises(UserError) as refused:
+        backend.use_devices("all", 4)
+    assert str(refused.value) == (
+        "--devices all: process 0 has 1 and process 2 has 2; expected the same number of devices "
+        "everywhere"
+    )
 
 
 def test_several_devices_of_which_there_is_one(monkeypatch):

@@ -77,6 +77,16 @@ def come(first: First, number: int, count: int = 2, **versions: str) -> Follower
     return follower
 
 
+@pytest.fixture
+def pair() -> Iterator[tuple[First, Follower]]:
+    with gathering() as (first, outcome):
+        follower = come(first, 1)
+        assert outcome() == ""
+        yield first, follower
+        first.end()
+        follower.close()
+
+
 @pytest.mark.parametrize(
     ("option", "environment", "expected"),
     [
@@ -165,6 +175,11 @@ def test_places_that_cannot_be(option, environment, problem):
 def test_a_name_that_nobody_knows_and_every_address():
     with pytest.raises(UserError, match=r"^--hosts no\.such\.invalid:7000: no such address \("):
         First(Place("no.such.invalid", 7000, 2, 0), 1)
+    with pytest.raises(UserError) as refused:
+        First(Place("10.0.0..1", 7000, 2, 0), 1)
+    assert str(refused.value) == (
+        f"--hosts 10.0.0..1:7000: no such address (no name of a machine); expected {FORM}"
+    )
     with pytest.raises(UserError) as refused:
         First(Place("0.0.0.0", 7000, 2, 0), 1)
     assert str(refused.value) == (
@@ -295,6 +310,40 @@ def test_processes_that_do_not_fit(number, count, versions, problem):
         assert outcome() == problem
 
 
+def test_a_process_that_comes_when_all_are_there(pair):
+    first, _ = pair
+    with pytest.raises(UserError) as refused:
+        come(first, 1).follow()
+    assert str(refused.value) == (
+        "process 0: --hosts: two processes have number 1 (127.0.0.1 and 127.0.0.1); expected each "
+        "from 0 to 1 once"
+    )
+    assert not first.lost
+
+
+def test_something_else_that_listens_there(monkeypatch):
+    monkeypatch.setattr(follower_module, "REMINDER", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        follower = Follower(at(1, port), 20)
+        follower.greet(hello(1))
+        with pytest.raises(UserError, match=rf"^process 0: 127\.0\.0\.1:{port} says nothing for"):
+            follower.follow()
+        follower.close()
+
+
+def test_a_connection_to_itself_is_none(monkeypatch):
+    def itself(*_: object) -> socket.socket:
+        connection = socket.socket()
+        connection.bind(("127.0.0.1", 0))
+        connection.connect(connection.getsockname())
+        return connection
+
+    monkeypatch.setattr(socket, "create_connection", itself)
+    with pytest.raises(UserError, match=r": no process 0 answers there .*\(Connection refused\)"):
+        Follower(at(1, 7000), 0.1)
+
+
 def test_the_same_number_twice():
     with gathering(count=3) as (first, outcome):
         come(first, 1, count=3)
@@ -306,8 +355,12 @@ def test_the_same_number_twice():
 
 
 @pytest.mark.parametrize(
-    "said", [b"GET / HTTP/1.1\r\n", b"[]\n", b'{"number": 1}\n', b"1" * 2**17, b""]
-)
+    "said",
+    [
+        b"GET / HTTP/1.1\r\n", b"[]\n", b'{"number": 1}\n', b"1" * 2**17, b"",
+        b'{"number": 1e999, "count": 2, "memory": 1}\n', b'{"arrays": [["f4,(", [1]]]}\n',
+    ],
+)  # fmt: skip
 def test_strangers_are_sent_away(said):
     with gathering() as (first, outcome):
         stranger = socket.create_connection(("127.0.0.1", first.place.port))
@@ -316,17 +369,19 @@ def test_strangers_are_sent_away(said):
             stranger.shutdown(socket.SHUT_WR)
         come(first, 1)
         assert outcome() == ""
+        stranger.settimeout(20)
+        with suppress(ConnectionError):
+            assert stranger.recv(1) == b""
         stranger.close()
 
 
-@pytest.fixture
-def pair() -> Iterator[tuple[First, Follower]]:
-    with gathering() as (first, outcome):
-        follower = come(first, 1)
+def test_a_stranger_who_says_nothing_keeps_nobody_waiting():
+    with (
+        gathering() as (first, outcome),
+        socket.create_connection(("127.0.0.1", first.place.port)),
+    ):
+        come(first, 1)
         assert outcome() == ""
-        yield first, follower
-        first.end()
-        follower.close()
 
 
 def test_calls_reach_the_others_and_answers_come_back(pair):
@@ -378,6 +433,18 @@ def test_a_process_that_fails_says_why(pair, monkeypatch):
     follower.fail("--data d.h5: is damaged", 2)
     assert first.wait_for_loss(20)
     assert (first.lost, first.code) == ("process 1 (127.0.0.1): --data d.h5: is damaged", 2)
+
+
+def test_the_first_leaves_when_the_others_have(pair):
+    first, follower = pair
+    follower.fail("--data d.h5: is damaged", 2)
+    first.end("the same", 2)
+    first.wait_for_others(0)
+    (listener,) = first._listeners
+    assert listener.is_alive()  # process 1 still has a line to print
+    follower.close()
+    first.wait_for_others(20)
+    assert not listener.is_alive()
 
 
 def test_a_first_process_that_fails_or_is_gone(pair):

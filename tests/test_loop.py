@@ -368,6 +368,10 @@ def test_only_a_second_ctrl_c_stops_at_once(monkeypatch):
         assert stop.requested == "SIGTERM"
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+    with StopRequest() as stop:
+        stop.request("SIGINT on process 1")
+        signal.raise_signal(signal.SIGINT)  # the same Ctrl-C, which a terminal sends to both
+        assert stop.requested == "SIGINT"
     assert signal.getsignal(signal.SIGTERM) == before
     monkeypatch.setattr(signal, "getsignal", {signal.SIGHUP: signal.SIG_IGN}.get)
     with StopRequest():

@@ -97,6 +97,13 @@ def use_devices(devices: Literal["one", "all"], batch_size: int) -> None:
     name = keras.backend.backend()
     if name == "jax":
         found = keras.distribution.list_devices() if devices == "all" else []
+        counts = _backend.devices_of_processes() if found else {0: 0}
+        other = next((number for number, count in counts.items() if count != counts[0]), 0)
+        if other:
+            raise UserError(
+                f"--devices all: process 0 has {counts[0]} and process {other} has "
+                f"{counts[other]}; expected the same number of devices everywhere"
+            )
         if found and batch_size % len(found):
             raise UserError(
                 f"--batch-size {batch_size}: --devices all splits it among the {len(found)} "
@@ -127,11 +134,6 @@ def join(place: Place, coordinator: str) -> None:
         coordinator: ADDRESS:PORT, free, of the first process.
     """
     _backend.join(coordinator, place)
-
-
-def leave() -> None:
-    """Separate the processes again; waits until each has called it."""
-    _backend.leave()
 
 
 def batch_share(batch_size: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -86,11 +87,11 @@ class Jax:
             # A scheduler's processes on one machine share its devices out, one each.
             cluster_detection_method=None if place.is_managed else "deactivate",
             coordinator_bind_address=coordinator,
-            initialization_timeout=120, heartbeat_timeout_seconds=100, shutdown_timeout_seconds=15,
+            initialization_timeout=120, heartbeat_timeout_seconds=100,
         )  # fmt: skip
 
-    def leave(self) -> None:
-        jax.distributed.shutdown()
+    def devices_of_processes(self) -> dict[int, int]:
+        return collections.Counter(device.process_index for device in jax.devices())
 
     def batch_share(self, batch_size: int) -> np.ndarray:
         indices = self._batch_axis().addressable_devices_indices_map((batch_size,)).values()

@@ -121,13 +121,12 @@ def note(left: str) -> None:
 
 
 @contextlib.contextmanager
-def lead(place: Place, hello: Mapping[str, Any], leave: Callable[[], None]) -> Iterator[First]:
+def lead(place: Place, hello: Mapping[str, Any]) -> Iterator[First]:
     """In the block, be the first process of those at ``place``.
 
     Args:
         place: of this process.
         hello: see `hello_of`.
-        leave: separates the processes again, where all have ended well.
     """
     global _session
     first = First(place, PATIENCE)
@@ -141,21 +140,20 @@ def lead(place: Place, hello: Mapping[str, Any], leave: Callable[[], None]) -> I
         if lost:
             error = (UserError if first.code == 2 else RunError)(lost)
         first.end(_said(error), _code(error))
+        first.wait_for_others(5)
         leave_at_exit(_code(error))
         raise error from None
     else:
         first.end()
-        if first.lost:
-            leave_at_exit(0)
-        else:
-            leave()
+        first.wait_for_others(15)
+        leave_at_exit(0)
     finally:
         _session = None
         first.close()
 
 
 @contextlib.contextmanager
-def follow(place: Place, hello: Mapping[str, Any], leave: Callable[[], None]) -> Iterator[Follower]:
+def follow(place: Place, hello: Mapping[str, Any]) -> Iterator[Follower]:
     """In the block, be another process than the first one; see `lead`."""
     global _session
     print(f"process {place.number} of {place.count}: follows {place}", flush=True)
@@ -164,7 +162,7 @@ def follow(place: Place, hello: Mapping[str, Any], leave: Callable[[], None]) ->
         follower.greet(hello)
         _session = follower
         yield follower
-        leave()
+        leave_at_exit(0)
     except BaseException as error:
         if not isinstance(error, UserError | RunError | KeyboardInterrupt):
             # A device's, where another process is lost: the first one says which, and ends this.
@@ -173,8 +171,7 @@ def follow(place: Place, hello: Mapping[str, Any], leave: Callable[[], None]) ->
         leave_at_exit(_code(error))
         raise
     finally:
-        _session = None
-        follower.close()
+        _session = None  # its connection ends with the process: the first one waits for that
 
 
 def hello_of(place: Place, versions: Mapping[str, str], memory: int | None) -> dict[str, Any]:

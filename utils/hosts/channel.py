@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import re
 import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -83,11 +84,9 @@ class Channel:
             message = json.loads(line)
             if not isinstance(message, dict):
                 raise ValueError("no object")
-            heads = [
-                (np.dtype(str(kind)), tuple(shape)) for kind, shape in message.pop("arrays", ())
-            ]
+            heads = [(_number(kind), tuple(shape)) for kind, shape in message.pop("arrays", ())]
             sizes = [math.prod(map(_natural, shape)) * kind.itemsize for kind, shape in heads]
-            if any(kind.kind not in "biuf" for kind, _ in heads) or sum(sizes) > most_bytes:
+            if sum(sizes) > most_bytes:
                 raise ValueError("arrays that were not expected")
         except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(f"no message of a training ({error})") from None
@@ -114,6 +113,12 @@ class Channel:
         with contextlib.suppress(OSError):  # the other end was faster
             self._connection.shutdown(socket.SHUT_RDWR)
         self._connection.close()
+
+
+def _number(kind: Any) -> np.dtype:
+    if not re.fullmatch(r"[<>|][biuf][1248]", kind):
+        raise ValueError("arrays of something else than numbers")
+    return np.dtype(kind)
 
 
 def _natural(number: Any) -> int:

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,8 +18,19 @@ from utils.hosts.channel import Channel
 from utils.hosts.leaving import leave_now
 from utils.hosts.place import REMINDER, Place
 
+BEFORE_THE_TRAINING = "it had not begun to train"
 GRACE = 10.0
 """Seconds after the loss of a process in which the training may end by itself: it flushes files."""
+
+
+class Arrival(NamedTuple):
+    """What a process says of itself, see `hosts.hello_of`."""
+
+    number: int
+    count: int
+    memory: int
+    machine: str
+    versions: dict[str, str]
 
 
 class LostProcessError(Exception):
@@ -52,8 +63,10 @@ class First:
         """What it was called with last."""
         self.ending: Callable[[], str] = lambda: ""
         """What is to be added to `lost`: what is left of the run."""
+        self._arrivals: queue.Queue[tuple[Arrival, Channel]] = queue.Queue()
         self._channels: dict[int, Channel] = {}
         self._answers: dict[int, queue.Queue[Any]] = {}
+        self._listeners: list[threading.Thread] = []
         self.is_noticed = False
         """Whether `lost` is known where it matters, and the training ends by itself."""
         self._is_ending = False
@@ -81,50 +94,78 @@ class First:
         """
         deadline = time.monotonic() + self.patience
         machines = [(hello["machine"], hello["memory"])]
-        with self._server:
-            while missing := sorted(set(range(1, self.place.count)) - self._channels.keys()):
-                left = deadline - time.monotonic()
-                self._server.settimeout(max(0.01, min(left, REMINDER)))
-                try:
-                    connection, _ = self._server.accept()
-                except TimeoutError:
-                    shown = ", ".join(map(str, missing[:8])) + ("" if len(missing) < 9 else ", ...")
-                    if left > REMINDER:
-                        print(f"still waiting at {self.place} for {shown}", flush=True)
-                        continue
-                    raise UserError(
-                        f"--hosts {self.place}: of {self.place.count} processes, {shown} did not "
-                        f"come within {self.patience:.0f} s"
-                    ) from None
-                try:
-                    connection.settimeout(5)
-                    channel = Channel(connection)
-                    other, _ = channel.receive()
-                    connection.settimeout(None)
-                    number, count, memory = (int(other[x]) for x in ("number", "count", "memory"))
-                    machine = str(other["machine"])
-                    versions = {str(name): str(value) for name, value in other["versions"].items()}
-                except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError):
-                    connection.close()  # a stranger
+        self._start(self._accept)
+        while missing := sorted(set(range(1, self.place.count)) - self._channels.keys()):
+            left = deadline - time.monotonic()
+            try:
+                other, channel = self._arrivals.get(timeout=max(0.01, min(left, REMINDER)))
+            except queue.Empty:
+                shown = ", ".join(map(str, missing[:8])) + ("" if len(missing) < 9 else ", ...")
+                if left > REMINDER:
+                    print(f"still waiting at {self.place} for {shown}", flush=True)
                     continue
-                problem = self._problem(number, count, versions, hello["versions"], channel.peer)
-                if problem:
-                    with contextlib.suppress(OSError):
-                        channel.send({"end": problem, "code": 2})
-                    raise UserError(problem)
-                self._channels[number] = channel
-                machines.append((machine, memory))
+                raise UserError(
+                    f"--hosts {self.place}: of {self.place.count} processes, {shown} did not "
+                    f"come within {self.patience:.0f} s"
+                ) from None
+            problem = self._greet(other, channel, hello["versions"])
+            if problem:
+                raise UserError(problem)
+            self._channels[other.number] = channel
+            machines.append((other.machine, other.memory))
+        self._start(self._refuse, hello["versions"])
         each = [memory // sum(x == machine for x, _ in machines) for machine, memory in machines]
         self.memory = min(each)
-        for number, channel in self._channels.items():
-            self._answers[number] = queue.Queue()
-            threading.Thread(
-                target=self._listen, args=(number, channel), name=f"process {number}", daemon=True
-            ).start()
+        self._answers.update((number, queue.Queue()) for number in self._channels)
+        self._listeners = [self._start(self._listen, *each) for each in self._channels.items()]
 
-    def _problem(
-        self, number: int, count: int, versions: dict[str, str], own: dict[str, str], peer: str
-    ) -> str:
+    @staticmethod
+    def _start(function: Callable[..., None], *arguments: Any) -> threading.Thread:
+        thread = threading.Thread(target=function, args=arguments, daemon=True)
+        thread.start()
+        return thread
+
+    def _accept(self) -> None:
+        """Hear everybody who connects, until the end: a stranger keeps nobody waiting."""
+        while not self._is_ending:
+            try:
+                connection, _ = self._server.accept()
+            except OSError:  # it is closed, that one is gone again, or too many files are open
+                time.sleep(0.1)
+            else:
+                self._start(self._hear, connection)
+
+    def _hear(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # gone again
+            connection.settimeout(REMINDER)
+            channel = Channel(connection)
+            try:
+                other, _ = channel.receive()
+                number, count, memory = (int(other[x]) for x in ("number", "count", "memory"))
+                versions = {str(name): str(value) for name, value in other["versions"].items()}
+                arrival = Arrival(number, count, memory, str(other["machine"]), versions)
+            except (
+                OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, OverflowError
+            ):  # fmt: skip
+                channel.close()  # a stranger
+            else:
+                connection.settimeout(None)
+                self._arrivals.put((arrival, channel))
+
+    def _greet(self, other: Arrival, channel: Channel, own: dict[str, str]) -> str:
+        """Answer a process; what does not fit, if it is sent away."""
+        problem = self._problem(other, own, channel.peer)
+        with contextlib.suppress(OSError):
+            channel.send({"end": problem, "code": 2} if problem else {"note": BEFORE_THE_TRAINING})
+        return problem
+
+    def _refuse(self, own: dict[str, str]) -> None:
+        """Send away processes that come when all are there: their numbers are taken."""
+        while True:
+            self._greet(*self._arrivals.get(), own)
+
+    def _problem(self, other: Arrival, own: dict[str, str], peer: str) -> str:
+        number, count, _, _, versions = other
         if count != self.place.count:
             return (
                 f"--hosts: process {number} ({peer}) expects {count} processes, process 0 expects "
@@ -187,22 +228,24 @@ class First:
         return self._lost.wait(seconds)
 
     def end(self, reason: str = "", code: int = 0) -> None:
-        """Let the others end; after a failure they go first."""
+        """Let the others end."""
         self._is_ending = True
         for channel in self._channels.values():
             with contextlib.suppress(OSError):
                 channel.send({"end": reason, "code": code})
-        deadline = time.monotonic() + 5
-        while (
-            reason
-            and time.monotonic() < deadline
-            and any(thread.name.startswith("process ") for thread in threading.enumerate())
-        ):
-            time.sleep(0.01)
+
+    def wait_for_others(self, seconds: float) -> None:
+        """Let the others leave before this one, on which their devices depend."""
+        deadline = time.monotonic() + seconds
+        for thread in self._listeners:
+            thread.join(max(0, deadline - time.monotonic()))
 
     def close(self) -> None:
         """Close all connections."""
         self._is_ending = True
+        with contextlib.suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)  # wakes who accepts
+        self._server.close()
         for channel in self._channels.values():
             channel.close()
 
@@ -219,7 +262,6 @@ class First:
                     self.code = 2 if message.get("code") == 2 else 1
                     text = printable(str(message["failed"]))
                     self._lose(number, f"process {number} ({channel.peer}): {text}")
-                    return
         except (EOFError, ValueError, OSError):
             self._lose(number)
 
@@ -231,7 +273,7 @@ class First:
         self._lost.set()
         for answers in self._answers.values():
             answers.put(None)
-        threading.Thread(target=self._end_at_last, name="end", daemon=True).start()
+        self._start(self._end_at_last)
 
     def _end_at_last(self) -> None:
         """End the process where a device waits for one that is gone, and does not notice."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import queue
 import socket
 import threading
@@ -32,7 +33,9 @@ class Follower:
         self.memory: int | None = None
         self.is_joined = False
         """Whether a device may wait for the first process."""
-        self._left = "it had not begun to train"
+        self._left = ""
+        """Of the run, where the first process is lost: what that has said last."""
+        self._stops: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._commands: queue.Queue[tuple[dict[str, Any], list[np.ndarray]]] = queue.Queue()
         address, deadline, reason = place.numeric(), time.monotonic() + patience, "timed out"
         reminder = time.monotonic() + REMINDER
@@ -45,8 +48,12 @@ class Follower:
                 )
             try:
                 connection = socket.create_connection((address, place.port), min(left, REMINDER))
-                connection.settimeout(None)
-                self._channel = Channel(connection)
+                if connection.getsockname() == connection.getpeername():
+                    # On one machine, the port that was free for this end can be that very one.
+                    connection.close()
+                    raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+                connection.settimeout(REMINDER)
+                self._channel, self._connection = Channel(connection), connection
                 break
             except OSError as error:
                 reason = error.strerror or str(error)
@@ -59,7 +66,8 @@ class Follower:
         """Say what this process is; from now on, the first one is listened to."""
         with contextlib.suppress(OSError):  # whose last word may be there already
             self._channel.send(hello)
-        threading.Thread(target=self._listen, name="process 0", daemon=True).start()
+        for function in (self._listen, self._pass_on_stops):
+            threading.Thread(target=function, daemon=True).start()
 
     def follow(self, until: str = "") -> list[Any]:
         """Call what the first process calls, until it ends.
@@ -94,8 +102,13 @@ class Follower:
         self._send({"answer": value})
 
     def stop(self, name: str) -> None:
-        """Tell the first process that this one is asked to stop."""
-        self._send({"stop": name})
+        """Tell the first process that this one is asked to stop; a signal's handler may."""
+        self._stops.put(name)
+
+    def _pass_on_stops(self) -> None:
+        # In a thread of its own: the handler may have interrupted one who sends.
+        while True:
+            self._send({"stop": self._stops.get()})
 
     def fail(self, reason: str, code: int) -> None:
         """Tell the first process that this one cannot go on, which it says itself."""
@@ -114,6 +127,7 @@ class Follower:
         try:
             while True:
                 found = self._channel.receive(LONGEST_COMMAND, MOST_ARRAY_BYTES)
+                self._connection.settimeout(None)  # it is one, and may be silent from now on
                 if "note" in found[0]:
                     self._left = printable(str(found[0]["note"]))
                     continue
@@ -126,6 +140,9 @@ class Follower:
                 self._commands.put(found)
                 if "end" in found[0]:
                     return
+        except TimeoutError:
+            problem = f"{self.place} says nothing for {REMINDER:.0f} s"
+            self._commands.put(({"end": problem, "code": 2}, []))
         except ValueError as error:
             self._commands.put(({"end": f"{self.place} answers {error}", "code": 2}, []))
         except EOFError:

@@ -43,8 +43,8 @@ class Place:
         """
         try:
             found = socket.getaddrinfo(self.address, self.port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            reason = error.strerror or error
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or "no name of a machine"
             raise UserError(
                 f"--hosts {self}: no such address ({reason}); expected {FORM}"
             ) from None
@@ -77,7 +77,7 @@ class Place:
         They connect to the address that a machine's own name stands for.
         """
         name = socket.gethostname()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, UnicodeError):
             own, first = map(ipaddress.ip_address, (socket.gethostbyname(name), self.numeric()))
             if own.is_loopback and not first.is_loopback:
                 raise UserError(
@@ -151,7 +151,7 @@ def _scheduled(environment: Mapping[str, str]) -> Place | None:
         launcher = environment.get("OMPI_MCA_orte_hnp_uri", "")
         found = re.search(r"tcp://([^,:]+)|tcp6://(\[[^,\]]+)", launcher)
         address = (found[1] or f"{found[2]}]") if found else ""
-        job = re.match(r"\d*", launcher)[0][:-3]  # which ends in the number of the launcher
+        job = launcher.partition(".")[0][:-3]  # which ends in the number of the launcher
         count, number = (
             environment.get(f"OMPI_COMM_WORLD_{name}", "") for name in ("SIZE", "RANK")
         )
@@ -159,9 +159,8 @@ def _scheduled(environment: Mapping[str, str]) -> Place | None:
         raise UserError(
             f"--hosts auto: neither SLURM nor Open MPI has started this process; expected {FORM}"
         )
-    address = (
-        environment.get("JAX_COORDINATOR_ADDRESS") or f"{address}:{61440 + int('0' + job) % 4096}"
-    )
+    port = 61440 + (int(job) if job.isdecimal() else 0) % 4096
+    address = environment.get("JAX_COORDINATOR_ADDRESS") or f"{address}:{port}"
     return _place(
         "--hosts auto", address, count, number,
         "the scheduler does not say where process 0 is; expected JAX_COORDINATOR_ADDRESS="

@@ -44,7 +44,7 @@ def leading(place: Place | None, h: RunOptions, config: Mapping[str, Any] | None
         yield
         return
     place.check(keras.backend.backend(), h.devices)
-    with hosts.lead(place, _hello(place, h.METHOD), backend.leave) as first:
+    with hosts.lead(place, _hello(place, h.METHOD)) as first:
         first.ask("options", dataclasses.asdict(h), config)
         coordinator = _free_address(first.address)
         first.tell("join", coordinator)
@@ -79,7 +79,7 @@ def follow(
     """
     place.check(keras.backend.backend(), "all")
     hello = _hello(place, hyperparameters.METHOD)
-    with hosts.follow(place, hello, backend.leave) as follower:
+    with hosts.follow(place, hello) as follower:
         values, config = follower.follow(until="options")
         own = options_like(_options(hyperparameters, values), description, arguments)
         # It holds back what is said: once joined, this process may have to say a last line.

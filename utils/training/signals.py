@@ -34,11 +34,14 @@ class StopRequest:
             tell: is called with the name as well.
         """
         self.requested = ""
+        self._has_come = False
         self._tell = tell
 
     def _handle(self, number: int, _frame: object) -> None:
-        if self.requested and number == signal.SIGINT:
+        # Of this process' own: one Ctrl-C of a terminal reaches others of a training as well.
+        if self._has_come and number == signal.SIGINT:
             raise KeyboardInterrupt
+        self._has_come = True
         self.request(signal.Signals(number).name)
 
     def request(self, name: str) -> None:
