@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -62,6 +63,8 @@ def test_classes_are_the_values_with_twenty_pictures():
 def test_numbers_and_truths_are_values_as_well():
     numbers = dataset(np.array([1979.0] * 20 + [1988.0] * 20 + [np.nan]))
     assert classes.class_names(numbers, "colour") == {"1979": 20, "1988": 20}
+    days = dataset(np.array([20200101.0] * 20 + [20200102.0] * 20 + [0.1] * 20, np.float64))
+    assert [*classes.class_names(days, "colour")] == ["0.1", "20200101", "20200102"]
     truths = dataset(np.array([True] * 20 + [False] * 30))
     assert classes.class_names(truths, "colour") == {"False": 30, "True": 20}
 
@@ -254,6 +257,15 @@ def test_a_run_with_classes_resumes_exactly_in_memory_and_streamed(here, capsys)
     assert_same_state(models / "whole" / last, models / "parts" / last)
     config = json.loads((models / "whole" / "config.json").read_text())
     assert config["data_set"]["classes"] == {"blue": 24, "red": 21}
+    with h5py.File("a.h5", "a") as file:
+        colours = file["attributes/colour"]
+        colours[0], colours[-6] = colours[-6], colours[0]  # as many of each
+    with pytest.raises(UserError) as refused:
+        train("--resume", "parts", "--steps", 6)
+    assert str(refused.value) == (
+        "--classes colour: the pictures of a.h5 are of other classes than those that run parts "
+        "began with; bring these back, or begin another run with --start-from parts"
+    )
 
 
 def test_a_run_without_classes_is_the_start_of_one_with_them(here, capsys):

@@ -235,20 +235,41 @@ def test_a_tar_of_odd_members(tmp_path):
 def test_tables_that_say_little(tmp_path):
     for name, data in zip(("a.png", "b.png"), FILES, strict=False):
         (tmp_path / name).write_bytes(data)
-    (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.png", "n": 1}\n[]\n{"n": 2}\n')
+    rows = ['{"file_name": "a.png", "n": 1}', "[]", '{"n": 2}', '{"file_name": "sub\\\\c.png"}']
+    (tmp_path / "metadata.jsonl").write_text("\n".join([*rows, '{"file_name": "gone.png"}\n']))
     (tmp_path / "metadata.csv").write_text("name,n\na.png,3\n")
     (tmp_path / "sub").mkdir()
     wide = "file_name" + ",n" * 1000
     (tmp_path / "sub/metadata.csv").write_text(f"{wide}\na.png\n")
+    (tmp_path / "sub/c.png").write_bytes(FILES[2])
     (tmp_path / "b.json").write_text("{")
     source = open_source(str(tmp_path))
-    assert [entry.attributes for entry in source.entries()] == [{"n": 1}, {}]
+    known = [{"folder": "", "n": 1}, {"folder": ""}, {"folder": "sub"}]
+    assert [entry.attributes for entry in source.entries()] == known
     assert sorted(source.left_out) == [
         ("b.json", "no JSON"),
+        ("gone.png", "named in a table, but there is no such picture"),
         ("metadata.csv, line 1", "a table without a column file_name"),
         ("metadata.jsonl, line 2", "a line that is no JSON object"),
         ("sub/metadata.csv, line 1", "a table of 1,001 columns, more than 1,000"),
     ]
+
+
+def test_arrays_beside_images_that_need_no_conversion(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["images"], file["labels"], file["who"] = IMAGES, [[3], [4], [3], [4]], list("abcd")
+        file["boxes"], file["sum"], file["link"] = np.eye(4), 7, h5py.SoftLink("/labels")
+    attributes = open_dataset(str(tmp_path / "a.h5")).attributes
+    assert {name: values.tolist() for name, values in attributes.items()} == {
+        "labels": [3, 4, 3, 4], "who": ["a", "b", "c", "d"],
+    }  # fmt: skip
+
+
+def test_numbers_that_are_missing(tmp_path):
+    kinds = np.array([20200101, np.nan, 20200102, 0.5])
+    np.savez(tmp_path / "a.npz", images=IMAGES, kind=kinds)
+    attributes = open_dataset(str(tmp_path / "a.npz"), 32).attributes
+    assert attributes["kind"].tolist() == ["20200101", "", "20200102", "0.5"]
 
 
 def test_tables_are_read_once_there_is_pyarrow(tmp_path, monkeypatch, capsys):
@@ -272,6 +293,35 @@ def array(values, **options):
     return lambda path: np.save(path, values, **options)
 
 
+def second_member(path):
+    """Where the second member of the tar archive of `tree` begins."""
+    with tarfile.open(path) as archive:
+        return archive.getmembers()[1].offset
+
+
+def half(path):
+    tarred(path)
+    path.write_bytes(path.read_bytes()[: second_member(path)])
+
+
+def with_damage(path):
+    tarred(path)
+    data, place = bytearray(path.read_bytes()), second_member(path)
+    data[place : place + 4] = b"none"
+    path.write_bytes(data)
+
+
+def with_more(path):
+    tarred(path)
+    path.write_bytes(path.read_bytes() * 2)
+
+
+def other_checksum(path):
+    tarred(path, mode="w:gz")
+    data = path.read_bytes()
+    path.write_bytes(data[:-8] + bytes(4) + data[-4:])
+
+
 def odd_floats(path):
     np.save(path, np.linspace(-2.5, 2.5, 4 * 32 * 32, dtype=np.float32).reshape(4, 32, 32))
 
@@ -282,6 +332,10 @@ REFUSED = {
         cut(lambda path: tarred(path, mode="w:gz"), 500),
         "a damaged tar archive: Compressed file ended before the end-of-stream marker was reached",
     ),
+    "half.tar": (half, "a damaged tar archive: it has no end, as after a broken download"),
+    "with-damage.tar": (with_damage, "a damaged tar archive: bad checksum at byte 1,"),
+    "with-more.tar": (with_more, "a damaged tar archive: there is more behind its end"),
+    "other-checksum.tar.gz": (other_checksum, "a damaged tar archive: CRC check failed "),
     "cut.npy": (cut(array(IMAGES), 9000), "a damaged npy file: cut short, as after a broken down"),
     "cut.npz": (
         cut(lambda path: np.savez(path, a=IMAGES), 9000),

@@ -65,7 +65,7 @@ def test_mistakes_are_one_line(tmp_path, robots, arguments, message):
 def test_a_set_that_is_prepared_already_is_trained_on(tmp_path, robots):
     prepare(tmp_path, "robots", "--output", "my robots.hdf5", "--size", 64)
     assert refused(tmp_path, "my robots.hdf5", "--output", "x.h5") == (
-        "my robots.hdf5: an HDF5 file, prepared already; train on it with: "
+        "my robots.hdf5: an HDF5 file that a training reads as it is; train on it with: "
         "python dcgan.py --data 'my robots.hdf5'"
     )
 

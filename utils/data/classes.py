@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from utils.common.errors import UserError, printable
-from utils.data.dataset import Dataset
+from utils.data.dataset import Dataset, in_words
 
 FEWEST = 20
 """Pictures of a value that make it a class; those of rarer values are of no class."""
@@ -31,8 +31,8 @@ def values_of(dataset: Dataset, attribute: str) -> list[str]:
         )
     array = known[attribute]
     if array.dtype.kind == "f":
-        return ["" if np.isnan(value) else f"{value:g}" for value in array]
-    return [str(value).strip() for value in array]
+        return ["" if np.isnan(value) else in_words(value) for value in array]
+    return [in_words(value).strip() for value in array]
 
 
 def class_names(dataset: Dataset, attribute: str) -> dict[str, int]:

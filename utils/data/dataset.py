@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -103,6 +104,12 @@ class Dataset:
         for start in starts:
             digest.update(self.take(np.arange(start, min(start + run, count))).data)
         return digest.hexdigest()
+
+
+def in_words(value: Any) -> str:
+    """A value of an attribute as a text; a whole number has no point, whatever its type."""
+    is_whole = isinstance(value, float | np.floating) and float(value).is_integer()
+    return (str(int(value)) if is_whole else str(value)).replace("\0", "")
 
 
 def picture_bytes(count: int, size: int, channels: int = 3) -> int:

@@ -277,11 +277,14 @@ def _read_hdf5(
     group = own(file, "attributes", h5py.Group, shown) or {}
     if len(group) > MAX_ATTRIBUTES:
         raise UserError(f"{shown}: {len(group)} attributes, more than {MAX_ATTRIBUTES}")
+    attributes = {name: read_column(group, name, shown, count) for name in group}
+    if "format_version" not in file.attrs:
+        attributes |= _columns_beside(file, shown, count)
     made_by = file.attrs.get("made_by", "")
     return Dataset(
         images=_pixels(images, chosen, memory_budget, shown),
         names=[str(name) for name in names],
-        attributes={name: read_column(group, name, shown, count)[chosen] for name in group},
+        attributes={name: column[chosen] for name, column in attributes.items()},
         source=shown,
         made_by=made_by if isinstance(made_by, str) else "",
     )
@@ -359,6 +362,18 @@ def read_column(group: h5py.Group, name: str, shown: str, count: int) -> np.ndar
     if values is None:
         raise UserError(f"{shown}: more than {MAX_COLUMN_BYTES // 2**20} MB")
     return values.astype(str) if is_text else values
+
+
+def _columns_beside(file: h5py.File, shown: str, count: int) -> dict[str, np.ndarray]:
+    """The arrays of one value a picture that a file of another program has beside its images."""
+    columns: dict[str, np.ndarray] = {}
+    for name in sorted({*file} - {"images", "names"}):
+        with contextlib.suppress(UserError):  # no such array
+            held = own(file, name, (h5py.Dataset, h5py.Group), shown)
+            is_column = isinstance(held, h5py.Dataset) and held.shape in ((count,), (count, 1))
+            if is_column and len(columns) < MAX_ATTRIBUTES:
+                columns[name] = read_column(file, name, shown, count).reshape(-1)
+    return columns
 
 
 def _choose(count: int, limit: int | None, seed: int) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from utils.data.dataset import in_words
 from utils.data.hdf5 import MAX_COLUMN_BYTES
 from utils.preparing.sources.entries import MAX_ATTRIBUTES, MAX_TEXT, Attribute
 
@@ -72,5 +73,5 @@ def to_array(column: list[Any], longest: int) -> np.ndarray:
         return np.array(column, np.int64)
     if kinds and kinds <= {int, float}:
         return np.array(column, np.float64)
-    texts = ["" if value is None else str(value)[:longest].replace("\0", "") for value in column]
+    texts = ["" if value is None else in_words(value)[:longest] for value in column]
     return np.array(texts, dtype=object)

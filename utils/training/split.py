@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 from collections.abc import Sized
 from typing import Any, NamedTuple
@@ -107,6 +108,10 @@ def open_split(h: RunOptions, config: dict[str, Any] | None) -> Split:
     if h.classes:
         origin["classes"] = choose_classes(h, dataset, config)
         h.class_names = tuple(origin["classes"])
+        found = labels(dataset, h.classes, h.class_names)
+        origin["labels"] = hashlib.sha256(found.tobytes()).hexdigest()[:16]
+        if since is not None and config is not None:
+            _check_labels(h, config, origin["labels"])
     if not len(kept):
         return Split(dataset, None, origin)
     # Copies, so that the whole does not stay in memory.
@@ -133,6 +138,16 @@ def choose_classes(
             f"{printable(', '.join(names))[:200]}"
         )
     return dict(zip(names, counts.tolist(), strict=True))
+
+
+def _check_labels(h: RunOptions, config: dict[str, Any], found: str) -> None:
+    """Raise UserError where the same pictures are of other classes than before."""
+    if config["data_set"].get("labels", found) != found:
+        raise UserError(
+            f"--classes {h.classes}: the pictures of {printable(h.data)} are of other classes than "
+            f"those that run {h.run_name} began with; bring these back, or begin another run with "
+            f"--start-from {h.run_name}"
+        )
 
 
 def fewest_for_scores(h: RunOptions) -> int:

@@ -52,6 +52,8 @@ def open_source(source: str, image_column: str = "") -> Source:
     if head.startswith(b"\x89HDF"):
         read_dataset(path, limit=1)  # whatever is wrong with it is said there
         trained = command("dcgan.py", "--data", source)
-        raise UserError(f"{shown}: an HDF5 file, prepared already; train on it with: {trained}")
+        raise UserError(
+            f"{shown}: an HDF5 file that a training reads as it is; train on it with: {trained}"
+        )
     found = "a picture" if is_picture_signature(head[:12]) else kind_of(head) or "of another kind"
     raise UserError(f"{shown}: {found}; {EXPECTED}")

@@ -114,6 +114,7 @@ class Zip(Archive):
             else:
                 self.members.append((name, number))
         self.members.sort()
+        self.beside.check(name for name, _ in self.members)
 
     @staticmethod
     def recognises(path: Path, head: bytes) -> bool:

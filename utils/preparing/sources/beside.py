@@ -86,7 +86,7 @@ class Beside:
             named = next((row[key] for key in FILE if isinstance(row.get(key), str)), None)
             if named is not None:
                 known = {key: value for key, value in row.items() if key not in NOT_ATTRIBUTES}
-                place = PurePosixPath(path).parent / named
+                place = PurePosixPath(path).parent / named.replace("\\", "/")
                 self._of_picture[place.as_posix()] = self._keep(attributes_of(known))
 
     def add_side(self, path: str, file: IO[bytes]) -> None:
@@ -118,6 +118,14 @@ class Beside:
                 self._file.seek(place)
                 known |= json.loads(self._file.readline())
         return known
+
+    def check(self, pictures: Iterable[str]) -> None:
+        """Name what the tables say of files that are no picture here."""
+        unknown = self._of_picture.keys() - set(pictures)
+        self.left_out += [
+            (text(name), "named in a table, but there is no such picture")
+            for name in sorted(unknown)
+        ]
 
     def _keep(self, known: dict[str, Attribute]) -> int:
         place = self._end

@@ -130,7 +130,8 @@ def attributes_of(pairs: dict[str, Any]) -> dict[str, Attribute]:
     """Numbers and short texts; a nested mapping becomes one attribute for each of its keys."""
     attributes: dict[str, Attribute] = {}
     for label, value in pairs.items():
-        if value is None or len(attributes) == MAX_ATTRIBUTES:
+        is_missing = value is None or (isinstance(value, float) and math.isnan(value))
+        if is_missing or len(attributes) == MAX_ATTRIBUTES:
             continue
         if isinstance(value, dict):
             attributes |= attributes_of(

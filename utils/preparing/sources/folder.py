@@ -49,6 +49,7 @@ class Folder:
             except OSError as error:
                 reason = f"cannot be read: {error.strerror or error}"
                 self.beside.left_out.append((text(file), reason))
+        self.beside.check(self.files)
         self.left_out = self.beside.left_out
         self.inner: list[tuple[str, Source]] = []
         for other, kind in found.others:

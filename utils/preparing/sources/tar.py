@@ -61,6 +61,7 @@ class Tar(Archive):
                 self.left_out.append((name, kind))
             else:
                 self.members.append((name, number))
+        self.beside.check(name for name, _ in self.members)
         pictured, told = stems(name for name, _ in self.members), dict(self.left_out)
         self.left_out += [
             (name, "a text file")
@@ -104,6 +105,10 @@ class Tar(Archive):
                     file = archive.extractfile(member) if member.isreg() else io.BytesIO()
                     yield number, member, file
                     number += 1
+                # What a broken download lacks or has too much of, and gzip's checksum.
+                while rest := archive.fileobj.read(2**16):
+                    if rest.strip(b"\0"):
+                        raise tarfile.ReadError("there is more behind its end")
 
 
 class _Limited:
@@ -122,7 +127,22 @@ class _Limited:
 
 
 class _Header(tarfile.TarInfo):
-    """A header of which nothing large is read into memory."""
+    """A header of which nothing large is read into memory, and that is whole or an error.
+
+    To the library, a damaged one is the end of the archive.
+    """
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        """The next header."""
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.EOFHeaderError:
+            raise
+        except (tarfile.EmptyHeaderError, tarfile.TruncatedHeaderError):
+            raise tarfile.ReadError("it has no end, as after a broken download") from None
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"{error} at byte {archive.offset:,}") from None
 
     def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
         if self.type in EXTENDED and not 0 <= self.size <= MAX_HEADER_BYTES:
