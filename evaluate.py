@@ -100,7 +100,7 @@ import numpy as np
 from tqdm import tqdm
 
 from utils.common import grids
-from utils.common.channels import CHANNELS
+from utils.common.channels import CHANNELS, how_to_prepare
 from utils.data.classes import labels
 from utils.data.dataset import Dataset
 from utils.data.hdf5 import File
@@ -266,6 +266,8 @@ def evaluate(subject: Subject, options: Options) -> Evaluation:
         has_floor = training is not None and len(training) >= number
         floor = scorer.floor() if has_floor else {}
         cautions = caution(options.features, number)
+    if options.data and run.classes:
+        cautions.append("no scores by class: they take the pictures that the run was trained on")
     evaluation = Evaluation(
         run.name, number, floor, {}, {}, subject.reals, subject.features, cautions
     )
@@ -342,7 +344,7 @@ def open_pictures(run: runs.Run, options: Options) -> tuple[Dataset, np.ndarray,
     if dataset.channels != (channels := saved_channels(run.config)):
         raise UserError(
             f"--data {source}: holds {CHANNELS[dataset.channels]} images, expected "
-            f"{CHANNELS[channels]} as of the run"
+            f"{CHANNELS[channels]} as of the run{how_to_prepare(channels)}"
         )
     if options.data:
         return dataset, np.arange(len(dataset)), np.arange(0)

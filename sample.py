@@ -31,7 +31,7 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from utils.common.commandline import parse
+from utils.common.commandline import given_options, parse
 from utils.common.errors import UserError, one_line_errors, printable
 from utils.sampling.options import (
     CHEQUERED,
@@ -49,6 +49,11 @@ def read_options() -> Options:
     options = parse(Options, "sample.py", __doc__, with_film_format(sys.argv[1:]))
     if not options.run:
         raise UserError("RUN: which run? Give its name or its folder")
+    for option, value, expected in (
+        ("--project", options.project, "a picture"), ("--class", options.class_, "a class"),
+    ):  # fmt: skip
+        if not value and option in given_options():
+            raise UserError(f"{option} '': expected {expected}")
     return options
 
 

@@ -177,7 +177,8 @@ def test_a_run_has_the_channels_of_its_data_set(place, data_file):
     with pytest.raises(UserError) as error:
         train("--resume", "stub-1", "--data", data_file, "--steps", 4)
     assert str(error.value) == (
-        f"--data {data_file}: holds RGB images, expected RGBA as of run stub-1"
+        f"--data {data_file}: holds RGB images, expected RGBA as of run stub-1; "
+        "prepare_dataset.py --alpha makes them"
     )
 
 
@@ -204,7 +205,7 @@ def test_samples_are_transparent_and_grids_have_a_background(tmp_path, monkeypat
 
     _, printed, _ = run_sample(tmp_path, "one", "--single", "--count", 2, "--background", "#102030")
     grid, *alone = printed.split()
-    assert grid == "images/one/samples/one-grid-seed-0-count-2-background-_102030.png"
+    assert grid == "images/one/samples/one-grid-seed-0-count-2-background-_102030-e9c9.png"
     assert [Path(each).name for each in alone] == [f"one-sample-seed-0-0000{n}.png" for n in (0, 1)]
     vectors = np.random.default_rng(0).standard_normal((2, 5), dtype=np.float32)
     expected = generated(tmp_path, vectors)

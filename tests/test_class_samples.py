@@ -80,12 +80,12 @@ def test_samples_of_one_class(folder, tmp_path):
     )
     assert code == 0, errors
     assert [Path(line).name for line in printed.splitlines()] == [
-        "one-grid-class-blue_1-seed-0-count-2.png",
-        "one-sample-class-blue_1-seed-0-00000.png",
-        "one-sample-class-blue_1-seed-0-00001.png",
+        "one-grid-class-blue_1-4358-seed-0-count-2.png",
+        "one-sample-class-blue_1-4358-seed-0-00000.png",
+        "one-sample-class-blue_1-4358-seed-0-00001.png",
     ]
     expected = of_keras(folder, latents.draw(2, LATENT_DIM, 0), np.eye(3)[[0, 0]])
-    found = np.asarray(Image.open(tmp_path / "one-sample-class-blue_1-seed-0-00001.png"), int)
+    found = np.asarray(Image.open(tmp_path / "one-sample-class-blue_1-4358-seed-0-00001.png"), int)
     assert np.abs(found - expected[1]).max() <= 1
 
 
@@ -221,6 +221,11 @@ def test_evaluate_scores_each_class(folder, tmp_path, monkeypatch, capsys):
     assert {name: row["pictures"] for name, row in found["classes"].items()} == {
         "blue/1": 13, "red": 13, "grey": 12, "all": 38,
     }  # fmt: skip
+    sys.argv += ["--data", "a.h5"]
+    evaluate.main()
+    (found,) = json.loads(capsys.readouterr().out)
+    missing = "no scores by class: they take the pictures that the run was trained on"
+    assert (found["classes"], found["caution"][-1]) == ({}, missing)
 
 
 @pytest.mark.parametrize("has_checkpoints", [True, False])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.conftest import blobs, sprites
 from utils.common.errors import RunError, UserError
 from utils.common.pictures import read_picture
 from utils.data import mechas
@@ -335,6 +336,15 @@ def picture_folder(folder):
     (folder / ".cache").mkdir()
     (folder / ".cache" / "e.png").write_bytes(b"")
     os.symlink(folder, folder / "sub" / "loop")
+
+
+def test_transparent_pictures_are_told_each_time(tmp_path, capsys):
+    for number, image in enumerate([*sprites(2), *blobs(1)]):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    for _ in range(2):
+        open_dataset(str(tmp_path), 32)
+        told = capsys.readouterr().err
+        assert "resized to 32 px; 2 transparent in places, drawn on white; kept in " in told
 
 
 def test_open_folder(tmp_path, capsys):

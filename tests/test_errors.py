@@ -304,6 +304,9 @@ def test_resuming_with_other_networks(short_run):
         "a new run"
     )
     assert not_resumed("short", "--sample_rows", 3).startswith("--sample-rows 3: run short")
+    assert not_resumed("short", "--classes", "folder").startswith(
+        "--classes folder: run short has '', which a resumed run keeps; "
+    )
     assert not_resumed("short", "--run-name", "new").startswith("--run-name new: run short")
     path = short_run / "config.json"
     path.write_text(path.read_text().replace('"method": "stub"', '"method": "wgan"'))

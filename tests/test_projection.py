@@ -119,6 +119,9 @@ def test_a_picture_is_found_and_its_vector_serves(run, made):
     code, lines, _ = run(vector, "--single", "--output", "out")
     assert code == 0
     assert np.abs(np.asarray(Image.open(lines[1])).astype(int) - end).max() <= 1
+    Path("elsewhere.json").write_text(json.dumps(values | {"run": "two"}))
+    *_, told = run("elsewhere.json", "--output", "out")
+    assert told == "LATENTS elsewhere.json: found in run two; in one it is another image"
     code, lines, _ = run("--walk", 2, vector, "--columns", 3, "--output", "out")
     assert code == 0
     latent[0, 2] = 0

@@ -380,13 +380,16 @@ def test_a_run_whose_checkpoints_are_gone_does_not_begin_again(place, monkeypatc
     if left == "best":
         Path("saved_models/stub-1/best").mkdir()
     trained = f"has trained to step {26 if left == 'grids' else 25} at least"
+    other = "or begin another run with --start-from stub-1"
+    if left == "best":
+        other = "or go on with a run that has both networks; a tuned copy has one"
     before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
     with pytest.raises(UserError) as refused:
         train("--resume", "stub-1", "--steps", 30)
     assert str(refused.value) == (
         "--resume stub-1: there is no checkpoint in saved_models/stub-1/checkpoints, and the run "
         f"{trained if left in ('grids', 'history') else 'has networks'}; bring its checkpoints "
-        "back, or begin another run with --start-from stub-1"
+        f"back, {other}"
     )
     assert before == {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
 

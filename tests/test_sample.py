@@ -25,6 +25,7 @@ from keras import layers
 import dcgan
 from utils.common import grids
 from utils.sampling import latents, runs
+from utils.sampling.options import safe_name
 from utils.watching.probe import Probe
 
 SIZE, LATENT_DIM = 32, 5
@@ -290,6 +291,14 @@ def test_the_export_needs_nothing_of_this_project(run_sample, folder, tmp_path):
 # Mistakes
 # ------------------------------------------------------------------------------------------------
 
+
+def test_texts_in_file_names():
+    words = [safe_name(each) for each in ("hero", "a/b", "a_b", "a b", "x" * 40, "x" * 41)]
+    assert words[0] == "hero"
+    assert words[1].startswith("a_b-")
+    assert len({*words}) == len(words)
+
+
 MISTAKES = {
     "": "RUN: which run? Give its name or its folder",
     "three": (
@@ -323,6 +332,9 @@ MISTAKES = {
         "--candidates 47: must be 48 or more, for 24 best and 24 worst"
     ),
     "one --sed 3": "--sed: no such option; did you mean --seed?",
+    "one --class=": "--class '': expected a class",
+    "one --project=": "--project '': expected a picture",
+    "one --class-walk a": "--class-walk a: must be 2 values, each text in quotes",
 }  # fmt: skip
 
 

@@ -21,6 +21,12 @@ SQUARES = 8
 """Of them along the height of an image."""
 
 
+def how_to_prepare(channels: int) -> str:
+    """What a person can do for images of so many channels, for the end of a message."""
+    option = {1: "--grey", 4: "--alpha"}.get(channels)
+    return f"; prepare_dataset.py {option} makes them" if option else ""
+
+
 def premultiplied(images: np.ndarray) -> np.ndarray:
     """Straight RGBA, uint8 (..., H, W, 4), with premultiplied colours; other images as they are."""
     if images.shape[-1] != 4:

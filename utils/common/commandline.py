@@ -97,6 +97,12 @@ def with_hyphens(argument: str) -> str:
     return re.sub(r"^--[^=]+", lambda found: found[0].replace("_", "-"), argument)
 
 
+def given_options(arguments: list[str] | None = None) -> set[str]:
+    """The options on a command line, such as ``--latent-dim``; None takes that of this process."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    return {with_hyphens(argument).split("=")[0] for argument in arguments}
+
+
 def _not_understood(unknown: Sequence[str], arguments: Sequence[str], chosen: Any) -> str:
     """The line for the first argument that is no option, or belongs to none."""
     first, hints = unknown[0], typing.get_type_hints(type(chosen))

@@ -135,7 +135,7 @@ def mismatch(value: Any, hint: Any) -> str:
 
 def expected(hint: Any) -> str:
     """What a value of this type is, in words."""
-    if typing.get_origin(hint) is Annotated:
+    if typing.get_origin(hint) in (Annotated, typing.Union, types.UnionType):
         return expected(typing.get_args(hint)[0])
     if typing.get_origin(hint) is tuple:
         item, *more = typing.get_args(hint)
@@ -147,7 +147,7 @@ def expected(hint: Any) -> str:
 
 def spell(value: Any) -> str:
     """A value as it is written on the command line."""
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return (" ".join(map(str, value)) if isinstance(value, tuple) else str(value)) or "''"
 
 
 def _outside(value: Any, ranges: list[Between]) -> str:

@@ -214,6 +214,8 @@ def _decode(
             )
         made_by = f"{count} picture{'s' * (count != 1)} ({source.kind}), padded to squares and "
         made_by += f"resized to {size} px" + f"; {len(left_out)} left out" * bool(left_out)
+        if decoded.transparent:
+            made_by += f"; {len(decoded.transparent)} transparent in places, drawn on white"
         write_dataset(
             kept,
             (squares.row(number) for number in numbers),

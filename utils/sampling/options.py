@@ -74,8 +74,8 @@ class Options:
     single: bool = False
     """Each sample of the grid as a PNG of its own as well, with its transparency."""
     background: str = CHEQUERED
-    """What transparent images are drawn on in grids and films: chequered, or a colour such as white
-    or #f0f0f0."""
+    """What transparent images are drawn on in grids and the GIF of --interpolate: chequered, or a
+    colour such as white or #f0f0f0."""
     candidates: Annotated[int, Between(0, 100_000)] = 512
     """Samples that --best-worst chooses from."""
     points: Annotated[int, Between(2, 1000)] = 4
@@ -176,8 +176,12 @@ def path(run: Run, task: str, options: Options, suffix: str = ".png", what: str 
 
 
 def safe_name(text: str) -> str:
-    """A text as a part of a file name: whatever could mean something else there is a ``_``."""
-    return re.sub(r"[^\w.+-]", "_", text)[:40]
+    """A text as a part of a file name: whatever could mean something else there is a ``_``.
+
+    Four digits of a hash then tell it from others that would be written alike.
+    """
+    safe = re.sub(r"[^\w.+-]", "_", text)[:40]
+    return safe if safe == text else f"{safe}-{hashlib.sha256(text.encode()).hexdigest()[:4]}"
 
 
 def short_name(*paths: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,8 @@ def saved_vectors(run: Run, weights: str, width: int) -> dict[str, np.ndarray]:
 def _read(path: Path, width: int, run: Run) -> np.ndarray:
     shown = f"LATENTS {printable(str(path))}"
     try:
-        vector = _vector(_values(path), None)
+        values = _values(path)
+        vector = _vector(values, None)
     except OSError as error:
         reason = error.strerror or error
         raise UserError(f"{shown}: {reason}; expected what --project saves") from None
@@ -75,6 +77,9 @@ def _read(path: Path, width: int, run: Run) -> np.ndarray:
         raise UserError(
             f"{shown}: holds {len(vector)} numbers; expected {width}, as {run.name} takes"
         )
+    if values.get("run") not in (None, run.name):
+        line = f"{shown}: found in run {values['run']}; in {run.name} it is another image"
+        print(printable(line), file=sys.stderr)
     return vector
 
 

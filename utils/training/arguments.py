@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from utils.common.commandline import parse, with_hyphens
+from utils.common.commandline import given_options, parse, with_hyphens
 from utils.common.errors import UserError
 from utils.common.fields import check_fields, fixed_fields, is_path, option_name, spell
 from utils.hosts.place import Place, place_of
@@ -97,12 +97,6 @@ def parse_command_line(
     if "--epochs" in given and "--steps" not in given:
         chosen.steps = 0  # the run had been started with --steps, which would win
     return chosen, config
-
-
-def given_options(arguments: list[str] | None = None) -> set[str]:
-    """The options on a command line, such as ``--latent-dim``; None takes that of this process."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    return {with_hyphens(argument).split("=")[0] for argument in arguments}
 
 
 def place_among_hosts(arguments: list[str] | None = None) -> Place | None:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from utils import backend  # before Keras: it keeps its start quiet
+from utils.common.commandline import given_options
 from utils.common.files import files_by_step
 from utils.models.adversarial import freeze_first
 from utils.scoring.features import require_features
-from utils.training.arguments import given_options, parse_command_line, place_among_hosts
+from utils.training.arguments import parse_command_line, place_among_hosts
 from utils.training.dry_run import dry_run
 from utils.training.failures import explained_memory
 from utils.training.folders import CHECKPOINTS, Folders, check_folders

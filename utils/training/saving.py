@@ -14,6 +14,7 @@ from utils.training.checkpoints import Checkpoints, digest
 from utils.training.config import write_json
 from utils.training.failures import lower_learning_rates
 from utils.training.folders import Folders
+from utils.training.method import discriminator_name
 from utils.training.repeat import resume_command
 from utils.training.snapshots import Snapshot
 from utils.training.trainer import Trainer
@@ -132,8 +133,12 @@ class Saving:
         if made or folders.best.exists() or any(folders.models.glob("*.keras")):
             name = self._trainer.h.run_name
             found = f"has trained to step {made} at least" if made else "has networks"
+            discriminator = discriminator_name(self._trainer.method.networks)
+            if (folders.models / f"{discriminator}.keras").exists():
+                remedy = f"or begin another run with --start-from {name}"
+            else:
+                remedy = "or go on with a run that has both networks; a tuned copy has one"
             raise UserError(
                 f"--resume {name}: there is no checkpoint in {folders.checkpoints}, and the run "
-                f"{found}; bring its checkpoints back, or begin another run with "
-                f"--start-from {name}"
+                f"{found}; bring its checkpoints back, {remedy}"
             )

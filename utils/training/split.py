@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from utils import hosts
-from utils.common.channels import CHANNELS
+from utils.common.channels import CHANNELS, how_to_prepare
 from utils.common.errors import UserError, printable
 from utils.data.classes import class_names, described, labels
 from utils.data.dataset import Dataset
@@ -89,7 +89,7 @@ def open_split(h: RunOptions, config: dict[str, Any] | None) -> Split:
     if config is not None and (was := saved_channels(config)) != h.channels:
         raise UserError(
             f"--data {h.data}: holds {CHANNELS[h.channels]} images, expected {CHANNELS[was]} as of "
-            f"run {h.run_name}"
+            f"run {h.run_name}{how_to_prepare(was)}"
         )
     fingerprint = dataset.fingerprint()  # once: it reads thousands of pictures
     kept = choose_held_out(h, dataset, config, fingerprint)

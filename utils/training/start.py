@@ -148,6 +148,8 @@ class Start:
                 f"{h.data} {CHANNELS[h.channels]}; expected a data set of the same channels"
             )
         name = discriminator_name(method.networks)
+        if not (self.folder / f"{name}.keras").exists():
+            raise UserError(f"{self.shown}: has no {name}.keras; expected a run with both networks")
         average = load_network(self.folder / "generator.keras")
         current = self.folder / "generator-current.keras"
         saved = {
@@ -172,6 +174,8 @@ class Start:
         line = f"begins with {', '.join(files)} of {self.folder}"
         if h.class_names and h.class_names != self.class_names:
             line += f"; what {h.classes} adds begins fresh"
+        elif self.class_names and not h.class_names:
+            line += f"; without its classes, which --classes {self.options.classes} keeps"
         if not any(fresh.values()):
             return line
         counts = [
