@@ -275,7 +275,8 @@ def test_networks_that_are_missing_damaged_or_of_another_config(here):
         return str(error.value)
 
     saved.rename(folder / "kept")
-    assert refused() == f"{shown}: does not exist"
+    expected = "has no discriminator.keras; expected a run with both networks"
+    assert refused() == f"--start-from dcgan: {expected}"
     saved.write_bytes((folder / "kept").read_bytes()[:-100])
     assert refused().startswith(f"{shown}: is damaged or no Keras network: it is no zip archive")
     network.save(saved)
